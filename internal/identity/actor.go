@@ -1,0 +1,100 @@
+package identity
+
+import "slices"
+
+// Role is what a user may do in a project. Each role includes the ones before it.
+type Role int
+
+// The roles, weakest first.
+const (
+	None     Role = iota
+	Read          // see everything of the project, clone, pull images
+	Write         // push code and images, start and cancel runs
+	Maintain      // manage environments, branches, deploy by hand
+	Admin         // manage members and the project itself
+)
+
+// String returns the role's word: none, read, write, maintain, admin.
+func (r Role) String() string {
+	if r < None || r > Admin {
+		return "none"
+	}
+	return [...]string{"none", "read", "write", "maintain", "admin"}[r]
+}
+
+// ParseRole is the inverse of String; ok is false for any other word.
+func ParseRole(s string) (r Role, ok bool) {
+	for r := None; r <= Admin; r++ {
+		if r.String() == s {
+			return r, true
+		}
+	}
+	return None, false
+}
+
+// Kinds of actors.
+const (
+	KindUser   = "user"   // a person or a robot with an account
+	KindRun    = "run"    // a job of a run, by its job token
+	KindNode   = "node"   // the embedded cluster's node: may pull every image
+	KindSystem = "system" // Towpath itself
+	KindNobody = "nobody" // no credentials
+)
+
+// Actor is who asks. It is made by Service.Authenticate (or SystemActor) and passed
+// explicitly to every domain method. The zero Actor is nobody.
+type Actor struct {
+	Kind  string // one of the kinds above; "" means nobody
+	Name  string // user name, run number, component
+	Admin bool   // administrator of the installation
+
+	// Cap limits what a personal token may do, whatever the user's role: it is the
+	// role that its scope allows. Sessions and job tokens have Admin here.
+	Cap Role
+	// Claims of a job token; the zero value for anyone else.
+	Job JobClaims
+	// TokenID names the token or session used, for the audit log.
+	TokenID string
+}
+
+// JobClaims says which job of which run acts.
+type JobClaims struct {
+	Project     string `json:"project"`
+	Repo        string `json:"repo"`  // "project/repo"
+	Run         int64  `json:"run"`
+	Stage       string `json:"stage"`
+	Job         string `json:"job"`         // job name within the stage
+	Commit      string `json:"commit"`      // full hash
+	Ref         string `json:"ref"`         // "refs/heads/main"
+	Environment string `json:"environment"` // of a deployment job, else ""
+	Requester   string `json:"requester"`   // user who pushed or pressed the button
+}
+
+// String returns "kind:name", the form in which an actor stands in the logbook.
+func (a Actor) String() string {
+	if a.Kind == "" {
+		return KindNobody
+	}
+	return a.Kind + ":" + a.Name
+}
+
+// Known reports whether the actor authenticated.
+func (a Actor) Known() bool { return a.Kind != "" && a.Kind != KindNobody }
+
+// SystemActor returns the actor for a part of Towpath that acts by itself.
+func SystemActor(component string) Actor {
+	return Actor{Kind: KindSystem, Name: component, Admin: true, Cap: Admin}
+}
+
+// scopeCaps lists the scopes of personal tokens with the role each allows.
+var scopeCaps = map[string]Role{"read": Read, "write": Write, "maintain": Maintain, "admin": Admin}
+
+// Scopes returns the words that a personal token's scope may be, weakest first.
+func Scopes() []string {
+	out := make([]string, 0, len(scopeCaps))
+	for s := range scopeCaps {
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, b string) int { return int(scopeCaps[a]) - int(scopeCaps[b]) })
+	return out
+}

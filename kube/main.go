@@ -1,0 +1,12 @@
+package main
+
+import (
+	"os"
+
+	"towpath.dev/towpath/kube/internal/component"
+)
+
+func main() {
+	code, _ := component.Run(os.Args[1], os.Args[2:])
+	os.Exit(code)
+}
