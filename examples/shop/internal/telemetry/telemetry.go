@@ -66,8 +66,7 @@ func (t *Telemetry) Close(ctx context.Context) error {
 
 // Server wraps an HTTP handler: it reads trace context and baggage from the request and records a server span.
 func (t *Telemetry) Server(next http.Handler) http.Handler {
-	return otelhttp.NewHandler(next, "http", otelhttp.WithTracerProvider(t.provider), otelhttp.WithPropagators(t.propagator),
-		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + r.URL.Path }))
+	return otelhttp.NewHandler(next, "http", otelhttp.WithTracerProvider(t.provider), otelhttp.WithPropagators(t.propagator))
 }
 
 // Client wraps a transport: it records a client span and writes trace context and baggage to the request.

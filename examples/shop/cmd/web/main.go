@@ -1,0 +1,14 @@
+// Command web is the shop's storefront.
+package main
+
+import (
+	"os"
+
+	"shop/internal/service"
+	"shop/internal/shop"
+)
+
+// buildID is set by the linker: -ldflags "-X main.buildID=…".
+var buildID string
+
+func main() { os.Exit(service.Main("web", buildID, shop.Web)) }
