@@ -292,11 +292,10 @@ type Target struct {
 	Container string `json:"container,omitempty"`
 	// RestrictedCommands limits the logging commands to the safe ones.
 	RestrictedCommands bool `json:"restrictedCommands,omitempty"`
-	// Settable are the variables that the step may set; nil means all of them,
-	// and an empty list none ("settableVariables: none").
-	Settable []string `json:"settable,omitempty"`
-	// SettableRestricted says that Settable is in force.
-	SettableRestricted bool `json:"settableRestricted,omitempty"`
+	// SettableRestricted says that the step may set only the variables that
+	// Settable lists, none at all when it is empty ("settableVariables: none").
+	SettableRestricted bool     `json:"settableRestricted,omitempty"`
+	Settable           []string `json:"settable,omitempty"`
 }
 
 // Names and limits that the short forms and the service fix.
