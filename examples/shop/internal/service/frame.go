@@ -22,6 +22,8 @@ import (
 type Frame struct {
 	Config
 	Log *slog.Logger
+	// Sleep passes the drain; it is time.Sleep unless a test watches what happens meanwhile.
+	Sleep func(time.Duration)
 
 	telemetry *telemetry.Telemetry
 	leaving   atomic.Bool
@@ -41,7 +43,8 @@ func NewFrame(ctx context.Context, cfg Config, getenv func(string) string, log *
 	if err != nil {
 		return nil, err
 	}
-	return &Frame{Config: cfg, Log: log.With("service", cfg.Self.Service, "build", cfg.Self.Build), telemetry: tel}, nil
+	log = log.With("service", cfg.Self.Service, "build", cfg.Self.Build)
+	return &Frame{Config: cfg, Log: log, Sleep: time.Sleep, telemetry: tel}, nil
 }
 
 // Client returns the HTTP client for calls to the other services; it passes trace context and baggage on.

@@ -84,7 +84,7 @@ func (r *Running) Run(ctx context.Context) error {
 	}
 	r.frame.leaving.Store(true)
 	r.frame.Log.Info("draining", "for", r.frame.Drain)
-	time.Sleep(r.frame.Drain)
+	r.frame.Sleep(r.frame.Drain)
 	return r.close()
 }
 
