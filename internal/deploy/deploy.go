@@ -1,0 +1,346 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"helm.sh/helm/v4/pkg/chart/loader/archive"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	helmrelease "helm.sh/helm/v4/pkg/release/v1"
+	"helm.sh/helm/v4/pkg/strvals"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/yaml"
+
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
+)
+
+// DefaultTimeout is how long a release may take to become ready when nobody says.
+const DefaultTimeout = 5 * time.Minute
+
+// undoTimeout bounds going back to the version before.
+const undoTimeout = 2 * time.Minute
+
+// File is one file of a chart, its name relative to the chart's folder.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// Target says where a release goes and who makes it.
+type Target struct {
+	Actor     identity.Actor // a job of a run; its claims name the environment
+	Namespace string         // "" takes the environment's
+	Name      string         // Helm release name
+	Timeout   time.Duration  // 0 means DefaultTimeout
+}
+
+// Chart asks for a Helm release.
+type Chart struct {
+	Target
+	Files       []File   // the chart, at least Chart.yaml
+	Values      [][]byte // YAML files, later ones win
+	Set         []string // "key=value" as in `helm --set`, after Values
+	NoWait      bool     // do not wait until it is ready; then nothing is rolled back either
+	NoInstall   bool     // upgrade only
+	ReuseValues bool     // start from the values of the revision before
+}
+
+// Manifests asks for plain Kubernetes objects to be applied.
+type Manifests struct {
+	Target
+	Files  []File
+	Images []string // images to put in place of those with the same name: the `containers` input
+}
+
+// Say receives progress, one line at a time.
+type Say func(line string)
+
+// Helm deploys a chart to the environment that the actor's job names. It returns the
+// release as recorded. An error is returned when the release did not become ready; the
+// version before serves again then, and the Release says so.
+func (s *Service) Helm(ctx context.Context, c Chart, say Say) (Release, error) {
+	files := make([]*archive.BufferedFile, 0, len(c.Files))
+	for _, f := range c.Files {
+		files = append(files, &archive.BufferedFile{Name: f.Name, Data: f.Data})
+	}
+	ch, err := loader.LoadFiles(files)
+	if err != nil {
+		return Release{}, fault.Wrap(fault.Invalid, err, "The chart cannot be read: %v.", err).
+			WithNext("check it with `helm lint`, and that `chartPath` names the folder that holds Chart.yaml")
+	}
+	if err := ch.Validate(); err != nil {
+		return Release{}, fault.Wrap(fault.Invalid, err, "The chart is not valid: %v.", err)
+	}
+	values, err := merge(c.Values, c.Set)
+	if err != nil {
+		return Release{}, err
+	}
+	return s.release(ctx, c.Target, ch.Name()+"-"+ch.Metadata.Version, helmJob{
+		chart: ch, values: values, wait: !c.NoWait, install: !c.NoInstall, reset: !c.ReuseValues, post: &pinner{},
+	}, say)
+}
+
+// Apply deploys plain manifests as the `deploy` action of KubernetesManifest@1 does:
+// objects that are no longer in the files stay. They are applied through the same
+// engine as a chart, so that they have a history and are put back on failure.
+func (s *Service) Apply(ctx context.Context, m Manifests, say Say) (Release, error) {
+	if len(m.Files) == 0 {
+		return Release{}, fault.New(fault.Invalid, "No manifest file matches.").WithNext("check the `manifests` input of the task")
+	}
+	var all strings.Builder
+	for _, f := range m.Files {
+		all.WriteString("---\n")
+		all.Write(f.Data)
+		all.WriteString("\n")
+	}
+	// The text goes through a file, not through a template: braces in it mean nothing.
+	ch, err := loader.LoadFiles([]*archive.BufferedFile{
+		{Name: "Chart.yaml", Data: []byte("apiVersion: v2\nname: manifests\nversion: 0.0.0\n")},
+		{Name: "all.yaml", Data: []byte(all.String())},
+		{Name: "templates/all.yaml", Data: []byte("{{ .Files.Get \"all.yaml\" }}\n")},
+	})
+	if err != nil {
+		return Release{}, fault.Wrap(fault.Invalid, err, "The manifests cannot be read: %v.", err)
+	}
+	replace := map[string]string{}
+	for _, i := range m.Images {
+		replace[bare(i)] = i
+	}
+	return s.release(ctx, m.Target, "", helmJob{
+		chart: ch, wait: true, install: true, reset: true, post: &pinner{keep: true, replace: replace},
+	}, say)
+}
+
+func merge(files [][]byte, set []string) (map[string]any, error) {
+	out := map[string]any{}
+	for _, f := range files {
+		var v map[string]any
+		if err := yaml.Unmarshal(f, &v); err != nil {
+			return nil, fault.Wrap(fault.Invalid, err, "A values file is no valid YAML: %v.", err)
+		}
+		overlay(out, v)
+	}
+	for _, s := range set {
+		if err := strvals.ParseInto(s, out); err != nil {
+			return nil, fault.Wrap(fault.Invalid, err, "overrideValues cannot be read: %v.", err).WithNext("write them as key=value, separated by commas or lines")
+		}
+	}
+	return out, nil
+}
+
+// overlay puts src over dst, map by map.
+func overlay(dst, src map[string]any) {
+	for k, v := range src {
+		a, aok := dst[k].(map[string]any)
+		b, bok := v.(map[string]any)
+		if aok && bok {
+			merged := maps.Clone(a)
+			overlay(merged, b)
+			v = merged
+		}
+		dst[k] = v
+	}
+}
+
+// release is the one way in which anything reaches the cluster.
+func (s *Service) release(ctx context.Context, t Target, chartName string, j helmJob, say Say) (Release, error) {
+	job := t.Actor.Job
+	if err := s.Auth.Require(ctx, t.Actor, job.Project, identity.Write); err != nil {
+		return Release{}, err
+	}
+	if job.Environment == "" {
+		return Release{}, fault.New(fault.Denied, "Job %s.%s names no environment, so it may not deploy.", job.Stage, job.Job).
+			WithNext("make it a `deployment` job with `environment: NAME`")
+	}
+	env, err := s.ensure(ctx, t.Actor, job.Project, job.Environment, t.Namespace)
+	if err != nil {
+		return Release{}, err
+	}
+	unlock, err := s.locks.take(ctx, env.Project+"/"+env.Name)
+	if err != nil {
+		return Release{}, err
+	}
+	defer unlock()
+
+	admin, err := s.adminClient(ctx)
+	if err != nil {
+		return Release{}, err
+	}
+	if err := prepare(ctx, admin, env); err != nil {
+		return Release{}, err
+	}
+	r := Release{
+		Project: env.Project, Environment: env.Name, Namespace: env.Namespace, Name: t.Name, Chart: chartName,
+		Run: job.Run, Commit: job.Commit, Actor: t.Actor.String(), Requester: job.Requester,
+	}
+	giveBack, err := lease(ctx, admin, env.Namespace, fmt.Sprintf("run/%d", job.Run), s.Logger)
+	if err != nil {
+		return r, err
+	}
+	defer giveBack()
+
+	if t.Timeout <= 0 {
+		t.Timeout = DefaultTimeout
+	}
+	cfg, err := s.Clusters.As(ctx, job, []string{Group(env.Project, env.Name)}, t.Timeout+undoTimeout+time.Minute)
+	if err != nil {
+		return r, err
+	}
+	acc, err := newAccess(cfg, env.Namespace)
+	if err != nil {
+		return r, err
+	}
+	h, err := newHelm(acc)
+	if err != nil {
+		return r, err
+	}
+	j.name, j.timeout = t.Name, t.Timeout
+	j.post.ctx, j.post.actor, j.post.registry, j.post.auth, j.post.images = ctx, t.Actor, s.opts.Registry, s.Auth, s.Images
+	if err := s.begin(ctx, &r); err != nil {
+		return r, err
+	}
+	j.note = fmt.Sprintf("release %s by run %d, commit %.12s", r.ID(), r.Run, r.Commit)
+	err = s.carryOut(ctx, &r, h, j, admin, say)
+	// The end is recorded even when the run was cancelled meanwhile.
+	if rerr := s.finish(context.WithoutCancel(ctx), &r); rerr != nil {
+		return r, errors.Join(err, rerr)
+	}
+	return r, err
+}
+
+func (s *Service) adminClient(ctx context.Context) (kubernetes.Interface, error) {
+	cfg, err := s.Clusters.Admin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("making a cluster client: %w", err)
+	}
+	return c, nil
+}
+
+func (s *Service) carryOut(ctx context.Context, r *Release, h *helm, j helmJob, admin kubernetes.Interface, say Say) error {
+	sayf := func(format string, args ...any) { say(fmt.Sprintf(format, args...)) }
+	if was, err := h.recover(j.name); err != nil {
+		r.Result, r.Why = Failed, publicWhy(err)
+		return err
+	} else if was != "" {
+		sayf("An earlier revision was left %s; it is marked as failed now.", was)
+	}
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	waiting, hopeless := context.WithCancelCause(watching)
+	defer hopeless(nil)
+	roll := &rollout{client: admin, namespace: r.Namespace, say: sayf, cancel: hopeless}
+	if err := roll.watch(watching); err != nil {
+		r.Result, r.Why = Failed, publicWhy(err)
+		return err
+	}
+	sayf("Release %s: applying %s to namespace %s as run %d (server-side apply).", r.ID(), orManifests(r.Chart), r.Namespace, r.Run)
+	got, err := h.apply(ctx, waiting, j)
+	r.Images, r.Hosts = j.post.seen, s.urls(j.post.hosts)
+	if got != nil {
+		r.Revision = got.Version
+	}
+	if err == nil {
+		return s.deployed(ctx, r, j, admin, sayf)
+	}
+	return s.undo(ctx, r, h, j, got, roll, admin, sayf, causeOf(waiting, err))
+}
+
+// causeOf prefers what the watcher saw to Helm's "context canceled".
+func causeOf(waiting context.Context, err error) error {
+	if cause := context.Cause(waiting); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+func (s *Service) deployed(ctx context.Context, r *Release, j helmJob, admin kubernetes.Interface, sayf func(string, ...any)) error {
+	r.Result = Deployed
+	pods, err := podsOf(ctx, admin, r.Namespace, j.post.kinds)
+	if err != nil {
+		return err
+	}
+	now := s.Clock.Now()
+	for i := range pods {
+		pods[i].Since = now
+	}
+	r.Pods = pods
+	sayf("Release %s is deployed: revision %d, %d pods.", r.ID(), r.Revision, len(pods))
+	for _, u := range r.Hosts {
+		sayf("It serves at %s", u)
+	}
+	return nil
+}
+
+func (s *Service) undo(ctx context.Context, r *Release, h *helm, j helmJob, got *helmrelease.Release, roll *rollout, admin kubernetes.Interface,
+	sayf func(string, ...any), cause error) error {
+	r.Result, r.Why = Failed, publicWhy(cause)
+	// A cancelled run must not leave half a release behind.
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout+30*time.Second)
+	defer cancel()
+	if more := why(clean, admin, r.Namespace, roll.old); more != "" && !strings.Contains(r.Why, more) {
+		r.Why = more
+	}
+	if ctx.Err() != nil {
+		r.Why = "the run was cancelled"
+	}
+	if got == nil || got.Version == 0 || !j.wait {
+		return fault.Wrap(fault.Invalid, cause, "Release %s failed: %s", r.ID(), r.Why)
+	}
+	sayf("Release %s failed: %s", r.ID(), r.Why)
+	sayf("Putting the version before back…")
+	rev, err := h.back(j.name, got.Version, undoTimeout)
+	switch {
+	case err != nil:
+		return fault.Wrap(fault.Conflict, errors.Join(cause, err), "Release %s failed (%s) and could not be rolled back.", r.ID(), r.Why).
+			WithNext("look at it with `towpath kubectl -n %s get pods`", r.Namespace)
+	case rev == 0:
+		sayf("There was no version before; release %s was taken away.", j.name)
+		return fault.Wrap(fault.Invalid, cause, "Release %s failed and was taken away: %s", r.ID(), r.Why)
+	}
+	r.Result = RolledBack
+	sayf("Rolled back: revision %d serves on.", rev)
+	return fault.Wrap(fault.Invalid, cause, "Release %s failed and was rolled back to revision %d: %s", r.ID(), rev, r.Why)
+}
+
+// publicWhy is the one line that people see. Helm's own errors hold no secrets of
+// ours: they speak of objects and conditions.
+func publicWhy(err error) string {
+	var f *fault.Error
+	if errors.As(err, &f) {
+		return firstLine(f.Message)
+	}
+	return firstLine(err.Error())
+}
+
+func orManifests(chart string) string {
+	if chart == "" {
+		return "manifests"
+	}
+	return "chart " + chart
+}
+
+// urls turns Ingress hosts into addresses that can be opened.
+func (s *Service) urls(hosts []string) []string {
+	scheme, addr, ok := strings.Cut(s.opts.FrontDoor, "://")
+	var out []string
+	for _, h := range hosts {
+		if !ok {
+			out = append(out, "http://"+h)
+			continue
+		}
+		if i := strings.LastIndexByte(addr, ':'); i >= 0 {
+			h += addr[i:]
+		}
+		out = append(out, scheme+"://"+h)
+	}
+	return out
+}

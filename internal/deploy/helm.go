@@ -1,0 +1,149 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"helm.sh/helm/v4/pkg/action"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
+	"helm.sh/helm/v4/pkg/kube"
+	"helm.sh/helm/v4/pkg/release/common"
+	helmrelease "helm.sh/helm/v4/pkg/release/v1"
+	"helm.sh/helm/v4/pkg/storage/driver"
+
+	"towpath.dev/towpath/internal/fault"
+)
+
+// maxHistory is how many revisions Helm keeps to go back to.
+const maxHistory = 10
+
+// helm is one Helm client: one identity, one namespace.
+type helm struct {
+	cfg       *action.Configuration
+	namespace string
+}
+
+func newHelm(a *access) (*helm, error) {
+	cfg := action.NewConfiguration(action.ConfigurationSetLogger(slog.NewTextHandler(io.Discard, nil)))
+	if err := cfg.Init(a, a.namespace, "secrets"); err != nil {
+		return nil, fmt.Errorf("starting Helm: %w", err)
+	}
+	return &helm{cfg: cfg, namespace: a.namespace}, nil
+}
+
+// last returns the newest revision of a release, nil when there is none.
+func (h *helm) last(name string) (*helmrelease.Release, error) {
+	got, err := h.cfg.Releases.Last(name)
+	if errors.Is(err, driver.ErrReleaseNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the history of %s: %w", name, err)
+	}
+	rel, ok := got.(*helmrelease.Release)
+	if !ok {
+		return nil, fmt.Errorf("reading the history of %s: unknown release type %T", name, got)
+	}
+	return rel, nil
+}
+
+// recover marks a revision that a crash left pending as failed, so that the next one
+// may begin. The caller holds the lease, so nobody else is at work on it.
+func (h *helm) recover(name string) (was common.Status, err error) {
+	rel, err := h.last(name)
+	if err != nil || rel == nil || !rel.Info.Status.IsPending() {
+		return "", err
+	}
+	was = rel.Info.Status
+	rel.SetStatus(common.StatusFailed, "interrupted: the server ended while this revision was "+was.String())
+	if err := h.cfg.Releases.Update(rel); err != nil {
+		return was, fmt.Errorf("marking revision %d of %s as failed: %w", rel.Version, name, err)
+	}
+	return was, nil
+}
+
+// job is what helm is to bring about.
+type helmJob struct {
+	name    string
+	chart   *chart.Chart
+	values  map[string]any
+	post    *pinner
+	timeout time.Duration
+	wait    bool
+	install bool // install when there is no release yet
+	reset   bool // forget values of the revision before
+	note    string
+}
+
+// apply installs or upgrades and waits until everything is ready by kstatus, until
+// waiting ends (a fault seen by the watcher), or until the time is up.
+func (h *helm) apply(ctx, waiting context.Context, j helmJob) (*helmrelease.Release, error) {
+	strategy := kube.StatusWatcherStrategy
+	if !j.wait {
+		strategy = kube.HookOnlyStrategy
+	}
+	options := []kube.WaitOption{kube.WithWaitContext(waiting)}
+	last, err := h.last(j.name)
+	if err != nil {
+		return nil, err
+	}
+	if last == nil || last.Info.Status == common.StatusUninstalled {
+		if !j.install {
+			return nil, fault.New(fault.NotFound, "There is no release %s in namespace %s to upgrade.", j.name, h.namespace).
+				WithNext("set `install: true` on the task")
+		}
+		in := action.NewInstall(h.cfg)
+		in.ReleaseName, in.Namespace, in.Timeout, in.Description = j.name, h.namespace, j.timeout, j.note
+		in.WaitStrategy, in.WaitOptions, in.WaitForJobs, in.PostRenderer = strategy, options, j.wait, j.post
+		in.Replace = last != nil
+		got, err := in.RunWithContext(ctx, j.chart, j.values)
+		return asRelease(got), err
+	}
+	up := action.NewUpgrade(h.cfg)
+	up.Namespace, up.Timeout, up.Description, up.MaxHistory = h.namespace, j.timeout, j.note, maxHistory
+	up.WaitStrategy, up.WaitOptions, up.WaitForJobs, up.PostRenderer = strategy, options, j.wait, j.post
+	up.ResetValues, up.ResetThenReuseValues = j.reset, !j.reset
+	up.ServerSideApply = "true"
+	got, err := up.RunWithContext(ctx, j.name, j.chart, j.values)
+	return asRelease(got), err
+}
+
+func asRelease(v any) *helmrelease.Release {
+	r, _ := v.(*helmrelease.Release)
+	return r
+}
+
+// back returns to the newest revision before failed that was deployed; when there is
+// none, it takes the failed one away. It says which revision serves now, 0 for none.
+func (h *helm) back(name string, failed int, timeout time.Duration) (int, error) {
+	history, err := h.cfg.Releases.History(name)
+	if err != nil {
+		return 0, fmt.Errorf("reading the history of %s: %w", name, err)
+	}
+	good := 0
+	for _, v := range history {
+		r := asRelease(v)
+		if r != nil && r.Version < failed && r.Version > good && (r.Info.Status == common.StatusDeployed || r.Info.Status == common.StatusSuperseded) {
+			good = r.Version
+		}
+	}
+	if good == 0 {
+		un := action.NewUninstall(h.cfg)
+		un.Timeout, un.WaitStrategy, un.IgnoreNotFound = timeout, kube.StatusWatcherStrategy, true
+		if _, err := un.Run(name); err != nil {
+			return 0, fmt.Errorf("taking release %s away: %w", name, err)
+		}
+		return 0, nil
+	}
+	rb := action.NewRollback(h.cfg)
+	rb.Version, rb.Timeout, rb.MaxHistory = good, timeout, maxHistory
+	rb.WaitStrategy, rb.WaitForJobs, rb.ServerSideApply = kube.StatusWatcherStrategy, true, "true"
+	if err := rb.Run(name); err != nil {
+		return 0, fmt.Errorf("rolling %s back to revision %d: %w", name, good, err)
+	}
+	return good, nil
+}

@@ -1,0 +1,192 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
+)
+
+// maxManifest bounds what a chart may render, in bytes.
+const maxManifest = 16 << 20
+
+// pinner is Helm's post-renderer: it turns each tag of our registry into the digest
+// that it names now, refuses images that the actor may not read, and notes what it saw.
+type pinner struct {
+	ctx      context.Context
+	actor    identity.Actor
+	registry string
+	auth     Authoriser
+	images   Images
+	keep     bool              // mark each object so that Helm never deletes it
+	replace  map[string]string // repository → full image: the `containers` input
+
+	seen  []string // images as deployed, in order, no repeats
+	hosts []string // hosts of Ingress rules
+	kinds []object // what is deployed
+}
+
+type object struct{ Kind, Name string }
+
+// Run rewrites a stream of YAML documents.
+func (p *pinner) Run(in *bytes.Buffer) (*bytes.Buffer, error) {
+	if in.Len() > maxManifest {
+		return nil, fault.New(fault.TooLarge, "The chart renders %d MiB of manifests; the most is %d MiB.", in.Len()>>20, maxManifest>>20)
+	}
+	out := new(bytes.Buffer)
+	dec := utilyaml.NewYAMLOrJSONDecoder(in, 4096)
+	for {
+		var doc map[string]any
+		err := dec.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fault.Wrap(fault.Invalid, err, "The rendered manifests are no valid YAML: %v.", err)
+		}
+		if len(doc) == 0 {
+			continue
+		}
+		if err := p.document(doc); err != nil {
+			return nil, err
+		}
+		b, err := yaml.Marshal(doc)
+		if err != nil {
+			return nil, fmt.Errorf("encoding a manifest: %w", err)
+		}
+		out.WriteString("---\n")
+		out.Write(b)
+	}
+}
+
+func (p *pinner) document(doc map[string]any) error {
+	kind, _ := doc["kind"].(string)
+	meta, _ := doc["metadata"].(map[string]any)
+	name, _ := meta["name"].(string)
+	p.kinds = append(p.kinds, object{kind, name})
+	if p.keep && meta != nil {
+		notes, _ := meta["annotations"].(map[string]any)
+		if notes == nil {
+			notes = map[string]any{}
+			meta["annotations"] = notes
+		}
+		notes["helm.sh/resource-policy"] = "keep"
+	}
+	if kind == "Ingress" {
+		p.ingress(doc)
+	}
+	return p.walk(doc, 0)
+}
+
+func (p *pinner) ingress(doc map[string]any) {
+	spec, _ := doc["spec"].(map[string]any)
+	rules, _ := spec["rules"].([]any)
+	for _, r := range rules {
+		rule, _ := r.(map[string]any)
+		if h, _ := rule["host"].(string); h != "" && !slices.Contains(p.hosts, h) {
+			p.hosts = append(p.hosts, h)
+		}
+	}
+}
+
+// walk finds every list of containers, whatever kind of object holds the pod's spec.
+func (p *pinner) walk(v any, depth int) error {
+	if depth > 64 {
+		return fault.New(fault.Invalid, "A manifest is nested more than 64 levels deep.")
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for k, child := range v {
+			if k == "containers" || k == "initContainers" || k == "ephemeralContainers" {
+				if err := p.containers(child); err != nil {
+					return err
+				}
+			}
+			if err := p.walk(child, depth+1); err != nil {
+				return err
+			}
+		}
+	case []any:
+		for _, child := range v {
+			if err := p.walk(child, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *pinner) containers(v any) error {
+	list, _ := v.([]any)
+	for _, c := range list {
+		container, _ := c.(map[string]any)
+		image, ok := container["image"].(string)
+		if !ok {
+			continue
+		}
+		pinned, err := p.pin(image)
+		if err != nil {
+			return err
+		}
+		container["image"] = pinned
+		if !slices.Contains(p.seen, pinned) {
+			p.seen = append(p.seen, pinned)
+		}
+	}
+	return nil
+}
+
+func (p *pinner) pin(image string) (string, error) {
+	if full, ok := p.replace[bare(image)]; ok {
+		image = full
+	}
+	rest, ok := strings.CutPrefix(image, p.registry+"/")
+	if !ok {
+		return image, nil
+	}
+	repository, digest, byDigest := strings.Cut(rest, "@")
+	name, tag, _ := cutTag(repository)
+	project, _, _ := strings.Cut(name, "/")
+	// The node pulls with rights to every image, so what a project may not read must
+	// be refused here.
+	if err := p.auth.Require(p.ctx, p.actor, project, identity.Read); err != nil {
+		return "", fault.Wrap(fault.Denied, err, "Image %s belongs to project %s, which this run may not read.", image, project)
+	}
+	if byDigest {
+		return p.registry + "/" + name + "@" + digest, nil
+	}
+	if tag == "" {
+		tag = "latest"
+	}
+	digest, err := p.images.Digest(p.ctx, name, tag)
+	if err != nil {
+		return "", fault.Wrap(fault.KindOf(err), err, "Image %s is not in the registry.", image).
+			WithNext("push it first, with a Docker@2 step before this one")
+	}
+	return p.registry + "/" + name + "@" + digest, nil
+}
+
+// bare returns an image's name without tag and digest.
+func bare(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	name, _, _ := cutTag(image)
+	return name
+}
+
+// cutTag splits "host:port/name:tag" at the tag's colon.
+func cutTag(s string) (name, tag string, ok bool) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 || strings.Contains(s[i:], "/") {
+		return s, "", false
+	}
+	return s[:i], s[i+1:], true
+}
