@@ -152,22 +152,22 @@ func (s *suite) cases() []*result {
 // The JUnit document, as test publishers read it.
 type (
 	xmlRun struct {
-		XMLName  xml.Name `xml:"testsuites"`
-		Tests    int      `xml:"tests,attr"`
-		Failures int      `xml:"failures,attr"`
-		Skipped  int      `xml:"skipped,attr"`
-		Time     string   `xml:"time,attr"`
-		Suites   []xmlSuite
+		XMLName  xml.Name   `xml:"testsuites"`
+		Tests    int        `xml:"tests,attr"`
+		Failures int        `xml:"failures,attr"`
+		Skipped  int        `xml:"skipped,attr"`
+		Time     string     `xml:"time,attr"`
+		Suites   []xmlSuite `xml:"testsuite"`
 	}
 	xmlSuite struct {
-		XMLName   xml.Name `xml:"testsuite"`
-		Name      string   `xml:"name,attr"`
-		Tests     int      `xml:"tests,attr"`
-		Failures  int      `xml:"failures,attr"`
-		Skipped   int      `xml:"skipped,attr"`
-		Time      string   `xml:"time,attr"`
-		Timestamp string   `xml:"timestamp,attr,omitempty"`
-		Cases     []xmlCase
+		XMLName   xml.Name  `xml:"testsuite"`
+		Name      string    `xml:"name,attr"`
+		Tests     int       `xml:"tests,attr"`
+		Failures  int       `xml:"failures,attr"`
+		Skipped   int       `xml:"skipped,attr"`
+		Time      string    `xml:"time,attr"`
+		Timestamp string    `xml:"timestamp,attr,omitempty"`
+		Cases     []xmlCase `xml:"testcase"`
 	}
 	xmlCase struct {
 		XMLName xml.Name  `xml:"testcase"`
