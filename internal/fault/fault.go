@@ -25,6 +25,7 @@ const (
 	Denied      Kind = "denied"      // The actor is known but may not do this.
 	Unauthentic Kind = "unauthentic" // No, wrong or expired credentials.
 	TooLarge    Kind = "too_large"   // A limit on an input was exceeded.
+	Throttled   Kind = "throttled"   // Asked too often; the same call may succeed after a pause.
 	Unavailable Kind = "unavailable" // Something needed is down; the same call may succeed later.
 	Internal    Kind = "internal"    // Our own mistake.
 )
@@ -112,6 +113,8 @@ func (k Kind) Status() int {
 		return http.StatusUnauthorized
 	case TooLarge:
 		return http.StatusRequestEntityTooLarge
+	case Throttled:
+		return http.StatusTooManyRequests
 	case Unavailable:
 		return http.StatusServiceUnavailable
 	default:
@@ -121,7 +124,7 @@ func (k Kind) Status() int {
 
 // OfStatus is the inverse of Status for clients: the kind that a response status stands for.
 func OfStatus(status int) Kind {
-	for _, k := range []Kind{NotFound, Invalid, Conflict, Denied, Unauthentic, TooLarge, Unavailable} {
+	for _, k := range []Kind{NotFound, Invalid, Conflict, Denied, Unauthentic, TooLarge, Throttled, Unavailable} {
 		if k.Status() == status {
 			return k
 		}

@@ -60,7 +60,7 @@ type Actor struct {
 // JobClaims says which job of which run acts.
 type JobClaims struct {
 	Project     string `json:"project"`
-	Repo        string `json:"repo"`  // "project/repo"
+	Repo        string `json:"repo"` // "project/repo"
 	Run         int64  `json:"run"`
 	Stage       string `json:"stage"`
 	Job         string `json:"job"`         // job name within the stage
