@@ -1,0 +1,3 @@
+// Package conformance holds the test that runs the OCI distribution specification's own
+// conformance suite against the registry; see README.md.
+package conformance

@@ -1,0 +1,122 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
+)
+
+// MaxPage is the most entries that one page of a list holds.
+const MaxPage = 1000
+
+// maxReferrersPage bounds the JSON of one page of referrers: clients read at most 4 MiB.
+const maxReferrersPage = 3 << 20
+
+// Tags returns at most n tags of a repository after last, in ASCII order, and whether
+// there are more. An unknown repository is an error of CodeNameUnknown.
+func (s *Service) Tags(ctx context.Context, a identity.Actor, repository, last string, n int) (tags []string, more bool, err error) {
+	if err := s.mayPull(ctx, a, repository); err != nil {
+		return nil, false, err
+	}
+	known, err := exists(ctx, s.db, `SELECT 1 FROM registry_repository WHERE name = ?`, repository)
+	if err != nil {
+		return nil, false, fmt.Errorf("looking for repository %s: %w", repository, err)
+	}
+	if !known {
+		return nil, false, unknown(CodeNameUnknown, "There is no repository %s.", repository)
+	}
+	n = max(0, min(n, MaxPage))
+	tags, err = strings1(ctx, s.db, `SELECT name FROM registry_tag WHERE repository = ? AND name > ? ORDER BY name LIMIT ?`, repository, last, n+1)
+	if err != nil {
+		return nil, false, fmt.Errorf("listing tags of %s: %w", repository, err)
+	}
+	if len(tags) > n {
+		// With n = 0 the client asked for nothing, which has no next page.
+		return tags[:n], n > 0, nil
+	}
+	return tags, false, nil
+}
+
+// Referrers returns manifests whose subject is digest, in the order of their digests
+// after last, and whether there are more. artifactType "" takes all. A subject that is
+// not there has no referrers, or those that came before it. Nor has one in a project that
+// the actor may not know: the specification forbids "not found" here, because clients take
+// it to mean that there is no referrers API.
+func (s *Service) Referrers(ctx context.Context, a identity.Actor, repository, digest, artifactType, last string) (list []Descriptor, more bool, err error) {
+	switch err := s.mayPull(ctx, a, repository); {
+	case fault.Is(err, fault.NotFound):
+		return nil, false, checkDigest(digest)
+	case err != nil:
+		return nil, false, err
+	}
+	if err := checkDigest(digest); err != nil {
+		return nil, false, err
+	}
+	query := `SELECT ` + manifestColumns + ` FROM registry_manifest m WHERE m.repository = ? AND m.subject = ? AND m.digest > ?`
+	args := []any{repository, digest, last}
+	if artifactType != "" {
+		query += ` AND m.artifact_type = ?`
+		args = append(args, artifactType)
+	}
+	ms, err := readManifests(ctx, s.db, query+` ORDER BY m.digest LIMIT ?`, append(args, MaxPage+1)...)
+	if err != nil {
+		return nil, false, err
+	}
+	room := maxReferrersPage
+	for i, m := range ms {
+		for k, v := range m.Annotations {
+			// JSON may write a byte as six.
+			room -= 6 * (len(k) + len(v))
+		}
+		room -= 512
+		if i == MaxPage || i > 0 && room < 0 {
+			return list, true, nil
+		}
+		list = append(list, Descriptor{MediaType: m.MediaType, Digest: m.Digest, Size: m.Size, ArtifactType: m.ArtifactType, Annotations: m.Annotations})
+	}
+	return list, false, nil
+}
+
+// Repositories returns at most n repositories after last that the actor may read, in
+// order of their names, and whether there are more.
+func (s *Service) Repositories(ctx context.Context, a identity.Actor, last string, n int) (names []string, more bool, err error) {
+	if !a.Known() {
+		return nil, false, s.require(ctx, a, "", identity.Read)
+	}
+	n = max(0, min(n, MaxPage))
+	if n == 0 {
+		return nil, false, nil
+	}
+	readable := map[string]bool{}
+	for {
+		batch, err := strings1(ctx, s.db, `SELECT name FROM registry_repository WHERE name > ? ORDER BY name LIMIT 500`, last)
+		if err != nil {
+			return nil, false, fmt.Errorf("listing repositories: %w", err)
+		}
+		if len(batch) == 0 {
+			return names, false, nil
+		}
+		for _, name := range batch {
+			last = name
+			project := ProjectOf(name)
+			may, known := readable[project]
+			if !known {
+				err := s.require(ctx, a, name, identity.Read)
+				if k := fault.KindOf(err); err != nil && k != fault.NotFound && k != fault.Denied {
+					return nil, false, err
+				}
+				may = err == nil
+				readable[project] = may
+			}
+			if !may {
+				continue
+			}
+			if len(names) == n {
+				return names, true, nil
+			}
+			names = append(names, name)
+		}
+	}
+}
