@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"embed"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -12,10 +13,15 @@ import (
 	"testing/iotest"
 )
 
+// recordings are embedded, not opened: a fresh checkout changes file times, and go test would then not use its cached result.
+//
+//go:embed testdata
+var recordings embed.FS
+
 // convert runs the command on a recorded go test -json run and reads its file back.
 func convert(t *testing.T, recorded string) (code int, doc xmlRun, log string) {
 	t.Helper()
-	in, err := os.Open(filepath.Join("testdata", recorded))
+	in, err := recordings.Open("testdata/" + recorded)
 	if err != nil {
 		t.Fatal(err)
 	}
