@@ -131,14 +131,14 @@ func (s *Service) refuse(ctx context.Context, p *push, req hook.Request) (string
 
 func (s *Service) refuseMove(ctx context.Context, p *push, m hook.Move, env []string) (string, error) {
 	branch, isBranch := strings.CutPrefix(m.Ref, "refs/heads/")
-	tag, isTag := strings.CutPrefix(m.Ref, "refs/tags/")
+	short, isTag := strings.CutPrefix(branch, "refs/tags/")
 	if !isBranch && !isTag && !strings.HasPrefix(m.Ref, "refs/notes/") {
 		return "only branches (refs/heads/), tags (refs/tags/) and notes (refs/notes/) can be pushed.", nil
 	}
 	if why := git.CheckRef(m.Ref); why != "" && m.New != git.Zero {
 		return "the name " + why + ".", nil
 	}
-	if short := branch + tag; git.IsHash(short) && m.New != git.Zero {
+	if git.IsHash(short) && m.New != git.Zero {
 		return "the name looks like a commit.", nil
 	}
 	if !git.IsHash(m.Old) || !git.IsHash(m.New) {

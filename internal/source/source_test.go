@@ -174,9 +174,10 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 
 // clone is a working copy of the real git client.
 type clone struct {
-	t   testing.TB
-	dir string
-	env []string
+	t     testing.TB
+	dir   string
+	env   []string
+	stdin string
 }
 
 func newClone(t testing.TB) *clone {
@@ -197,8 +198,19 @@ func (c *clone) try(args ...string) (string, error) {
 		"GIT_AUTHOR_NAME=Wanda", "GIT_AUTHOR_EMAIL=w@example.org", "GIT_COMMITTER_NAME=Wanda", "GIT_COMMITTER_EMAIL=w@example.org",
 		"GIT_AUTHOR_DATE=2026-03-01T10:00:00+01:00", "GIT_COMMITTER_DATE=2026-03-01T10:00:00+01:00",
 	}, c.env...)
+	cmd.Stdin = strings.NewReader(c.stdin)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// raw returns everything that git printed, line ends included.
+func (c *clone) raw(args ...string) string {
+	c.t.Helper()
+	out, err := c.try(args...)
+	if err != nil {
+		c.t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
 }
 
 func (c *clone) git(args ...string) string {
