@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/store"
@@ -119,3 +121,5 @@ func strings1(ctx context.Context, h store.Handle, query string, args ...any) ([
 	}
 	return out, rows.Err()
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
