@@ -473,11 +473,10 @@ tool (
 	github.com/containerd/containerd/v2/cmd/containerd
 	github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
 	github.com/containernetworking/plugins/plugins/ipam/host-local
-	github.com/containernetworking/plugins/plugins/main/loopback
 	github.com/containernetworking/plugins/plugins/main/ptp
 	github.com/containernetworking/plugins/plugins/meta/portmap
 	github.com/moby/buildkit/cmd/buildkitd
 	github.com/opencontainers/runc
-	towpath.dev/towpath/kube/cmd/nft
+	towpath.dev/towpath/kube/cmd/towpath-nft
 	towpath.dev/towpath/kube/cmd/pause
 )
