@@ -62,13 +62,15 @@ CREATE TABLE supply_finding (
   gone     BIGINT NOT NULL,
   PRIMARY KEY (image, package, advisory)
 );
--- Where an image was pushed.
+-- Where an image was pushed; announced is the scan that the logbook knows of.
 CREATE TABLE supply_push (
   repository TEXT   NOT NULL,
   image      TEXT   NOT NULL,
+  project    TEXT   NOT NULL,
   media_type TEXT   NOT NULL,
   pushed     BIGINT NOT NULL,
   run        BIGINT NOT NULL,
+  announced  TEXT   NOT NULL,
   PRIMARY KEY (repository, image)
 );
 CREATE INDEX supply_push_image ON supply_push (image);

@@ -48,6 +48,7 @@ type Facts struct {
 	Finished time.Time // zero while the run goes on
 	Source   string    // clone URL without credentials
 	Builder  string    // URL that names the installation, the builder's id
+	Bases    []string  // images that the build started from, as "repository@digest", when known
 }
 
 // Statement is the in-toto statement, as far as it is written and read here.
@@ -90,9 +91,8 @@ type Dependency struct {
 	Digest map[string]string `json:"digest,omitempty"`
 }
 
-// New makes the statement about an image. bases are images that the build is known to
-// have started from, as "repository@digest".
-func New(repository, digest string, f Facts, bases []string) (Statement, error) {
+// New makes the statement about an image.
+func New(repository, digest string, f Facts) (Statement, error) {
 	alg, hash, ok := strings.Cut(digest, ":")
 	if !ok || f.Commit == "" || f.Builder == "" {
 		return Statement{}, errors.New("making provenance: digest, commit and builder must be known")
@@ -103,7 +103,7 @@ func New(repository, digest string, f Facts, bases []string) (Statement, error) 
 	d.ExternalParameters = map[string]any{"repository": f.Repo, "ref": f.Ref, "pipeline": f.Pipeline}
 	d.InternalParameters = map[string]any{"run": f.Run, "project": f.Project}
 	d.ResolvedDependencies = []Dependency{{URI: "git+" + f.Source + "@" + f.Ref, Digest: map[string]string{"gitCommit": f.Commit}}}
-	for _, b := range bases {
+	for _, b := range f.Bases {
 		name, digest, _ := strings.Cut(b, "@")
 		alg, hash, ok := strings.Cut(digest, ":")
 		if !ok {

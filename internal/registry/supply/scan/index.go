@@ -230,3 +230,33 @@ func column(ctx context.Context, h store.Handle, query string, args ...any) (out
 	}
 	return out, rows.Err()
 }
+
+// Packages returns what an image holds, in the order in which documents list it.
+func (m *Matcher) Packages(ctx context.Context, image string) (out []sbom.Package, err error) {
+	rows, err := m.db.Query(ctx, `SELECT p.type, p.ecosystem, p.name, p.version, p.match_name, p.match_version, p.purl, ip.path, ip.layer
+		FROM supply_image_package ip JOIN supply_package p ON p.id = ip.package WHERE ip.image = ? ORDER BY p.type, p.name, p.version, p.purl`, image)
+	if err != nil {
+		return nil, fmt.Errorf("reading the packages of %s: %w", image, err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var p sbom.Package
+		if err := rows.Scan(&p.Type, &p.Ecosystem, &p.Name, &p.Version, &p.MatchName, &p.MatchVersion, &p.PURL, &p.Path, &p.Layer); err != nil {
+			return nil, fmt.Errorf("reading the packages of %s: %w", image, err)
+		}
+		out = append(out, p)
+	}
+	return out, rows.Err()
+}
+
+// Forget drops an image from the index; its package versions stay for other images.
+func (m *Matcher) Forget(ctx context.Context, tx *store.Tx, image string) error {
+	for _, q := range []string{
+		`DELETE FROM supply_finding WHERE image = ?`, `DELETE FROM supply_image_package WHERE image = ?`, `DELETE FROM supply_image WHERE digest = ?`,
+	} {
+		if _, err := tx.Exec(ctx, q, image); err != nil {
+			return fmt.Errorf("forgetting image %s: %w", image, err)
+		}
+	}
+	return nil
+}
