@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 	if name, ok := hook.Invoked(os.Args[0]); ok {
 		os.Exit(hook.Main(name, os.Stdin, os.Stderr, os.Getenv))
 	}
+	if data := os.Getenv(envServe); data != "" {
+		serve(data)
+	}
 	os.Exit(m.Run())
 }
 
