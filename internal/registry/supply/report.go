@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -168,9 +169,9 @@ func (s *Service) Root() []byte { return s.authority.Root() }
 const maxSignatures = 20
 
 func (s *Service) signatures(ctx context.Context, repository, image string) ([]Signature, error) {
-	refs, err := s.images.Referrers(ctx, repository, image, sign.ArtifactType, maxSignatures)
+	refs, err := s.signatureRefs(ctx, repository, image)
 	if err != nil {
-		return nil, fmt.Errorf("looking for signatures of %s: %w", image, err)
+		return nil, err
 	}
 	if len(refs) == 0 {
 		return nil, nil
@@ -185,7 +186,7 @@ func (s *Service) signatures(ctx context.Context, repository, image string) ([]S
 		sig := Signature{Digest: ref}
 		signed, err := s.signature(ctx, repository, subject, ref)
 		switch {
-		case fault.Is(err, fault.Denied):
+		case fault.Is(err, fault.Denied), fault.Is(err, fault.NotFound):
 			sig.Why, _ = fault.Public(err)
 		case err != nil:
 			return nil, err
@@ -193,6 +194,31 @@ func (s *Service) signatures(ctx context.Context, repository, image string) ([]S
 			sig.Verified, sig.Identity, sig.Time = true, signed.Identity, signed.Time
 		}
 		out = append(out, sig)
+	}
+	return out, nil
+}
+
+// signatureRefs returns the referrers that may be signatures: those that Towpath made
+// come first, so that no number of others can hide them.
+func (s *Service) signatureRefs(ctx context.Context, repository, image string) ([]string, error) {
+	there, err := s.images.Referrers(ctx, repository, image, sign.ArtifactType, maxSignatures)
+	if err != nil {
+		return nil, fmt.Errorf("looking for signatures of %s: %w", image, err)
+	}
+	made, err := s.documents(ctx, repository, image)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, d := range made {
+		if d.Kind == docSignature {
+			out = append(out, d.Digest)
+		}
+	}
+	for _, ref := range there {
+		if !slices.Contains(out, ref) && len(out) < maxSignatures {
+			out = append(out, ref)
+		}
 	}
 	return out, nil
 }
