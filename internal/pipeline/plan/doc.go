@@ -14,7 +14,7 @@
 //
 // # Operations
 //
-//   - Build makes the plan from a validated tree.
+//   - [Build] makes the plan from a validated tree.
 //   - [Trigger.Matches], [PRTrigger.Matches], [SkipsCI] decide whether a push
 //     starts a run, [RunName] what it is called.
 //   - [Plan.Next] decides what to start, skip, cancel or finish; it is a pure

@@ -107,7 +107,7 @@ type Job struct {
 	Variables []Variable `json:"variables,omitempty"`
 	Pool      Pool       `json:"pool,omitzero"`
 	// TimeoutMinutes and CancelTimeoutMinutes are whole numbers or runtime
-	// expressions "$[ … ]"; [Job.Timeout] resolves them (X025). 0 means no limit.
+	// expressions "$[ … ]"; [Plan.JobSettings] resolves them (X025). 0 means no limit.
 	TimeoutMinutes       string `json:"timeoutMinutes"`
 	CancelTimeoutMinutes string `json:"cancelTimeoutMinutes"`
 	// ContinueOnError is "true", "false" or a runtime expression (V002).

@@ -1,0 +1,106 @@
+package plan
+
+import "towpath.dev/towpath/internal/pipeline/parse"
+
+// trigger reads "trigger" in its three forms (Y020 to Y025, X021).
+func trigger(n *parse.Node) Trigger {
+	switch {
+	case n.IsNull():
+		return Trigger{Implied: true}
+	case n.Kind == parse.Scalar:
+		return Trigger{Disabled: n.Text() == "none"}
+	case n.Kind == parse.Sequence:
+		return Trigger{Branches: Filter{Include: texts(n)}}
+	}
+	return Trigger{
+		Batch:    truth(n.Get("batch"), false),
+		Branches: filter(n.Get("branches")),
+		Paths:    filter(n.Get("paths")),
+		Tags:     filter(n.Get("tags")),
+	}
+}
+
+// prTrigger reads "pr" in its three forms (Y026 to Y031, X022).
+func prTrigger(n *parse.Node) PRTrigger {
+	t := PRTrigger{AutoCancel: true, Drafts: true}
+	switch {
+	case n.IsNull():
+		t.Implied = true
+	case n.Kind == parse.Scalar:
+		t.Disabled = n.Text() == "none"
+	case n.Kind == parse.Sequence:
+		t.Branches = Filter{Include: texts(n)}
+	default:
+		t.AutoCancel = truth(n.Get("autoCancel"), true)
+		t.Drafts = truth(n.Get("drafts"), true)
+		t.Branches = filter(n.Get("branches"))
+		t.Paths = filter(n.Get("paths"))
+	}
+	return t
+}
+
+// filter reads include and exclude lists; a plain list includes.
+func filter(n *parse.Node) Filter {
+	if n == nil {
+		return Filter{}
+	}
+	if n.Kind == parse.Sequence {
+		return Filter{Include: texts(n)}
+	}
+	return Filter{Include: texts(n.Get("include")), Exclude: texts(n.Get("exclude"))}
+}
+
+func schedules(n *parse.Node) []Schedule {
+	var result []Schedule
+	for _, item := range items(n) {
+		result = append(result, Schedule{
+			Cron:        item.Get("cron").Text(),
+			DisplayName: item.Get("displayName").Text(),
+			Branches:    filter(item.Get("branches")),
+			Batch:       truth(item.Get("batch"), false),
+			Always:      truth(item.Get("always"), false),
+		})
+	}
+	return result
+}
+
+func resources(n *parse.Node) Resources {
+	var r Resources
+	for _, item := range items(n.Get("repositories")) {
+		r.Repositories = append(r.Repositories, Repository{
+			Alias: item.Get("repository").Text(), Type: item.Get("type").Text(), Name: item.Get("name").Text(),
+			Ref: item.Get("ref").Text(), Endpoint: item.Get("endpoint").Text(),
+		})
+	}
+	for _, item := range items(n.Get("containers")) {
+		resource := ContainerResource{Alias: item.Get("container").Text(), Container: containerOf(item)}
+		resource.Container.Alias = resource.Alias
+		r.Containers = append(r.Containers, resource)
+	}
+	for _, item := range items(n.Get("pipelines")) {
+		r.Pipelines = append(r.Pipelines, pipelineResource(item))
+	}
+	return r
+}
+
+// pipelineResource reads a pipeline resource; its trigger is "none", "true" or a
+// mapping (Y077 to Y089).
+func pipelineResource(item *parse.Node) PipelineResource {
+	resource := PipelineResource{
+		Alias: item.Get("pipeline").Text(), Source: item.Get("source").Text(), Project: item.Get("project").Text(),
+		Branch: item.Get("branch").Text(), Version: item.Get("version").Text(),
+	}
+	trigger := item.Get("trigger")
+	if trigger.IsNull() {
+		return resource
+	}
+	if trigger.Kind == parse.Scalar {
+		resource.Trigger = truth(trigger, false)
+		return resource
+	}
+	resource.Trigger = truth(trigger.Get("enabled"), true)
+	resource.Branches = filter(trigger.Get("branches"))
+	resource.Stages = texts(trigger.Get("stages"))
+	resource.Tags = texts(trigger.Get("tags"))
+	return resource
+}
