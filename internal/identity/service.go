@@ -39,7 +39,7 @@ type Service struct {
 	keys      *issuer
 	passwords *hasher
 	throttle  *throttle
-	verified  *cache[verifiedToken] // by hash of a bearer secret
+	verified  *cache[verifiedToken] // by hash of the credentials
 	checked   *cache[struct{}]      // by keyed hash of user and password
 	cacheKey  [32]byte              // keys the hashes in checked; random for each process
 

@@ -76,6 +76,7 @@ func (s *Service) SetPassword(ctx context.Context, a Actor, user, password strin
 		return err
 	})
 	s.checked.clear()
+	s.verified.clear()
 	return err
 }
 
