@@ -27,7 +27,7 @@ func (s *Service) Delete(ctx context.Context, a identity.Actor, repository, refe
 			return err
 		}
 		if strings.Contains(reference, ":") {
-			if err := erase(ctx, tx, m); err != nil {
+			if err := erase(ctx, tx, m, now); err != nil {
 				return err
 			}
 			return s.announceRemoval(ctx, tx, a, m, "")
@@ -43,7 +43,7 @@ func (s *Service) Delete(ctx context.Context, a identity.Actor, repository, refe
 }
 
 // erase takes a manifest, its tags and its references out of the tables.
-func erase(ctx context.Context, tx *store.Tx, m Manifest) error {
+func erase(ctx context.Context, tx *store.Tx, m Manifest, now int64) error {
 	parents, err := strings1(ctx, tx, `SELECT manifest FROM registry_reference WHERE repository = ? AND digest = ? AND kind = 'manifest' LIMIT 1`, m.Repository, m.Digest)
 	if err != nil {
 		return fmt.Errorf("looking for indexes that hold %s: %w", m.Digest, err)
@@ -59,6 +59,10 @@ func erase(ctx context.Context, tx *store.Tx, m Manifest) error {
 		if _, err := tx.Exec(ctx, q, m.Repository, m.Digest); err != nil {
 			return fmt.Errorf("deleting manifest %s: %w", m.Digest, err)
 		}
+	}
+	// Its referrers are orphans from now on; their grace begins here.
+	if _, err := tx.Exec(ctx, `UPDATE registry_manifest SET touched = ? WHERE repository = ? AND subject = ?`, now, m.Repository, m.Digest); err != nil {
+		return fmt.Errorf("touching referrers of %s: %w", m.Digest, err)
 	}
 	return nil
 }

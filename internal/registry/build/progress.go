@@ -20,8 +20,18 @@ const maxLine = 16 << 10
 type printer struct {
 	out   func(line string)
 	steps map[digest.Digest]*step
-	ended []string // lines that end steps, held back for one message
+	ended []ending
 }
+
+// ending is the line that ends a step. It is held back for some messages, because BuildKit
+// says that a step has ended before it says the last of what the step did.
+type ending struct {
+	line string
+	hold int
+}
+
+// held is for how many messages.
+const held = 2
 
 // step is one vertex of the build that has begun.
 type step struct {
@@ -51,9 +61,7 @@ func (p *printer) print(s *client.SolveStatus) {
 	for _, w := range s.Warnings {
 		p.out("WARNING: " + clean(string(w.Short)))
 	}
-	// BuildKit says that a step has ended before it says the last of what the step did, in
-	// its next message.
-	p.flush()
+	p.age(1)
 	for _, v := range s.Vertexes {
 		if v.Completed != nil {
 			p.end(v)
@@ -62,11 +70,18 @@ func (p *printer) print(s *client.SolveStatus) {
 }
 
 // flush passes on what was held back.
-func (p *printer) flush() {
-	for _, l := range p.ended {
-		p.out(l)
+func (p *printer) flush() { p.age(held) }
+
+func (p *printer) age(messages int) {
+	kept := p.ended[:0]
+	for _, e := range p.ended {
+		if e.hold -= messages; e.hold <= 0 {
+			p.out(e.line)
+		} else {
+			kept = append(kept, e)
+		}
 	}
-	p.ended = nil
+	p.ended = kept
 }
 
 func (p *printer) begin(v *client.Vertex) *step {
@@ -100,7 +115,7 @@ func (p *printer) end(v *client.Vertex) {
 	case v.Cached:
 		line = "CACHED"
 	}
-	p.ended = append(p.ended, fmt.Sprintf("#%d %s", st.number, line))
+	p.ended = append(p.ended, ending{fmt.Sprintf("#%d %s", st.number, line), held})
 }
 
 func (p *printer) transfer(t *client.VertexStatus) {

@@ -55,8 +55,6 @@ func (q *request) fail(err error) {
 		// The specification has no answer for "in use"; clients know this one as "you cannot
 		// delete here".
 		status, code = http.StatusMethodNotAllowed, registry.CodeUnsupported
-	case registry.CodeBlobUploadInvalid:
-		status = http.StatusConflict
 	}
 	if gone := q.r.Context().Err(); gone != nil {
 		// The client hung up; nobody reads the answer.

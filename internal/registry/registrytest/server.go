@@ -35,23 +35,30 @@ type Server struct {
 	HTTP     *httptest.Server
 	Host     string // "127.0.0.1:port"
 	Admin    identity.Actor
+	clock    clock.Clock
 	dir      string
 	options  registry.Options
+	stopped  bool
 }
 
-// Start starts a registry in dir, or in a new folder when dir is "". Users: admin (of the
-// installation), writer and reader (of project shop), stranger (of project other only).
+// Start starts a registry on what is in dir, or in a new folder, with People, when dir is
+// "".
 func Start(t testing.TB, dir string, options registry.Options) *Server {
 	t.Helper()
-	fresh := dir == ""
-	if fresh {
-		dir = t.TempDir()
+	if dir == "" {
+		return StartAt(t, clock.System(), options)
 	}
-	s := &Server{dir: dir, options: options}
+	s := &Server{clock: clock.System(), dir: dir, options: options}
 	s.open(t)
-	if fresh {
-		s.people(t)
-	}
+	return s
+}
+
+// StartAt is Start in a new folder with a clock of the test's own.
+func StartAt(t testing.TB, c clock.Clock, options registry.Options) *Server {
+	t.Helper()
+	s := &Server{clock: c, dir: t.TempDir(), options: options}
+	s.open(t)
+	s.People(t)
 	return s
 }
 
@@ -68,7 +75,7 @@ func (s *Server) open(t testing.TB) {
 	if s.Blobs, err = blob.Open(ctx, blob.Config{Root: filepath.Join(s.dir, "blobs")}); err != nil {
 		t.Fatal(err)
 	}
-	c := clock.System()
+	c := s.clock
 	s.Log = event.New(s.DB, c)
 	if s.Identity, err = identity.New(s.DB, s.Log, s.Vault, c, identity.Options{}); err != nil {
 		t.Fatal(err)
@@ -77,10 +84,15 @@ func (s *Server) open(t testing.TB) {
 	s.HTTP = httptest.NewServer(oci.NewHandler(s.Service, s.Identity, s.Vault, c, slog.New(slog.NewTextHandler(t.Output(), nil))))
 	s.Host = strings.TrimPrefix(s.HTTP.URL, "http://")
 	s.Admin = identity.Actor{Kind: identity.KindUser, Name: "admin", Admin: true, Cap: identity.Admin}
-	t.Cleanup(func() { s.close(t) })
+	t.Cleanup(func() { s.Stop(t) })
 }
 
-func (s *Server) close(t testing.TB) {
+// Stop ends the server before the test does.
+func (s *Server) Stop(t testing.TB) {
+	if s.stopped {
+		return
+	}
+	s.stopped = true
 	s.HTTP.CloseClientConnections()
 	s.HTTP.Close()
 	if err := s.DB.Close(); err != nil {
@@ -88,7 +100,9 @@ func (s *Server) close(t testing.TB) {
 	}
 }
 
-func (s *Server) people(t testing.TB) {
+// People makes users: admin (of the installation), writer and reader (of project shop),
+// stranger (of project other only; reader may write there).
+func (s *Server) People(t testing.TB) {
 	t.Helper()
 	ctx, system := context.Background(), identity.SystemActor("test")
 	for _, u := range []string{"admin", "writer", "reader", "stranger"} {
