@@ -215,14 +215,17 @@ func (s *scanner) release(body io.Reader) error {
 	return nil
 }
 
-// bare is a file system with an /etc and nothing in it. The database extractors look
-// there for os-release; which release an image is of is known only when all its
-// layers are put together.
+// bare is a file system with an empty os-release and nothing else. The database
+// extractors look there; which release an image is of is known only when all its layers
+// are put together.
 type bare struct{}
 
 var _ scalibrfs.FS = bare{}
 
 func (bare) Open(name string) (fs.File, error) {
+	if name == "etc/os-release" {
+		return nothing{}, nil
+	}
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
@@ -234,3 +237,10 @@ func (bare) Stat(name string) (fs.FileInfo, error) {
 	}
 	return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
 }
+
+// nothing is an empty file.
+type nothing struct{}
+
+func (nothing) Stat() (fs.FileInfo, error) { return nil, fs.ErrInvalid }
+func (nothing) Read([]byte) (int, error)   { return 0, io.EOF }
+func (nothing) Close() error               { return nil }
