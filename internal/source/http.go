@@ -104,13 +104,15 @@ func (f *front) exchange(w http.ResponseWriter, r *http.Request, a Address) {
 		text(w, http.StatusForbidden, "A "+a.Action+" request has no query.")
 		return
 	}
+	// Before anything is done: a page of another site can make a browser post with the
+	// user's session, but not with this content type.
+	if got, want := r.Header.Get("Content-Type"), "application/x-"+a.Action+"-request"; got != want {
+		text(w, http.StatusUnsupportedMediaType, "The content type of this request must be "+want+".")
+		return
+	}
 	q, err := f.admit(r, a, a.Action, true)
 	if err != nil {
 		f.refuse(w, r, err)
-		return
-	}
-	if got, want := r.Header.Get("Content-Type"), "application/x-"+a.Action+"-request"; got != want {
-		text(w, http.StatusUnsupportedMediaType, "The content type of this request must be "+want+".")
 		return
 	}
 	body, err := decoded(r)
@@ -195,8 +197,14 @@ func (s *Service) admitPush(ctx context.Context, q request, a Address, change bo
 		q.dir = s.dir(q.repo)
 		return q, err
 	}
-	// The project may be made already by asking: its right is the one of the push.
-	if err := s.auth.EnsureProject(ctx, q.actor, a.Project); err != nil {
+	// Asking changes nothing, so a project that the push would make is not made yet;
+	// the push itself asks EnsureProject.
+	err = s.auth.Require(ctx, q.actor, a.Project, identity.Write)
+	if fault.Is(err, fault.NotFound) && q.actor.Admin && q.actor.Cap >= identity.Write {
+		q.dir = s.blank
+		return q, nil
+	}
+	if err != nil {
 		return request{}, err
 	}
 	q.repo, err = s.find(ctx, a.Project, a.Repo)

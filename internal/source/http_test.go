@@ -86,9 +86,11 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{"three parts", "GET", "/shop/web/deep.git/info/refs?service=git-receive-pack", "admin", "", 404, "not the address"},
 		{"repository's files", "GET", "/shop/web.git/HEAD", "admin", "", 404, "not the address"},
 		{"repository's config", "GET", "/shop/web.git/config/info/refs", "admin", "", 404, "not the address"},
+		{"form of another site", "POST", "/fresh/new.git/git-receive-pack", "admin", "text/plain", 415, rp},
 		{"broken gzip", "POST", "/shop/web.git/git-upload-pack", "rita", up, 400, "not gzip"},
 	}
 	before := len(w.events(""))
+	projects := len(w.guard.projects)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			resp, text := w.send(tt.method, tt.path, tt.user, tt.contentType, strings.NewReader("0000"), func(r *http.Request) {
@@ -109,6 +111,14 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	}
 	if after := len(w.events("")); after != before {
 		t.Errorf("refused requests said %d events", after-before)
+	}
+	// An administrator who only asks makes nothing either.
+	resp, _ := w.send("GET", "/fresh/new.git/info/refs?service=git-receive-pack", "admin", "", nil)
+	if resp.StatusCode != 200 {
+		t.Errorf("asking to push to a new project: %d", resp.StatusCode)
+	}
+	if len(w.guard.projects) != projects {
+		t.Errorf("a project was made")
 	}
 }
 

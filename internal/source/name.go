@@ -5,12 +5,10 @@ import (
 	"strings"
 
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
 )
 
-// reserved are first path segments of the listener that are no projects.
-var reserved = map[string]bool{"projects": true, "api": true, "agent": true, "assets": true, "v2": true, "login": true, "logout": true}
-
-// maxName is the longest project or repository name in bytes.
+// maxName is the longest name of a repository within its project, in bytes.
 const maxName = 63
 
 // SplitName checks a full repository name and cuts it into project and repository:
@@ -24,18 +22,12 @@ func SplitName(full string) (project, repo string, err error) {
 	return project, repo, nil
 }
 
-func validProject(s string) bool {
-	return validWord(s) && !strings.ContainsAny(s, "._") && !reserved[s]
-}
+func validProject(s string) bool { return identity.CheckProjectName(s) == nil }
 
 // validRepo keeps names apart from what the URL adds to them (.git) and from what git
 // or a filesystem could read into them (.., .lock).
 func validRepo(s string) bool {
-	return validWord(s) && !strings.Contains(s, "..") && !strings.HasSuffix(s, ".git") && !strings.HasSuffix(s, ".lock")
-}
-
-func validWord(s string) bool {
-	if s == "" || len(s) > maxName {
+	if s == "" || len(s) > maxName || strings.Contains(s, "..") || strings.HasSuffix(s, ".git") || strings.HasSuffix(s, ".lock") {
 		return false
 	}
 	for i := 0; i < len(s); i++ {
@@ -89,6 +81,10 @@ func ParsePath(path string) (a Address, ok bool) {
 	return Address{}, false
 }
 
+// others are first path segments of the listener below which no Git address lies, however
+// it ends.
+var others = map[string]bool{"projects": true, "api": true, "agent": true, "assets": true, "v2": true}
+
 // Handles reports whether a request is one for Handler: a Git client's request, also
 // a malformed one that Handler refuses in words. The listener asks it before its own
 // routes, because patterns for Git would overlap with those of pages.
@@ -97,7 +93,7 @@ func Handles(r *http.Request) bool {
 	for _, action := range []string{"/info/refs", "/" + uploadPack, "/" + receivePack} {
 		if strings.HasSuffix(p, action) {
 			first, _, _ := strings.Cut(strings.TrimPrefix(p, "/"), "/")
-			return !reserved[first]
+			return !others[first]
 		}
 	}
 	return false
