@@ -22,10 +22,10 @@ test: deps build kube unit scenarios cluster browser ## Every test, the cluster 
 deps: ## Install the host packages that are missing (root, Debian).
 	@./scripts/deps.sh
 
-build: ## bin/towpath and bin/towpath-agent.
+build: ## bin/towpath, bin/towpath-agent and bin/towpath-hook.
 	@mkdir -p $(BIN)
 	@echo "building towpath and towpath-agent"
-	@$(GO) build -ldflags '$(LD)' -o $(BIN)/ ./cmd/towpath ./cmd/towpath-agent
+	@$(GO) build -ldflags '$(LD)' -o $(BIN)/ ./cmd/towpath ./cmd/towpath-agent ./cmd/towpath-hook
 
 kube: export CGO_ENABLED = 1
 kube: ## bin/towpath-kube and the upstream programs under bin/kube (about 12 minutes cold on two cores).

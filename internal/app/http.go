@@ -1,0 +1,73 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+
+	"towpath.dev/towpath/internal/api"
+	"towpath.dev/towpath/internal/registry/oci"
+	"towpath.dev/towpath/internal/source"
+)
+
+// handler joins the edges on one listener. Git's addresses lie at the root, so they are
+// told by their form; everything else by its prefix.
+func (a *App) handler() http.Handler {
+	git := a.Source.Handler(a.who)
+	images := oci.NewHandler(a.Registry, a.Identity, a.vault, a.clock, a.logger)
+	agents := a.Pipeline.AgentHandler()
+	rest := api.New(a.services(), a.who, a.cfg.Version, a.logger)
+	known := a.Identity.WellKnown()
+	pages := a.pages()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.Path
+		switch {
+		case path == "/v2" || strings.HasPrefix(path, "/v2/"):
+			images.ServeHTTP(w, r)
+		case strings.HasPrefix(path, "/api/"):
+			rest.ServeHTTP(w, r)
+		case strings.HasPrefix(path, "/agent/"):
+			agents.ServeHTTP(w, r)
+		case strings.HasPrefix(path, "/.well-known/"):
+			known.ServeHTTP(w, r)
+		case path == "/healthz":
+			w.WriteHeader(http.StatusNoContent)
+		case isGit(r):
+			git.ServeHTTP(w, r)
+		default:
+			pages.ServeHTTP(w, r)
+		}
+	})
+}
+
+// isGit reports a request of a Git client, wrong ones too: those get Git's errors.
+func isGit(r *http.Request) bool {
+	if _, ok := source.ParsePath(r.URL.Path); ok {
+		return true
+	}
+	for _, end := range []string{"/info/refs", "/git-upload-pack", "/git-receive-pack"} {
+		if strings.HasSuffix(r.URL.Path, end) {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *App) services() api.Services {
+	return api.Services{
+		Identity: a.Identity, Source: a.Source, Pipeline: a.Pipeline, Registry: a.Registry, Supply: a.Supply, Deploy: a.Deploy,
+		Evidence: a.Evidence, Cluster: a.Cluster, Log: a.Log, PublicURL: a.URL, Version: a.cfg.Version, Started: a.started,
+	}
+}
+
+// issuerListener puts TLS on the listener that the cluster asks for the issuer's keys.
+func (a *App) issuerListener(ctx context.Context) (net.Listener, error) {
+	cfg, err := issuerTLS(ctx, a.vault, a.db, filepath.Join(a.cfg.Data, "issuer-ca.pem"), a.clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	return tls.NewListener(a.issuer, cfg), nil
+}

@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"towpath.dev/towpath/internal/app"
+	"towpath.dev/towpath/internal/blob"
+	"towpath.dev/towpath/internal/cluster"
+)
+
+// defaultData is where an installation lives when nobody says: the system's place for
+// root, the user's own otherwise.
+func (e *env) defaultData() string {
+	if d := e.getenv("TOWPATH_DATA"); d != "" {
+		return d
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib/towpath"
+	}
+	if d := e.getenv("XDG_DATA_HOME"); d != "" {
+		return filepath.Join(d, "towpath")
+	}
+	return filepath.Join(e.getenv("HOME"), ".local", "share", "towpath")
+}
+
+// serverFlags binds the flags that serve and up share.
+type serverFlags struct {
+	cfg      app.Config
+	blobs    string
+	s3       map[string]string
+	logLevel string
+}
+
+func (e *env) bind(c *cobra.Command) *serverFlags {
+	f := &serverFlags{cfg: app.Default()}
+	f.cfg.Version = e.version
+	fl := c.Flags()
+	fl.StringVar(&f.cfg.Data, "data", e.defaultData(), "folder that holds everything")
+	fl.StringVar(&f.cfg.Listen, "listen", f.cfg.Listen, "address to listen on, HOST:PORT; port 0 takes a free one")
+	fl.StringVar(&f.cfg.PublicURL, "public-url", "", "address that people and image names use (default: the listener's)")
+	fl.StringVar(&f.cfg.IssuerListen, "issuer-listen", f.cfg.IssuerListen, "loopback address for the cluster to check job identities at")
+	fl.StringVar(&f.cfg.Database, "database", "", "PostgreSQL URL (default: SQLite in the data folder)")
+	fl.StringVar(&f.blobs, "blobs", "filesystem", "where bytes are kept: filesystem or s3")
+	fl.StringToStringVar(&f.s3, "s3", nil, "parameters of the s3 driver: bucket=…,region=…,regionendpoint=…")
+	fl.StringVar(&f.cfg.Cluster, "cluster", f.cfg.Cluster, "embedded, adopted or none")
+	fl.StringVar(&f.cfg.Kubeconfig, "kubeconfig", "", "use the cluster of this kubeconfig (adopted)")
+	fl.StringVar(&f.cfg.Kube.FrontDoorAddr, "front-door", f.cfg.Kube.FrontDoorAddr, "address of the embedded cluster's ingress")
+	fl.StringVar(&f.cfg.AdminTokenFile, "admin-token-file", "", "file with the token of the user admin (default: made in the data folder)")
+	fl.IntVar(&f.cfg.Agents, "agents", f.cfg.Agents, "host agents to run; each takes one job at a time")
+	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	return f
+}
+
+func (f *serverFlags) config() (app.Config, slog.Level, error) {
+	c := f.cfg
+	if c.Kubeconfig != "" {
+		c.Cluster = cluster.KindAdopted
+	}
+	if f.blobs != "filesystem" {
+		p := make(map[string]any, len(f.s3))
+		for k, v := range f.s3 {
+			p[k] = v
+		}
+		c.Blobs = blob.Config{Driver: f.blobs, Parameters: p}
+	}
+	var level slog.Level
+	err := level.UnmarshalText([]byte(f.logLevel))
+	return c, level, err
+}
+
+func (e *env) serve() *cobra.Command {
+	c := &cobra.Command{
+		Use: "serve", Short: "Run the server in the foreground", Args: cobra.NoArgs,
+		Long: "Runs the server until SIGTERM or Ctrl-C. When it serves, it prints one line: ready URL.\n" +
+			"`towpath up` does the same in the background and waits for the cluster.",
+		Example: "  towpath serve --data /var/lib/towpath\n  towpath serve --data DIR --listen 127.0.0.1:0 --cluster none --admin-token-file FILE",
+	}
+	f := e.bind(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, level, err := f.config()
+		if err != nil {
+			return err
+		}
+		return e.serveUntil(c.Context(), cfg, level)
+	}
+	return c
+}
+
+func (e *env) serveUntil(ctx context.Context, cfg app.Config, level slog.Level) error {
+	log := slog.New(slog.NewTextHandler(e.err, &slog.HandlerOptions{Level: level}))
+	a, err := app.New(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := a.Close(); err != nil {
+			log.Error("closing", "error", err)
+		}
+	}()
+	// The listener is bound: whoever reads this line may connect at once.
+	if _, err := fmt.Fprintf(e.out, "ready %s\n", a.URL); err != nil {
+		return err
+	}
+	return a.Run(ctx)
+}
