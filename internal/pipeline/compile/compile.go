@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"strconv"
+	"strings"
 
 	"towpath.dev/towpath/internal/pipeline/expand"
 	"towpath.dev/towpath/internal/pipeline/parse"
@@ -162,6 +163,14 @@ func (t taskNames) task(reference string) (validate.Task, bool) {
 		return validate.Task{}, false
 	}
 	return t.catalog.Task(name, major)
+}
+
+// TaskName returns the canonical form of a task reference.
+func (t taskNames) TaskName(reference string) string {
+	if task, ok := t.task(reference); ok {
+		return task.Name + "@" + strconv.Itoa(task.Major)
+	}
+	return strings.TrimSpace(reference)
 }
 
 // InputName returns the canonical name of an input.

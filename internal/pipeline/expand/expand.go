@@ -63,7 +63,7 @@ const (
 	MaxFiles   = 100
 	MaxNesting = 20
 	MaxBytes   = 10 << 20
-	MaxSteps   = 1_000_000
+	MaxSteps   = 500_000
 )
 
 func (l Limits) withDefaults() Limits {
@@ -140,6 +140,9 @@ func Expand(ctx context.Context, path string, root *parse.Node, options Options)
 	x.repositories = readRepositories(root)
 	result.Root = x.pipeline(root, src, result)
 	result.Files = x.order
+	if x.stopped {
+		x.found = x.found[:x.meaningful]
+	}
 	x.found.Sort()
 	return result, x.found
 }
@@ -166,14 +169,18 @@ type expander struct {
 	// bytes and steps count towards the limits; stopped says that one was hit.
 	bytes, steps int
 	stopped      bool
+	// meaningful is how many findings there were when the expansion stopped; the
+	// ones after that only say that something is missing.
+	meaningful int
 }
 
 // stop ends the expansion with one error.
 func (x *expander) stop(pos parse.Pos, format string, args ...any) {
-	if !x.stopped {
-		x.found.Errorf(pos, "X009", format, args...)
+	if x.stopped {
+		return
 	}
-	x.stopped = true
+	x.found.Errorf(pos, "X009", format, args...)
+	x.stopped, x.meaningful = true, len(x.found)
 }
 
 // spend counts one step and some bytes of result, and reports whether the

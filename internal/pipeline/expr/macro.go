@@ -67,6 +67,10 @@ type variableExpander struct {
 	done   map[string]string
 	open   map[string]bool
 	cycles []Cycle
+	// bytes is the size of what was made so far. Once it is above MaxResult the
+	// other variables stay as they are, so that ones that double one another
+	// cannot fill the memory.
+	bytes int
 }
 
 // expand returns the expanded value of a known variable. Every variable is
@@ -74,6 +78,10 @@ type variableExpander struct {
 func (x *variableExpander) expand(name string) string {
 	if value, ok := x.done[name]; ok {
 		return value
+	}
+	if x.bytes > MaxResult {
+		x.done[name] = x.raw[name]
+		return x.raw[name]
 	}
 	x.open[name] = true
 	value := ExpandMacros(x.raw[name], func(inner string) (string, bool) {
@@ -85,9 +93,11 @@ func (x *variableExpander) expand(name string) string {
 			x.cycles = append(x.cycles, Cycle{Name: inner})
 			return "", false
 		}
-		return x.expand(inner), true
+		value := x.expand(inner)
+		return value, x.bytes <= MaxResult
 	})
 	delete(x.open, name)
 	x.done[name] = value
+	x.bytes += len(value)
 	return value
 }

@@ -11,6 +11,9 @@ import (
 // TaskNames tells the canonical names of task inputs and the titles of tasks. It
 // answers for the tasks that validation knows, from memory.
 type TaskNames interface {
+	// TaskName returns the canonical form of a task reference, "Name@Major", or
+	// the reference as it is when the task is unknown.
+	TaskName(task string) string
 	// InputName returns the canonical name of an input that may be written as an
 	// alias or in another case (X003), or the name as it is when it is unknown.
 	InputName(task, input string) string

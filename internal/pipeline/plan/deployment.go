@@ -24,19 +24,16 @@ type HookResult struct {
 // nothing further (D001, D006). A canary repeats deploy, routeTraffic and
 // postRouteTraffic for every increment (D003).
 func (s *Strategy) Next(ended []HookResult) (HookRun, bool) {
-	if canceled(ended) {
-		return HookRun{}, false
-	}
-	rounds := s.rounds()
-	for i, end := range ended {
-		if end.Hook == HookSuccess || end.Hook == HookFailure {
+	if len(ended) > 0 {
+		last := ended[len(ended)-1]
+		switch {
+		case last.Hook == HookSuccess || last.Hook == HookFailure || last.Result == Canceled:
 			return HookRun{}, false
-		}
-		if end.Result == Failed || i == len(rounds) {
-			return s.closing(end.Result == Failed)
+		case last.Result == Failed:
+			return s.closing(true)
 		}
 	}
-	if len(ended) < len(rounds) {
+	if rounds := s.rounds(); len(ended) < len(rounds) {
 		return rounds[len(ended)], true
 	}
 	return s.closing(false)
@@ -49,10 +46,6 @@ func (s *Strategy) Result(ended []HookResult) Result {
 		results[i] = end.Result
 	}
 	return Combine(results...)
-}
-
-func canceled(ended []HookResult) bool {
-	return len(ended) > 0 && ended[len(ended)-1].Result == Canceled
 }
 
 // closing returns on.failure or on.success, where the file defines it.

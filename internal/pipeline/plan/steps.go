@@ -90,7 +90,7 @@ func (b *builder) body(s *Step, n *parse.Node) {
 		b.download(s, value)
 		copyInputs("artifact", "patterns", "path")
 	default:
-		s.Kind, s.Task = StepTask, canonicalTask(n.Get("task").Text())
+		s.Kind, s.Task = StepTask, b.taskName(n.Get("task").Text())
 		for _, p := range pairs(n.Get("inputs")) {
 			s.Inputs[b.inputName(s.Task, p.Key.Value)] = p.Value.Text()
 		}
@@ -116,8 +116,12 @@ func (b *builder) inputName(task, input string) string {
 	return b.options.Tasks.InputName(task, input)
 }
 
-// canonicalTask trims the reference to "Name@Major".
-func canonicalTask(reference string) string { return strings.TrimSpace(reference) }
+func (b *builder) taskName(reference string) string {
+	if b.options.Tasks == nil {
+		return strings.TrimSpace(reference)
+	}
+	return b.options.Tasks.TaskName(reference)
+}
 
 // title is the display name of a step that has none, as the service shows it.
 func (b *builder) title(s Step) string {
@@ -204,7 +208,7 @@ func (b *builder) container(n *parse.Node) *Container {
 				return &c
 			}
 		}
-		return &Container{Image: n.Text()}
+		return &Container{Image: n.Text(), MapDockerSocket: true}
 	}
 	c := containerOf(n)
 	return &c

@@ -19,10 +19,10 @@ var (
 	statusFunctions = []string{"always", "canceled", "failed", "succeeded", "succeededorfailed"}
 
 	placeStage = place{"the condition of a stage", []string{"variables", "dependencies"}, statusFunctions}
-	placeJob   = place{"the condition of a job", []string{"variables", "dependencies", "stagedependencies"}, statusFunctions}
+	placeJob   = place{"the condition of a job", []string{"variables", "dependencies", "stageDependencies"}, statusFunctions}
 	placeStep  = place{"the condition of a step", []string{"variables"}, statusFunctions}
 	// placeRuntime is the inside of "$[ ]" (X041).
-	placeRuntime = place{"a runtime expression", []string{"variables", "dependencies", "stagedependencies", "pipeline", "resources"}, []string{"counter"}}
+	placeRuntime = place{"a runtime expression", []string{"variables", "dependencies", "stageDependencies", "pipeline", "resources"}, []string{"counter"}}
 )
 
 // languageFunctions are the functions of the expression language, for
@@ -70,7 +70,7 @@ func (v *validator) expression(n *parse.Node, source string, at place) {
 	}
 	values, functions := e.Names()
 	for _, name := range values {
-		if !slices.Contains(at.values, name) {
+		if !slices.ContainsFunc(at.values, func(known string) bool { return strings.EqualFold(known, name) }) {
 			v.found.Errorf(n.Pos, "X044", "Unrecognized value: '%s'. In %s there are %s%s", name, at.name, strings.Join(at.values, ", "), suggest(name, at.values))
 		}
 	}

@@ -2,8 +2,6 @@ package validate
 
 import (
 	"strings"
-
-	"towpath.dev/towpath/internal/pipeline/parse"
 )
 
 // graph checks names and dependencies of stages or jobs (T016).
@@ -141,12 +139,4 @@ func editDistance(a, b string, limit int) int {
 		before, last, row = last, row, before
 	}
 	return last[len(b)]
-}
-
-// nodeText returns the text of a node for a message.
-func nodeText(n *parse.Node) string {
-	if n.Kind != parse.Scalar {
-		return n.Kind.String()
-	}
-	return "'" + n.Value + "'"
 }

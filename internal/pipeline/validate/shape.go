@@ -69,7 +69,11 @@ func (v *validator) check(n *parse.Node, s *shape) bool {
 		}
 		return ok
 	}
-	v.found.Errorf(n.Pos, "", "Unexpected value %s; expected %s", nodeText(n), s.forms())
+	if n.Kind == parse.Scalar {
+		v.found.Errorf(n.Pos, "", "Unexpected value '%s'; expected %s", n.Value, s.forms())
+	} else {
+		v.found.Errorf(n.Pos, "", "Unexpected value; expected %s, found %s", s.forms(), n.Kind)
+	}
 	return false
 }
 
