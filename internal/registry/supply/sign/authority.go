@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -189,6 +190,10 @@ func (a *Authority) Check(chain []byte, at time.Time) (*x509.Certificate, error)
 	_, err = cert.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}})
 	if err != nil {
 		return nil, fault.Wrap(fault.Denied, err, "The certificate was not issued by this installation, or was not valid when it was used.")
+	}
+	// A certificate without key usages verifies for all of them: ask for ours by name.
+	if cert.IsCA || !slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageCodeSigning) {
+		return nil, fault.New(fault.Denied, "The certificate is not one for signing.")
 	}
 	return cert, nil
 }
