@@ -325,7 +325,7 @@ func (s *Service) refs(ctx context.Context, actor identity.Actor, full, prefix s
 	if err != nil {
 		return nil, err
 	}
-	list, err := s.git.Refs(ctx, s.dir(r), true, prefix)
+	list, err := s.git.Refs(ctx, s.dir(r), prefix)
 	if err != nil {
 		return nil, err
 	}

@@ -116,7 +116,9 @@ func TestTagsAndHiddenRefs(t *testing.T) {
 	}
 	c.refused([]string{"refs/internal/x"}, "push", w.url("admin", "shop/web.git"), "main:refs/internal/x")
 	c.refused([]string{"only branches"}, "push", w.url("admin", "shop/web.git"), "main:refs/pull/1/head")
-	c.refused([]string{"looks like a commit"}, "push", w.url("admin", "shop/web.git"), "main:refs/heads/"+head)
+	c.refused([]string{"taken for a commit"}, "push", w.url("admin", "shop/web.git"), "main:refs/heads/"+head)
+	c.refused([]string{"taken for a commit"}, "push", w.url("admin", "shop/web.git"), "main:refs/tags/HEAD")
+	c.refused([]string{"not UTF-8"}, "push", w.url("admin", "shop/web.git"), "main:refs/heads/\xff")
 	c.refused([]string{"begins with"}, "push", w.url("admin", "shop/web.git"), "main:refs/heads/--exec")
 	if got := len(w.pushed()); got != 3 {
 		t.Errorf("%d pushes are in the log, want 3", got)

@@ -138,8 +138,8 @@ func (s *Service) refuseMove(ctx context.Context, p *push, m hook.Move, env []st
 	if why := git.CheckRef(m.Ref); why != "" && m.New != git.Zero {
 		return "the name " + why + ".", nil
 	}
-	if git.IsHash(short) && m.New != git.Zero {
-		return "the name looks like a commit.", nil
+	if (git.IsHash(short) || short == "HEAD") && m.New != git.Zero {
+		return "the name would be taken for a commit.", nil
 	}
 	if !git.IsHash(m.Old) || !git.IsHash(m.New) {
 		return "", fmt.Errorf("git handed over %q and %q as hashes", clip(m.Old), clip(m.New))

@@ -30,7 +30,7 @@ type move struct {
 // caller holds the repository's gate, or is alone. It returns the repository, whose
 // default branch may have been chosen now, and what was said.
 func (s *Service) settle(ctx context.Context, r Repo) (Repo, []event.Fact, error) {
-	refs, err := s.git.Refs(ctx, s.dir(r), false)
+	refs, err := s.git.Tips(ctx, s.dir(r))
 	if err != nil {
 		return r, nil, err
 	}

@@ -143,13 +143,21 @@ func parseInfo(line string) Object {
 func (g *Git) with(ctx context.Context, dir string, use func(*batch) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	b := g.pool.take(dir)
-	if b == nil {
-		var err error
-		if b, err = g.start(dir); err != nil {
+	if b := g.pool.take(dir); b != nil {
+		err := g.talk(ctx, b, use)
+		if err == nil || errors.Is(err, ErrLimit) || ctx.Err() != nil {
 			return err
 		}
+		// It may have died while nobody used it: once more with a new one.
 	}
+	b, err := g.start(dir)
+	if err != nil {
+		return err
+	}
+	return g.talk(ctx, b, use)
+}
+
+func (g *Git) talk(ctx context.Context, b *batch, use func(*batch) error) error {
 	release := context.AfterFunc(ctx, b.stop)
 	err := use(b)
 	if !release() || err != nil {

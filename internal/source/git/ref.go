@@ -18,22 +18,29 @@ type Ref struct {
 	When   time.Time // when it was committed or tagged
 }
 
-// refFormat prints nine fields; an annotated tag fills those with the star.
-const refFormat = "--format=%(refname)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)%00%(contents:subject)%00%(authorname)%(taggername)%00%(creatordate:iso-strict)%00"
-
-const refFields = 8
+// refFormat prints refFields fields; an annotated tag fills those with the star.
+// tipFormat leaves out those for which git would have to read every commit.
+const (
+	tipFormat = "--format=%(refname)%00%(objecttype)%00%(objectname)%00%(*objecttype)%00%(*objectname)%00"
+	refFormat = tipFormat + "%(contents:subject)%00%(authorname)%(taggername)%00%(creatordate:iso-strict)%00"
+	refFields = 8
+)
 
 // maxRefs bounds what a listing of refs may print: about 300,000.
 const maxRefs = 64 << 20
 
-// Refs lists the refs under the prefixes ("refs/heads/", none means all), sorted by
-// name, or the newest first.
-func (g *Git) Refs(ctx context.Context, dir string, newest bool, prefixes ...string) ([]Ref, error) {
-	args := []string{"for-each-ref", refFormat, "--sort=refname"}
-	if newest {
-		args = append(args, "--sort=-creatordate")
-	}
-	out, err := g.Run(ctx, dir, nil, maxRefs, append(args, prefixes...)...)
+// Refs lists the refs under a prefix such as "refs/heads/", the newest first.
+func (g *Git) Refs(ctx context.Context, dir, prefix string) ([]Ref, error) {
+	return g.refs(ctx, dir, refFormat, "--sort=refname", "--sort=-creatordate", prefix)
+}
+
+// Tips lists all refs by name, with nothing but where they point: quick also for many.
+func (g *Git) Tips(ctx context.Context, dir string) ([]Ref, error) {
+	return g.refs(ctx, dir, tipFormat+"%00%00%00", "--sort=refname")
+}
+
+func (g *Git) refs(ctx context.Context, dir string, args ...string) ([]Ref, error) {
+	out, err := g.Run(ctx, dir, nil, maxRefs, append([]string{"for-each-ref"}, args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("listing refs: %w", err)
 	}

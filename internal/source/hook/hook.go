@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // The hooks that the server asks git to run.
@@ -130,6 +131,10 @@ func ReadMoves(r io.Reader) ([]Move, error) {
 		f := strings.SplitN(sc.Text(), " ", 3)
 		if len(f) != 3 || f[2] == "" {
 			return nil, errors.New("git handed over a line that is no move of a ref")
+		}
+		if !utf8.ValidString(f[2]) {
+			// It would change on its way through JSON, and another ref be judged.
+			return nil, errors.New("the name of a ref is not UTF-8")
 		}
 		if len(moves) == MaxMoves {
 			return nil, fmt.Errorf("more than %d refs in one push", MaxMoves)

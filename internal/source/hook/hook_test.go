@@ -69,6 +69,7 @@ func TestMainRefuses(t *testing.T) {
 		"no socket":     {zeros + " " + ones + " refs/heads/a\n", "", "run by the Towpath server only"},
 		"no move":       {"x\n", "/nonexistent/s", "no move of a ref"},
 		"too many refs": {strings.Repeat(zeros+" "+ones+" refs/heads/a\n", hook.MaxMoves+1), "/nonexistent/s", "more than"},
+		"not UTF-8":     {zeros + " " + ones + " refs/heads/\xff\n", "/nonexistent/s", "not UTF-8"},
 		"endless line":  {strings.Repeat("a", 1<<20), "/nonexistent/s", "reading the refs"},
 	} {
 		var said bytes.Buffer
