@@ -286,6 +286,57 @@ func (l *Log) Edges(ctx context.Context, subjects ...Subject) ([]Edge, error) {
 	return out, nil
 }
 
+// Out returns the links of a relation that start at s, newest first, at most limit.
+func (l *Log) Out(ctx context.Context, s Subject, rel string, limit int) ([]Edge, error) {
+	return l.edges(ctx, `from_subject`, s, rel, limit)
+}
+
+// In returns the links of a relation that end at s, newest first, at most limit.
+func (l *Log) In(ctx context.Context, s Subject, rel string, limit int) ([]Edge, error) {
+	return l.edges(ctx, `to_subject`, s, rel, limit)
+}
+
+func (l *Log) edges(ctx context.Context, column string, s Subject, rel string, limit int) ([]Edge, error) {
+	rows, err := l.db.Query(ctx, `SELECT seq, from_subject, rel, to_subject FROM event_link WHERE `+column+` = ? AND rel = ?
+		ORDER BY seq DESC, from_subject, to_subject LIMIT ?`, string(s), rel, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading links of %s: %w", s, err)
+	}
+	defer rows.Close()
+	var out []Edge
+	for rows.Next() {
+		var e Edge
+		var from, to string
+		if err := rows.Scan(&e.Seq, &from, &e.Rel, &to); err != nil {
+			return nil, fmt.Errorf("reading links of %s: %w", s, err)
+		}
+		e.From, e.To = Subject(from), Subject(to)
+		out = append(out, e)
+	}
+	return out, rows.Err()
+}
+
+// Subjects returns the subjects that begin with a text and have events of their own, in
+// order, at most limit. The text ends within lower-case hexadecimal digits: this is how a
+// shortened commit or digest is found.
+func (l *Log) Subjects(ctx context.Context, begin string, limit int) ([]Subject, error) {
+	// Every hexadecimal digit sorts before g, in each collation.
+	rows, err := l.db.Query(ctx, `SELECT DISTINCT subject FROM event WHERE subject >= ? AND subject < ? ORDER BY subject LIMIT ?`, begin, begin+"g", limit)
+	if err != nil {
+		return nil, fmt.Errorf("looking for %s: %w", begin, err)
+	}
+	defer rows.Close()
+	var out []Subject
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			return nil, fmt.Errorf("looking for %s: %w", begin, err)
+		}
+		out = append(out, Subject(s))
+	}
+	return out, rows.Err()
+}
+
 // Head returns the seq and hash of the newest event; 0 and "" for an empty log.
 func (l *Log) Head(ctx context.Context) (seq int64, hash string, err error) {
 	err = l.db.QueryRow(ctx, `SELECT seq, hash FROM event_head WHERE one = 1`).Scan(&seq, &hash)
