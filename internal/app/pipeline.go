@@ -1,0 +1,107 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/pipeline"
+	"towpath.dev/towpath/internal/registry/supply"
+	"towpath.dev/towpath/internal/registry/supply/provenance"
+	"towpath.dev/towpath/internal/source"
+)
+
+func (a *App) openPipeline(ctx context.Context) error {
+	blobs, err := a.blobs(ctx, "pipeline")
+	if err != nil {
+		return err
+	}
+	token, err := a.agentToken()
+	if err != nil {
+		return err
+	}
+	a.Pipeline, err = pipeline.New(pipeline.Parts{
+		DB: a.db, Log: a.Log, Clock: a.clock, Queue: a.queue, Auth: a.Identity, Source: commits{a.Source}, Tokens: a.Identity, Blobs: blobs,
+		Tasks:  tasks{builder: a.builder, registry: a.Registry, deploy: a.Deploy, host: hostOf(a.URL)},
+		Logger: a.logger,
+	}, pipeline.Options{URL: a.URL, Registry: hostOf(a.URL), Data: a.cfg.Data, AgentToken: token})
+	if err != nil {
+		return err
+	}
+	a.Identity.JobAlive(a.Pipeline.JobAlive)
+	return nil
+}
+
+// agentToken returns what agents authenticate with: Data/agent-token, made at the
+// first start.
+func (a *App) agentToken() (string, error) {
+	path := filepath.Join(a.cfg.Data, "agent-token")
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		b = []byte("twa_" + randomWord(40) + "\n")
+		err = os.WriteFile(path, b, 0o600)
+	}
+	if err != nil {
+		return "", fmt.Errorf("keeping the agents' token: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// commits answers the pipeline's questions about commits.
+type commits struct{ source *source.Service }
+
+var _ pipeline.Source = commits{}
+
+// File returns a file at a commit.
+func (c commits) File(ctx context.Context, a identity.Actor, repo, commit, path string) ([]byte, error) {
+	return c.source.File(ctx, a, repo, commit, path)
+}
+
+// ChangedPaths lists the paths that differ between two commits.
+func (c commits) ChangedPaths(ctx context.Context, a identity.Actor, repo, before, after string) ([]string, error) {
+	return c.source.ChangedPaths(ctx, a, repo, before, after)
+}
+
+// Resolve returns a ref's full name, commit and title.
+func (c commits) Resolve(ctx context.Context, a identity.Actor, repo, ref string) (full, commit, title string, err error) {
+	if ref == "" {
+		r, err := c.source.Repo(ctx, a, repo)
+		if err != nil {
+			return "", "", "", err
+		}
+		ref = r.DefaultBranch
+	}
+	got, err := c.source.Commit(ctx, a, repo, ref)
+	if err != nil {
+		return "", "", "", err
+	}
+	if !strings.HasPrefix(ref, "refs/") {
+		ref = "refs/heads/" + ref
+	}
+	return ref, got.Hash, got.Title, nil
+}
+
+// runs answers the supply chain's question where an image came from.
+type runs struct {
+	pipeline *pipeline.Service
+	url      string
+}
+
+var _ supply.Runs = runs{}
+
+// Provenance returns the facts of a run.
+func (r runs) Provenance(ctx context.Context, n int64) (provenance.Facts, error) {
+	got, err := r.pipeline.Run(ctx, identity.SystemActor("supply"), n)
+	if err != nil {
+		return provenance.Facts{}, err
+	}
+	return provenance.Facts{
+		Run: n, Project: got.Project, Repo: got.Repo, Ref: got.Ref, Commit: got.Commit, Pipeline: pipeline.File,
+		Started: got.Started, Finished: got.Finished, Source: r.url + "/" + got.Repo + ".git",
+	}, nil
+}

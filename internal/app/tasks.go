@@ -1,0 +1,365 @@
+package app
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/pipeline"
+	"towpath.dev/towpath/internal/registry"
+	"towpath.dev/towpath/internal/registry/build"
+)
+
+// tasks runs the pipeline tasks that need more than an agent has: it translates their
+// inputs into calls of the builder and of deploy, with the job's own identity.
+type tasks struct {
+	builder  *build.Builder
+	registry *registry.Service
+	deploy   *deploy.Service
+	host     string // of our registry in image names
+}
+
+var _ pipeline.Tasks = tasks{}
+
+// Run runs one task.
+func (t tasks) Run(ctx context.Context, call pipeline.TaskCall, out func(line string)) (map[string]string, error) {
+	name, _, _ := strings.Cut(call.Task, "@")
+	switch strings.ToLower(name) {
+	case "docker":
+		return t.docker(ctx, call, out)
+	case "helmdeploy":
+		return t.helm(ctx, call, out)
+	case "kubernetesmanifest":
+		return t.manifests(ctx, call, out)
+	}
+	return nil, fault.New(fault.Invalid, "The server runs no task %s.", call.Task)
+}
+
+// jobActor is the actor behind a job.
+func jobActor(j identity.JobClaims) identity.Actor {
+	return identity.Actor{Kind: identity.KindRun, Name: strconv.FormatInt(j.Run, 10), Cap: identity.Write, Job: j}
+}
+
+// list splits an input of several values, which stand on lines or between commas.
+func list(s string) []string {
+	var out []string
+	for _, v := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }) {
+		if v = strings.TrimSpace(v); v != "" {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+func (t tasks) docker(ctx context.Context, call pipeline.TaskCall, out func(string)) (map[string]string, error) {
+	in := call.Inputs
+	repository := strings.TrimPrefix(strings.TrimSpace(in["repository"]), t.host+"/")
+	if repository == "" {
+		return nil, fault.New(fault.Invalid, "Docker@2 needs the input repository.").WithNext("write repository: %s/NAME", call.Job.Project)
+	}
+	tags := list(in["tags"])
+	if len(tags) == 0 {
+		return nil, fault.New(fault.Invalid, "Docker@2 needs at least one tag.").WithNext("write tags: $(Build.BuildId)")
+	}
+	if strings.EqualFold(in["command"], "push") {
+		return t.pushed(ctx, call, repository, tags[0], out)
+	}
+	req := build.Request{
+		Context: call.Context, Dockerfile: in["Dockerfile"], Repository: repository, Tags: tags, Args: map[string]string{},
+		// The labels that the task adds by itself (addPipelineData), in OCI's words.
+		Labels: map[string]string{
+			"org.opencontainers.image.revision": call.Job.Commit,
+			"org.opencontainers.image.source":   call.Job.Repo,
+			"dev.towpath.run":                   strconv.FormatInt(call.Job.Run, 10),
+		},
+	}
+	if err := buildArguments(in["arguments"], &req); err != nil {
+		return nil, err
+	}
+	token, err := call.Token(ctx, identity.AudienceTowpath)
+	if err != nil {
+		return nil, err
+	}
+	req.Auth = build.Auth{User: "run", Secret: token}
+	got, err := t.builder.Build(ctx, req, out)
+	if err != nil {
+		return nil, err
+	}
+	image := t.host + "/" + repository + "@" + got.Digest
+	out("pushed " + image)
+	return map[string]string{"digest": got.Digest, "image": image}, nil
+}
+
+// pushed answers the command push: what was built stands in the registry already.
+func (t tasks) pushed(ctx context.Context, call pipeline.TaskCall, repository, tag string, out func(string)) (map[string]string, error) {
+	m, err := t.registry.ManifestRecord(ctx, jobActor(call.Job), repository, tag)
+	if err != nil {
+		return nil, err
+	}
+	out(fmt.Sprintf("%s/%s:%s is in the registry: builds go there at once", t.host, repository, tag))
+	return map[string]string{"digest": m.Digest, "image": t.host + "/" + repository + "@" + m.Digest}, nil
+}
+
+// buildArguments reads the input arguments, which is a command line of docker build.
+func buildArguments(line string, r *build.Request) error {
+	return options(line, "Docker@2", map[string]func(value string) error{
+		"--build-arg": func(v string) error { return pair(v, r.Args) },
+		"--label":     func(v string) error { return pair(v, r.Labels) },
+		"--target":    func(v string) error { r.Target = v; return nil },
+		"--platform":  func(v string) error { r.Platform = v; return nil },
+	}, map[string]*bool{"--no-cache": &r.NoCache, "--pull": &r.Pull})
+}
+
+func pair(s string, into map[string]string) error {
+	k, v, ok := strings.Cut(s, "=")
+	if !ok || k == "" {
+		return fault.New(fault.Invalid, "%q is no KEY=VALUE.", s)
+	}
+	into[k] = v
+	return nil
+}
+
+// options reads a command line of options: those with a value, and those without. An
+// option that is not known is an error, never ignored.
+func options(line, task string, valued map[string]func(string) error, flags map[string]*bool) error {
+	words, err := words(line)
+	if err != nil {
+		return err
+	}
+	for i := 0; i < len(words); i++ {
+		name, value, has := strings.Cut(words[i], "=")
+		if f, ok := flags[name]; ok {
+			*f = !has || value == "true"
+			continue
+		}
+		set, ok := valued[name]
+		if !ok {
+			return fault.New(fault.Invalid, "%s does not understand the argument %q.", task, words[i]).WithNext("remove it from the input arguments")
+		}
+		if !has {
+			if i++; i >= len(words) {
+				return fault.New(fault.Invalid, "The argument %s of %s has no value.", name, task)
+			}
+			value = words[i]
+		}
+		if err := set(value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// words splits a command line at white space; quotes keep words together. Nothing is
+// expanded, and no shell sees it.
+func words(s string) ([]string, error) {
+	var out []string
+	var word strings.Builder
+	var quote rune
+	started := false
+	for _, r := range s {
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote == 0 && (r == '"' || r == '\''):
+			quote, started = r, true
+		case quote == 0 && strings.ContainsRune(" \t\r\n", r):
+			if started {
+				out = append(out, word.String())
+				word.Reset()
+				started = false
+			}
+		default:
+			word.WriteRune(r)
+			started = true
+		}
+	}
+	if quote != 0 {
+		return nil, fault.New(fault.Invalid, "A quote in %q is not closed.", s)
+	}
+	if started {
+		out = append(out, word.String())
+	}
+	return out, nil
+}
+
+// maxFiles and maxFile bound what a chart or a set of manifests may be.
+const (
+	maxFiles = 2000
+	maxFile  = 5 << 20
+	maxAll   = 32 << 20
+)
+
+// files reads the tar of a task into memory.
+func files(r io.Reader) ([]deploy.File, error) {
+	var out []deploy.File
+	total := int64(0)
+	for t := tar.NewReader(r); ; {
+		h, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fault.Wrap(fault.Invalid, err, "The files of the task did not arrive whole.").WithNext("run the job again")
+		}
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		name := path.Clean(h.Name)
+		if total += h.Size; h.Size > maxFile || total > maxAll || len(out) >= maxFiles {
+			return nil, fault.New(fault.TooLarge, "The files of the task are too many or too large (at most %d files, %d MiB each, %d MiB in all).",
+				maxFiles, maxFile>>20, maxAll>>20)
+		}
+		if path.IsAbs(name) || name == ".." || strings.HasPrefix(name, "../") {
+			return nil, fault.New(fault.Invalid, "The file %q lies outside of the task's folder.", h.Name)
+		}
+		b, err := io.ReadAll(io.LimitReader(t, maxFile))
+		if err != nil {
+			return nil, fault.Wrap(fault.Invalid, err, "The files of the task did not arrive whole.")
+		}
+		out = append(out, deploy.File{Name: name, Data: b})
+	}
+}
+
+// below returns the files in a folder, named from there.
+func below(all []deploy.File, dir string) []deploy.File {
+	prefix := path.Clean(dir) + "/"
+	if prefix == "./" {
+		return all
+	}
+	var out []deploy.File
+	for _, f := range all {
+		if rest, ok := strings.CutPrefix(f.Name, prefix); ok {
+			out = append(out, deploy.File{Name: rest, Data: f.Data})
+		}
+	}
+	return out
+}
+
+func truth(s string, unset bool) bool {
+	switch strings.ToLower(strings.TrimSpace(s)) {
+	case "":
+		return unset
+	case "true", "yes", "y", "on":
+		return true
+	}
+	return false
+}
+
+func (t tasks) helm(ctx context.Context, call pipeline.TaskCall, out func(string)) (map[string]string, error) {
+	in := call.Inputs
+	c := deploy.Chart{Target: deploy.Target{Actor: jobActor(call.Job), Namespace: strings.TrimSpace(in["namespace"]), Name: strings.TrimSpace(in["releaseName"])}}
+	switch strings.ToLower(in["command"]) {
+	case "upgrade":
+		c.NoInstall = !truth(in["install"], true)
+	case "install":
+	default:
+		return nil, fault.New(fault.Invalid, "The command %q of HelmDeploy@1 is not supported.", in["command"]).WithNext("use upgrade or install")
+	}
+	if c.Name == "" {
+		return nil, fault.New(fault.Invalid, "HelmDeploy@1 needs the input releaseName.")
+	}
+	all, err := files(call.Context)
+	if err != nil {
+		return nil, err
+	}
+	c.Files = below(all, in["chartPath"])
+	for _, name := range list(in["valueFile"]) {
+		i := slices.IndexFunc(all, func(f deploy.File) bool { return f.Name == path.Clean(name) })
+		if i < 0 {
+			return nil, fault.New(fault.NotFound, "The values file %s is not there.", name)
+		}
+		c.Values = append(c.Values, all[i].Data)
+	}
+	c.Set = lines(in["overrideValues"])
+	c.NoWait = !truth(in["waitForExecution"], true)
+	c.ReuseValues = !truth(in["resetValues"], false) && strings.Contains(in["arguments"], "--reuse-values")
+	if err := helmArguments(in["arguments"], &c); err != nil {
+		return nil, err
+	}
+	var said bytes.Buffer
+	r, err := t.deploy.Helm(ctx, c, func(line string) {
+		out(line)
+		said.WriteString(line + "\n")
+	})
+	return result(r, &said, err)
+}
+
+// lines splits values that stand on lines; commas within a line are Helm's own.
+func lines(s string) []string {
+	var out []string
+	for _, l := range strings.Split(s, "\n") {
+		if l = strings.TrimSpace(l); l != "" {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+func helmArguments(line string, c *deploy.Chart) error {
+	var ignored, wait bool
+	return options(line, "HelmDeploy@1", map[string]func(string) error{
+		"--timeout": func(v string) error {
+			d, err := time.ParseDuration(v)
+			if err != nil || d <= 0 {
+				return fault.New(fault.Invalid, "%q is no duration.", v).WithNext("write it as 2m or 90s")
+			}
+			c.Timeout = d
+			return nil
+		},
+		"--set": func(v string) error { c.Set = append(c.Set, v); return nil },
+	}, map[string]*bool{
+		// What these ask for is what a release here does anyway.
+		"--wait": &wait, "--atomic": &ignored, "--rollback-on-failure": &ignored, "--create-namespace": &ignored, "--install": &ignored,
+		"--reuse-values": &c.ReuseValues, "--debug": &ignored, "--wait-for-jobs": &ignored,
+	})
+}
+
+// result turns a release into the output variables of the task (HelmDeployV1 task.json).
+func result(r deploy.Release, said *bytes.Buffer, err error) (map[string]string, error) {
+	code := "0"
+	if err != nil {
+		code = "1"
+	}
+	// Azure drops a longer output with a warning.
+	const most = 32766
+	text := said.String()
+	if len(text) > most {
+		text = text[:most]
+	}
+	return map[string]string{"helmExitCode": code, "helmOutput": text, "release": r.ID()}, err
+}
+
+func (t tasks) manifests(ctx context.Context, call pipeline.TaskCall, out func(string)) (map[string]string, error) {
+	in := call.Inputs
+	if action := strings.ToLower(in["action"]); action != "deploy" {
+		return nil, fault.New(fault.Invalid, "The action %q of KubernetesManifest@1 is not supported yet.", in["action"]).WithNext("use action: deploy")
+	}
+	all, err := files(call.Context)
+	if err != nil {
+		return nil, err
+	}
+	m := deploy.Manifests{
+		Target: deploy.Target{Actor: jobActor(call.Job), Namespace: strings.TrimSpace(in["namespace"]), Name: "manifests-" + path.Base(call.Job.Repo)},
+		Files:  below(all, in["manifests"]), Images: list(in["containers"]),
+	}
+	if s := strings.TrimSpace(in["rolloutStatusTimeout"]); s != "" && s != "0" {
+		seconds, err := strconv.Atoi(s)
+		if err != nil || seconds < 0 {
+			return nil, fault.New(fault.Invalid, "rolloutStatusTimeout must be seconds, not %q.", s)
+		}
+		m.Timeout = time.Duration(seconds) * time.Second
+	}
+	r, err := t.deploy.Apply(ctx, m, out)
+	return map[string]string{"release": r.ID()}, err
+}
