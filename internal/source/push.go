@@ -89,10 +89,15 @@ func (s *Service) preReceive(ctx context.Context, p *push, req hook.Request) hoo
 		return hook.Reply{Message: "Another push to " + p.repo.FullName() + " is still being finished. Push again in a moment.\n"}
 	}
 	p.release = release
-	if why, err := s.refuse(ctx, p, req); err != nil {
+	why, err := "", s.catchUp(ctx, p)
+	if err == nil {
+		why, err = s.refuse(ctx, p, req)
+	}
+	if err != nil {
 		s.opts.Logger.Error("a push could not be checked", "repo", p.repo.FullName(), "error", err)
 		return hook.Reply{Message: "Towpath could not check this push. Nothing was changed; push again in a moment.\n"}
-	} else if why != "" {
+	}
+	if why != "" {
 		return hook.Reply{Message: why}
 	}
 	if err := s.intend(ctx, p, req.Moves); err != nil {
@@ -104,6 +109,21 @@ func (s *Service) preReceive(ctx context.Context, p *push, req hook.Request) hoo
 	}
 	p.stage = pushMoving
 	return hook.Reply{OK: true}
+}
+
+// catchUp announces an earlier push whose settling failed, before another moves the same
+// refs on and its step can no longer be told.
+func (s *Service) catchUp(ctx context.Context, p *push) error {
+	var pending int
+	if err := s.db.QueryRow(ctx, `SELECT COUNT(*) FROM source_push WHERE repo = ?`, p.repo.id).Scan(&pending); err != nil {
+		return fmt.Errorf("looking for unsettled pushes: %w", err)
+	}
+	if pending == 0 {
+		return nil
+	}
+	repo, _, err := s.settle(ctx, p.repo)
+	p.repo = repo
+	return err
 }
 
 // refuse decides about each ref of the push by itself and returns why it is refused,

@@ -309,3 +309,28 @@ func TestHookFailsClosed(t *testing.T) {
 		t.Errorf("%d pushes are in the log, want 1", got)
 	}
 }
+
+// A push that cannot be noted because the disk is full moves nothing, and says so.
+func TestDiskFull(t *testing.T) {
+	w, c, head := seeded(t)
+	var in strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&in, "create refs/tags/t%d %s\n", i, head)
+	}
+	c.stdin = in.String()
+	c.git("update-ref", "--stdin")
+	c.stdin = ""
+	// SQLite then answers as it does when the file cannot grow.
+	_, err := w.db.Exec(t.Context(), `PRAGMA max_page_count = 1`)
+	check(t, err)
+	c.refused([]string{"The disk of the server is full", "Nothing was changed"}, "push", w.url("wanda", "shop/web.git"), "--tags")
+	if refs := w.inRepo(t, "for-each-ref", "refs/tags"); refs != "" {
+		t.Errorf("refs moved: %s", refs)
+	}
+	_, err = w.db.Exec(t.Context(), `PRAGMA max_page_count = 1000000`)
+	check(t, err)
+	c.git("push", "-q", w.url("wanda", "shop/web.git"), "--tags")
+	if got := len(w.pushed()); got != 201 {
+		t.Errorf("%d pushes are in the log, want 201", got)
+	}
+}

@@ -98,3 +98,23 @@ func TestRecoverRemovesLocks(t *testing.T) {
 	c.commit("Second", "b", "b")
 	c.git("push", "-q", w.url("wanda", "shop/web.git"), "main")
 }
+
+// A push that could not be settled is announced before the next one moves on.
+func TestNextPushCatchesUp(t *testing.T) {
+	w, c, first := seeded(t)
+	second := c.commit("Second", "b", "b")
+	c.git("push", "-q", w.url("wanda", "shop/web.git"), "main:carrier")
+	ctx := t.Context()
+	var id string
+	check(t, w.db.QueryRow(ctx, `SELECT id FROM source_repo`).Scan(&id))
+	_, err := w.db.Exec(ctx, `INSERT INTO source_push (id, repo, actor, begun, moves) VALUES ('p1', ?, 'user:wanda', 0, ?)`, id,
+		`[{"old":"`+first+`","new":"`+second+`","ref":"refs/heads/main"}]`)
+	check(t, err)
+	w.inRepo(t, "update-ref", "refs/heads/main", second)
+	third := c.commit("Third", "c", "c")
+	c.git("push", "-q", w.url("max", "shop/web.git"), "main")
+	got := w.events(event.TypeCommitPushed)[2:]
+	if len(got) != 2 || got[0].Actor != "user:wanda" || got[0].Subject != event.Of(event.KindCommit, second) || got[1].Actor != "user:max" || got[1].Subject != event.Of(event.KindCommit, third) {
+		t.Errorf("announced %+v", got)
+	}
+}
