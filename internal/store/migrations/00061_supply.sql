@@ -20,9 +20,11 @@ CREATE TABLE supply_package (
   purl          TEXT NOT NULL
 );
 CREATE INDEX supply_package_match ON supply_package (match_name, ecosystem);
--- An image by content: what it holds and the newest verdict.
+-- An image by content: what it holds and the newest verdict. ecosystems and missing are
+-- JSON lists.
 CREATE TABLE supply_image (
   digest     TEXT   PRIMARY KEY,
+  ecosystems TEXT   NOT NULL,
   created    BIGINT NOT NULL,
   packages   BIGINT NOT NULL,
   problem    TEXT   NOT NULL,
@@ -37,13 +39,17 @@ CREATE TABLE supply_image (
   advisories BIGINT NOT NULL,
   missing    TEXT   NOT NULL
 );
+-- hit is 1 when supply_match has a row for the package: most packages have none, and a
+-- verdict must not look at those.
 CREATE TABLE supply_image_package (
-  image   TEXT NOT NULL REFERENCES supply_image (digest),
-  package TEXT NOT NULL REFERENCES supply_package (id),
-  path    TEXT NOT NULL,
-  layer   TEXT NOT NULL,
+  image   TEXT   NOT NULL REFERENCES supply_image (digest),
+  package TEXT   NOT NULL REFERENCES supply_package (id),
+  path    TEXT   NOT NULL,
+  layer   TEXT   NOT NULL,
+  hit     BIGINT NOT NULL,
   PRIMARY KEY (image, package)
 );
+CREATE INDEX supply_image_package_hit ON supply_image_package (image) WHERE hit = 1;
 CREATE INDEX supply_image_package_package ON supply_image_package (package);
 -- Which advisory hits which package version.
 CREATE TABLE supply_match (

@@ -53,7 +53,8 @@ func (s *Store) Load(ctx context.Context, tx *store.Tx, source string, records [
 		return out, err
 	}
 	per := map[string]*Coverage{}
-	for _, r := range records {
+	w := newWriter(tx, source)
+	for _, r := range newest(records) {
 		out.Date = latest(out.Date, r.Modified)
 		for _, e := range r.ecosystems() {
 			c := per[e]
@@ -73,11 +74,13 @@ func (s *Store) Load(ctx context.Context, tx *store.Tx, source string, records [
 		if known && (old.hash == hash || old.modified > mod || keep && old.modified == mod) {
 			continue
 		}
-		if err := replace(ctx, tx, source, hash, r, known); err != nil {
+		if err := w.put(ctx, hash, r, known); err != nil {
 			return out, err
 		}
-		have[r.ID] = version{modified: mod, hash: hash}
 		out.Changed = append(out.Changed, r.ID)
+	}
+	if err := w.flush(ctx); err != nil {
+		return out, err
 	}
 	for _, c := range per {
 		out.Ecosystem = append(out.Ecosystem, *c)
@@ -115,49 +118,21 @@ func versions(ctx context.Context, h store.Handle) (map[string]version, error) {
 	return out, rows.Err()
 }
 
-func replace(ctx context.Context, tx *store.Tx, source, hash string, r Record, known bool) error {
-	fail := func(err error) error { return fmt.Errorf("storing advisory %s: %w", r.ID, err) }
-	if known {
-		for _, q := range []string{`DELETE FROM advisory_alias WHERE advisory = ?`, `DELETE FROM advisory_affected WHERE advisory = ?`} {
-			if _, err := tx.Exec(ctx, q, r.ID); err != nil {
-				return fail(err)
-			}
+// newest drops older copies of an advisory that a source holds twice.
+func newest(records []Record) []Record {
+	at := make(map[string]int, len(records))
+	out := make([]Record, 0, len(records))
+	for _, r := range records {
+		i, twice := at[r.ID]
+		switch {
+		case !twice:
+			at[r.ID] = len(out)
+			out = append(out, r)
+		case !r.Modified.Before(out[i].Modified):
+			out[i] = r
 		}
 	}
-	aliases, err := json.Marshal(r.Aliases)
-	if err != nil {
-		return fail(err)
-	}
-	_, err = tx.Exec(ctx, `INSERT INTO advisory (id, source, modified, published, withdrawn, severity, score, summary, aliases, hash)
-		VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET source = excluded.source, modified = excluded.modified,
-		published = excluded.published, withdrawn = excluded.withdrawn, severity = excluded.severity, score = excluded.score,
-		summary = excluded.summary, aliases = excluded.aliases, hash = excluded.hash`,
-		r.ID, source, milli(r.Modified), milli(r.Published), milli(r.Withdrawn), string(r.Severity), int64(r.Score*10+0.5), r.Summary,
-		string(aliases), hash)
-	if err != nil {
-		return fail(err)
-	}
-	for _, a := range r.Aliases {
-		if _, err := tx.Exec(ctx, `INSERT INTO advisory_alias (alias, advisory) VALUES (?,?)`, a, r.ID); err != nil {
-			return fail(err)
-		}
-	}
-	for i, a := range r.Affected {
-		ranges, err := json.Marshal(a.Ranges)
-		if err != nil {
-			return fail(err)
-		}
-		listed, err := json.Marshal(a.Versions)
-		if err != nil {
-			return fail(err)
-		}
-		_, err = tx.Exec(ctx, `INSERT INTO advisory_affected (advisory, ord, ecosystem, package, ranges, versions) VALUES (?,?,?,?,?,?)`,
-			r.ID, i, a.Ecosystem, a.Package, string(ranges), string(listed))
-		if err != nil {
-			return fail(err)
-		}
-	}
-	return nil
+	return out
 }
 
 // Rule is an advisory's word on one package, as matching needs it.

@@ -1,10 +1,12 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,8 +49,12 @@ func (m *Matcher) Indexed(ctx context.Context, image string) (bool, error) {
 // package versions that no image held before. problem, when not empty, says why the
 // image could not be read. An image that is indexed already is left alone.
 func (m *Matcher) Index(ctx context.Context, tx *store.Tx, image string, created time.Time, packages []sbom.Package, problem string) error {
-	res, err := tx.Exec(ctx, `INSERT INTO supply_image (digest, created, packages, problem, scan, scanned, status, critical, high, medium, low, unknown, advisories, missing)
-		VALUES (?,?,?,?,'',0,'',0,0,0,0,0,0,'[]') ON CONFLICT (digest) DO NOTHING`, image, created.UnixMilli(), len(packages), problem)
+	kinds, err := json.Marshal(ecosystems(packages))
+	if err != nil {
+		return fmt.Errorf("indexing image %s: %w", image, err)
+	}
+	res, err := tx.Exec(ctx, `INSERT INTO supply_image (digest, ecosystems, created, packages, problem, scan, scanned, status, critical, high, medium, low, unknown, advisories, missing)
+		VALUES (?,?,?,?,?,'',0,'',0,0,0,0,0,0,'[]') ON CONFLICT (digest) DO NOTHING`, image, string(kinds), created.UnixMilli(), len(packages), problem)
 	if err != nil {
 		return fmt.Errorf("indexing image %s: %w", image, err)
 	}
@@ -71,13 +77,25 @@ func (m *Matcher) Index(ctx context.Context, tx *store.Tx, image string, created
 				return err
 			}
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO supply_image_package (image, package, path, layer) VALUES (?,?,?,?) ON CONFLICT (image, package) DO NOTHING`,
-			image, id, p.Path, p.Layer)
+		_, err = tx.Exec(ctx, `INSERT INTO supply_image_package (image, package, path, layer, hit)
+			VALUES (?,?,?,?, CASE WHEN EXISTS (SELECT 1 FROM supply_match WHERE package = ?) THEN 1 ELSE 0 END) ON CONFLICT (image, package) DO NOTHING`,
+			image, id, p.Path, p.Layer, id)
 		if err != nil {
 			return fmt.Errorf("indexing package %s: %w", p.PURL, err)
 		}
 	}
 	return nil
+}
+
+// ecosystems returns the ecosystems of packages, sorted; a package of none stands with
+// its type.
+func ecosystems(packages []sbom.Package) []string {
+	out := []string{}
+	for _, p := range packages {
+		out = append(out, cmp.Or(p.Ecosystem, p.Type))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // match writes the matches of a package version that is new in the index.
@@ -128,6 +146,10 @@ func put(ctx context.Context, tx *store.Tx, pkg, advisoryID, fixed string) error
 // names images that had an ecosystem without data.
 func (m *Matcher) Rematch(ctx context.Context, tx *store.Tx, advisories []string) ([]string, error) {
 	touched := map[string]bool{} // packages
+	advisories, err := relevant(ctx, tx, advisories)
+	if err != nil {
+		return nil, err
+	}
 	for _, id := range advisories {
 		if err := m.rematch(ctx, tx, id, touched); err != nil {
 			return nil, err
@@ -135,6 +157,11 @@ func (m *Matcher) Rematch(ctx context.Context, tx *store.Tx, advisories []string
 	}
 	images := map[string]bool{}
 	for pkg := range touched {
+		_, err := tx.Exec(ctx, `UPDATE supply_image_package SET hit = CASE WHEN EXISTS (SELECT 1 FROM supply_match WHERE package = ?) THEN 1 ELSE 0 END
+			WHERE package = ?`, pkg, pkg)
+		if err != nil {
+			return nil, fmt.Errorf("marking a package: %w", err)
+		}
 		list, err := column(ctx, tx, `SELECT image FROM supply_image_package WHERE package = ?`, pkg)
 		if err != nil {
 			return nil, err
@@ -156,6 +183,27 @@ func (m *Matcher) Rematch(ctx context.Context, tx *store.Tx, advisories []string
 	}
 	slices.Sort(out)
 	return out, nil
+}
+
+// many is from how many advisories on it pays to ask first which of them matter.
+const many = 50
+
+// relevant drops advisories that neither match nor are about anything in the index:
+// most of a large source is about packages that no image here holds.
+func relevant(ctx context.Context, tx *store.Tx, advisories []string) ([]string, error) {
+	if len(advisories) < many {
+		return advisories, nil
+	}
+	list, err := column(ctx, tx, `SELECT advisory FROM advisory_affected WHERE package IN (SELECT match_name FROM supply_package)
+		UNION SELECT advisory FROM supply_match`)
+	if err != nil {
+		return nil, err
+	}
+	matters := make(map[string]bool, len(list))
+	for _, id := range list {
+		matters[id] = true
+	}
+	return slices.DeleteFunc(slices.Clone(advisories), func(id string) bool { return !matters[id] }), nil
 }
 
 func (m *Matcher) rematch(ctx context.Context, tx *store.Tx, id string, touched map[string]bool) error {

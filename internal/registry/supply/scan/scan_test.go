@@ -219,6 +219,32 @@ func TestLifeOfAFinding(t *testing.T) {
 	}
 }
 
+// A large source goes another way than a single advisory and comes to the same.
+func TestLargeSource(t *testing.T) {
+	w := newWorld(storetest.SQLite(t))
+	w.index(t, "go", golang("a.test/x7", "1.0.0"), golang("a.test/x8", "1.0.0"))
+	w.index(t, "none", golang("b.test/y", "1.0.0"))
+	list := func(fixed string) (out []advisory.Record) {
+		for i := range 200 {
+			out = append(out, rec(fmt.Sprintf("GO-%d", i), fmt.Sprintf("a.test/x%d", i), fixed, advisory.Low))
+		}
+		return out
+	}
+	w.load(t, list("1.1.0")...)
+	if v, _ := w.judge(t, "go"); v.Low != 2 {
+		t.Errorf("%+v", v)
+	}
+	if v, _ := w.judge(t, "none"); v.Status != scan.StatusClean {
+		t.Errorf("%+v", v)
+	}
+	if got := w.load(t, list("0.9.0")...); !slices.Equal(got, []string{"go"}) {
+		t.Errorf("images to judge: %v", got)
+	}
+	if v, _ := w.judge(t, "go"); v.Status != scan.StatusClean {
+		t.Errorf("matches that no longer hold stayed: %+v", v)
+	}
+}
+
 func TestForget(t *testing.T) {
 	w := newWorld(storetest.SQLite(t))
 	w.index(t, "go", golang("a.test/x", "1.0.0"))
@@ -263,7 +289,7 @@ func fleet(b *testing.B, n int) (*world, []string) {
 	names = slices.Compact(names)
 	var images []string
 	for i := range n {
-		var packages []sbom.Package
+		packages := []sbom.Package{golang("shared.test/x", "1.0.0")}
 		for j := range 300 {
 			name := fmt.Sprintf("clean.test/m%d", (i*7+j)%2000)
 			if j%60 == 0 {
@@ -290,16 +316,6 @@ func BenchmarkJudge1000(b *testing.B) {
 // renews every verdict that it touches.
 func BenchmarkNewAdvisory(b *testing.B) {
 	w, images := fleet(b, 1000)
-	for _, image := range images {
-		w.tx(b, func(tx *store.Tx) error {
-			_, err := tx.Exec(b.Context(), `INSERT INTO supply_package (id, type, ecosystem, name, version, match_name, match_version, purl)
-				VALUES ('shared', 'golang', 'Go', 'shared.test/x', '1.0.0', 'shared.test/x', '1.0.0', 'pkg:golang/shared.test/x@1.0.0') ON CONFLICT (id) DO NOTHING`)
-			if err == nil {
-				_, err = tx.Exec(b.Context(), `INSERT INTO supply_image_package (image, package, path, layer) VALUES (?, 'shared', 'app', 'sha256:1')`, image)
-			}
-			return err
-		})
-	}
 	w.judge(b, images...)
 	n := 0
 	for b.Loop() {

@@ -66,7 +66,7 @@ func (m *Matcher) Findings(ctx context.Context, h store.Handle, image string) (o
 		JOIN supply_package p ON p.id = ip.package
 		JOIN advisory a ON a.id = x.advisory
 		LEFT JOIN supply_finding f ON f.image = ip.image AND f.package = ip.package AND f.advisory = x.advisory AND f.gone = 0
-		WHERE ip.image = ? ORDER BY p.id, CASE WHEN f.first IS NULL THEN 1 ELSE 0 END, a.id`, image)
+		WHERE ip.image = ? AND ip.hit = 1 ORDER BY p.id, CASE WHEN f.first IS NULL THEN 1 ELSE 0 END, a.id`, image)
 	if err != nil {
 		return nil, fmt.Errorf("reading the findings of %s: %w", image, err)
 	}
@@ -173,10 +173,13 @@ func (v *Verdict) count(s advisory.Severity) {
 
 // judge sets status, missing ecosystems and the date of the data.
 func (v *Verdict) judge(ctx context.Context, tx *store.Tx, coverage []advisory.Coverage, found int) error {
-	types, err := column(ctx, tx, `SELECT DISTINCT CASE WHEN p.ecosystem = '' THEN p.type ELSE p.ecosystem END
-		FROM supply_image_package ip JOIN supply_package p ON p.id = ip.package WHERE ip.image = ? ORDER BY 1`, v.Image)
-	if err != nil {
-		return err
+	var list string
+	var types []string
+	if err := tx.QueryRow(ctx, `SELECT ecosystems FROM supply_image WHERE digest = ?`, v.Image).Scan(&list); err != nil {
+		return fmt.Errorf("reading the ecosystems of %s: %w", v.Image, err)
+	}
+	if err := json.Unmarshal([]byte(list), &types); err != nil {
+		return fmt.Errorf("decoding the ecosystems of %s: %w", v.Image, err)
 	}
 	for _, e := range types {
 		i := slices.IndexFunc(coverage, func(c advisory.Coverage) bool {
