@@ -36,17 +36,31 @@ type scope struct {
 	parameters expr.Value
 	// variables are the static variables so far.
 	variables *variables
-	// loop are the variables of the enclosing loops by lower-case name.
-	loop map[string]expr.Value
+	// loop is the variable of the innermost enclosing loop.
+	loop *loopVariable
+}
+
+// loopVariable is the variable of one round of a loop. Rounds are many, so they
+// share what lies outside of them.
+type loopVariable struct {
+	name  string // in lower case
+	value expr.Value
+	outer *loopVariable
 }
 
 // env returns the environment of expressions in the scope.
 func (s *scope) env() expr.Env {
-	values := make(map[string]expr.Value, len(s.loop)+2)
-	values["parameters"] = s.parameters
-	values["variables"] = expr.NewObject(s.variables)
-	for name, value := range s.loop {
-		values[name] = value
+	values := make(map[string]expr.Value, 4)
+	for v := s.loop; v != nil; v = v.outer {
+		if _, shadowed := values[v.name]; !shadowed {
+			values[v.name] = v.value
+		}
+	}
+	if _, shadowed := values["parameters"]; !shadowed {
+		values["parameters"] = s.parameters
+	}
+	if _, shadowed := values["variables"]; !shadowed {
+		values["variables"] = expr.NewObject(s.variables)
 	}
 	return expr.Env{Values: values}
 }
@@ -64,11 +78,7 @@ func (s *scope) asLiteral() *scope {
 // withLoop returns the scope of one round of a loop.
 func (s *scope) withLoop(name string, value expr.Value) *scope {
 	inner := *s
-	inner.loop = make(map[string]expr.Value, len(s.loop)+1)
-	for key, outer := range s.loop {
-		inner.loop[key] = outer
-	}
-	inner.loop[strings.ToLower(name)] = value
+	inner.loop = &loopVariable{name: strings.ToLower(name), value: value, outer: s.loop}
 	return &inner
 }
 

@@ -98,7 +98,7 @@ func (r *reader) load(data []byte) *yaml.Node {
 		r.syntax(err)
 		return nil
 	}
-	if len(document.Content) != 1 {
+	if len(document.Content) != 1 || document.Content[0].Kind == yaml.ScalarNode && document.Content[0].Value == "" && document.Content[0].Style == 0 {
 		r.found.Errorf(Pos{File: r.file}, "", "The file is empty; a pipeline needs one of stages, jobs, steps or extends")
 		return nil
 	}
@@ -172,7 +172,7 @@ func (r *reader) refuse(n *yaml.Node) {
 		r.found.Errorf(r.pos(n), "X001", "The alias '*%s' is not supported; write the value out, or use a template with parameters", n.Value)
 	case n.Anchor != "":
 		r.found.Errorf(r.pos(n), "X001", "The anchor '&%s' is not supported; write the value out, or use a template with parameters", n.Anchor)
-	case n.Style&yaml.TaggedStyle != 0:
+	case n.Style&yaml.TaggedStyle != 0 || n.Tag == "!":
 		r.found.Errorf(r.pos(n), "X001", "The YAML tag '%s' is not supported; leave it out", n.Tag)
 	}
 }

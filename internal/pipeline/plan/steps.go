@@ -147,7 +147,7 @@ func (b *builder) title(s Step) string {
 // numbered gives every step its ID: the reference name, or the task without its
 // version, with a number where that would repeat.
 func numbered(steps []Step) []Step {
-	taken := map[string]bool{}
+	taken, next := map[string]bool{}, map[string]int{}
 	for _, s := range steps {
 		if s.Name != "" {
 			taken[strings.ToLower(s.Name)] = true
@@ -161,8 +161,9 @@ func numbered(steps []Step) []Step {
 		base, _, _ := strings.Cut(steps[i].Task, "@")
 		base = base[strings.LastIndex(base, ".")+1:]
 		id := base
-		for number := 1; taken[strings.ToLower(id)]; number++ {
-			id = base + strconv.Itoa(number)
+		for taken[strings.ToLower(id)] {
+			next[base]++
+			id = base + strconv.Itoa(next[base])
 		}
 		taken[strings.ToLower(id)] = true
 		steps[i].ID = id
