@@ -39,6 +39,10 @@ func sum512(s string) string {
 func each(t *testing.T, test func(t *testing.T, s *blob.Store)) {
 	t.Run("filesystem", func(t *testing.T) { test(t, onDisk(t, t.TempDir())) })
 	t.Run("storagedriver", func(t *testing.T) { test(t, blob.OverDriver(inmemory.New())) })
+	t.Run("s3", func(t *testing.T) {
+		s, _ := onS3(t)
+		test(t, s)
+	})
 }
 
 func onDisk(t *testing.T, dir string) *blob.Store {

@@ -78,7 +78,9 @@ func (f *filesystem) write(_ context.Context, name string, at int64, r io.Reader
 		n = 0
 	}
 	err = errors.Join(file.Sync(), file.Close())
-	if at == 0 {
+	if at == 0 && n == 0 {
+		// An upload begins empty, and its name must last. What Put writes gets its lasting
+		// name by move.
 		err = errors.Join(err, f.syncFolder(path.Dir(name)))
 	}
 	if err != nil {
@@ -94,7 +96,9 @@ func (f *filesystem) move(_ context.Context, from, to string) error {
 	if err := f.root.Rename(filepath.FromSlash(from), filepath.FromSlash(to)); err != nil {
 		return err
 	}
-	return errors.Join(f.syncFolder(path.Dir(to)), f.syncFolder(path.Dir(from)))
+	// The folder of the old name is not synced: if a power cut brings that name back, it is
+	// an upload that nobody continues, and Sweep takes it.
+	return f.syncFolder(path.Dir(to))
 }
 
 func (f *filesystem) remove(_ context.Context, name string) error {

@@ -56,7 +56,7 @@ type backend interface {
 	// when at is 0. Written bytes are durable when it returns, also when it returns an
 	// error of r. It returns how many bytes were added.
 	write(ctx context.Context, name string, at int64, r io.Reader) (int64, error)
-	// move renames, replacing what is there; durable when it returns.
+	// move renames, replacing what is there; the new name is durable when it returns.
 	move(ctx context.Context, from, to string) error
 	// remove deletes; a missing file gives fs.ErrNotExist.
 	remove(ctx context.Context, name string) error
