@@ -187,23 +187,30 @@ func up(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
 	debug.SetGCPercent(50)
 	emit := teller(stdout)
-	fail := func(problem error) error {
-		emit(supervise.Event{Time: time.Now().UTC(), Phase: supervise.Failed, Component: "cluster", Detail: problem.Error()})
-		return problem
+	if os.Geteuid() != 0 {
+		return admit(s, stderr) // it says all that there is to say, before anything is tried that needs root
 	}
-	if checks := preflight.Run(s.config, s.layout); preflight.Failed(checks) {
-		preflight.Print(stderr, checks)
-		for _, check := range checks {
-			if check.Status == preflight.Fail {
-				err = errors.Join(err, fmt.Errorf("%s: %s (%s)", check.Name, check.Detail, check.Fix))
-			}
+	err = node.Up(ctx, node.Options{Config: s.config, ConfigFile: s.file, Layout: s.layout, Now: time.Now, Emit: emit, Admit: func() error { return admit(s, stderr) }})
+	if err != nil {
+		emit(supervise.Event{Time: time.Now().UTC(), Phase: supervise.Failed, Component: "cluster", Detail: err.Error()})
+	}
+	return err
+}
+
+// admit runs the preflight and turns its failures into one error.
+func admit(s settings, stderr io.Writer) error {
+	checks := preflight.Run(s.config, s.layout)
+	if !preflight.Failed(checks) {
+		return nil
+	}
+	preflight.Print(stderr, checks)
+	var problems []error
+	for _, check := range checks {
+		if check.Status == preflight.Fail {
+			problems = append(problems, fmt.Errorf("%s: %s (%s)", check.Name, check.Detail, check.Fix))
 		}
-		return fail(err)
 	}
-	if err := node.Up(ctx, s.config, s.file, s.layout, time.Now, emit); err != nil {
-		return fail(err)
-	}
-	return nil
+	return errors.Join(problems...)
 }
 
 func reset(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -211,7 +218,7 @@ func reset(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return node.Reset(ctx, s.config, s.layout, teller(stdout))
+	return node.Reset(ctx, node.Options{Config: s.config, ConfigFile: s.file, Layout: s.layout, Now: time.Now, Emit: teller(stdout)})
 }
 
 func importImage(ctx context.Context, args []string, stdout, stderr io.Writer) error {

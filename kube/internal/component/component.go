@@ -28,11 +28,9 @@ import (
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 	kubeletimpl "k8s.io/kubernetes/pkg/kubelet"
-)
 
-// ContainerLogsVariable is the name of the environment variable that moves the kubelet's folder of legacy log links away from
-// /var/log/containers, so that a node leaves nothing outside its own folders.
-const ContainerLogsVariable = "TOWPATH_CONTAINER_LOGS"
+	"towpath.dev/towpath/kube/internal/config"
+)
 
 // entry is one upstream program: it reads os.Args (whose first element is the program's name) and returns the exit code.
 type entry func() int
@@ -75,7 +73,7 @@ func Run(name string, args []string) (code int, known bool) {
 }
 
 func kubeletCommand() *cobra.Command {
-	if dir := os.Getenv(ContainerLogsVariable); dir != "" && filepath.IsAbs(dir) {
+	if dir := os.Getenv(config.ContainerLogsVariable); dir != "" && filepath.IsAbs(dir) {
 		kubeletimpl.ContainerLogsDir = dir
 	}
 	return kubelet.NewKubeletCommand(context.Background())

@@ -6,5 +6,6 @@
 // is this same executable with the component's name as its first argument, and this package is the table from those names to
 // the upstream entry points. It knows nothing about flags or files: package node decides those.
 //
-// Must not import any other package of this module.
+// Must not import any other package of this module but config; and nothing but main imports it, because it brings in all of
+// Kubernetes.
 package component

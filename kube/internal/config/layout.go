@@ -9,6 +9,10 @@ const maxDataPath = 70
 // runRoot holds what must not survive a reboot: sockets and mount points.
 const runRoot = "/run/towpath-kube"
 
+// ContainerLogsVariable is the name of the environment variable that moves the kubelet's folder of legacy log links away from
+// /var/log/containers, so that a node leaves nothing outside its own folders.
+const ContainerLogsVariable = "TOWPATH_CONTAINER_LOGS"
+
 // Layout says where everything of one cluster lives on disk. All paths are absolute.
 type Layout struct {
 	// Data is the folder of everything that must survive, Run of everything that must not survive a reboot.

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"towpath.dev/towpath/kube/internal/component"
 	"towpath.dev/towpath/kube/internal/config"
 	"towpath.dev/towpath/kube/internal/supervise"
 )
@@ -111,7 +110,7 @@ func (p plan) apiServer() supervise.Spec {
 
 // idleControllers have nothing to do on one node without a cloud; each would keep watches and caches for it.
 var idleControllers = []string{
-	"node-ipam-controller", "node-route-controller", "service-lb-controller", "cloud-node-lifecycle-controller",
+	"node-ipam-controller",
 	"bootstrap-signer-controller", "token-cleaner-controller", "ttl-controller",
 	"selinux-warning-controller", "device-taint-eviction-controller", "resourceclaim-controller",
 	"legacy-serviceaccount-token-cleaner-controller", "storageversion-garbage-collector-controller",
@@ -170,7 +169,7 @@ func (p plan) kubelet() supervise.Spec {
 		"--node-ip="+p.config.NodeIP,
 		"--node-labels=towpath.dev/embedded=true",
 	)
-	spec.Env = append(spec.Env, component.ContainerLogsVariable+"="+filepath.Join(p.layout.Run, "container-logs"))
+	spec.Env = append(spec.Env, config.ContainerLogsVariable+"="+filepath.Join(p.layout.Run, "container-logs"))
 	spec.Ready = p.probes.healthz(p.config.NodeIP, p.config.KubeletPort)
 	return spec
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,8 +20,8 @@ const marker = "towpath-kube"
 
 // acquire claims the data folder for this process; the kernel gives it back when the process ends, however it ends. A folder
 // that holds foreign files is refused.
-func acquire(layout config.Layout) (*os.File, error) {
-	if err := claim(layout.Data); err != nil {
+func acquire(layout config.Layout, configFile string) (*os.File, error) {
+	if err := claim(layout.Data, configFile); err != nil {
 		return nil, err
 	}
 	file, err := os.OpenFile(layout.Lock(), os.O_CREATE|os.O_RDWR, 0o600)
@@ -47,8 +48,8 @@ func write(file *os.File, text string) error {
 	return err
 }
 
-// claim makes the data folder, or checks that it is one of ours.
-func claim(dir string) error {
+// claim makes the data folder, or checks that it is one of ours. The configuration file may stand in it.
+func claim(dir, configFile string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the cluster's data folder: %w", err)
 	}
@@ -60,7 +61,8 @@ func claim(dir string) error {
 	if err != nil {
 		return fmt.Errorf("reading the cluster's data folder: %w", err)
 	}
-	if len(entries) > 0 {
+	foreign := slices.ContainsFunc(entries, func(entry os.DirEntry) bool { return filepath.Join(dir, entry.Name()) != configFile })
+	if foreign {
 		return fmt.Errorf("%s is not empty and was not made by towpath-kube: name another folder by \"data\" in the configuration", dir)
 	}
 	return os.WriteFile(path, []byte("This folder holds the state of an embedded Kubernetes cluster. `towpath-kube reset` removes it.\n"), 0o600)

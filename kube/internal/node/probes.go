@@ -130,6 +130,9 @@ func (p *probes) dns(ctx context.Context) error {
 }
 
 func (p *probes) containerd(ctx context.Context) error {
+	if !answers(p.layout.ContainerdSocket()) {
+		return errors.New("containerd does not listen yet") // asked first, because gRPC would log each attempt
+	}
 	return p.withRuntime(func(runtime runtimeapi.RuntimeServiceClient) error {
 		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 		defer cancel()

@@ -23,10 +23,12 @@ const (
 	devicePlugins  = "/var/lib/kubelet/device-plugins"
 )
 
-// Reset ends whatever still runs of a cluster that is down, and removes every trace of it from the host, its data included.
-// It refuses while the cluster is up, and refuses a data folder that this program did not make.
-func Reset(ctx context.Context, c config.Config, layout config.Layout, emit func(supervise.Event)) error {
-	lock, err := acquire(layout)
+// Reset ends whatever still runs of a cluster that is down, and removes every trace of it from the host, its data included. It
+// uses Config, ConfigFile, Layout and Emit of the options. It refuses while the cluster is up, and refuses a data folder that
+// this program did not make.
+func Reset(ctx context.Context, o Options) error {
+	c, layout, emit := o.Config, o.Layout, o.Emit
+	lock, err := acquire(layout, o.ConfigFile)
 	if err != nil {
 		return err
 	}

@@ -36,23 +36,41 @@ type Cluster struct {
 	processes map[string]*supervise.Process
 }
 
-// Up brings the cluster up, keeps it running until ctx ends, and takes it down in order. It tells every change to emit, which
-// must be safe for concurrent use: the event "ready" of the component "cluster" means that the node takes pods, Services are
-// routed and cluster DNS answers. configFile is the file that c was read from; components that are ours read it again.
-func Up(ctx context.Context, c config.Config, configFile string, layout config.Layout, now func() time.Time, emit func(supervise.Event)) error {
-	began := now()
-	lock, err := acquire(layout)
+// Options says what Up runs and how.
+type Options struct {
+	Config config.Config
+	// ConfigFile is the file that Config was read from; components that are ours read it again.
+	ConfigFile string
+	Layout     config.Layout
+	// Admit is asked once this process has the cluster to itself, and before anything on the host is changed; its error is
+	// returned unchanged.
+	Admit func() error
+	// Now is the clock that certificates and reported times go by.
+	Now func() time.Time
+	// Emit is told every change; it must be safe for concurrent use.
+	Emit func(supervise.Event)
+}
+
+// Up brings the cluster up, keeps it running until ctx ends, and takes it down in order. The event "ready" of the component
+// "cluster" means that the node takes pods, Services are routed and cluster DNS answers. A cluster that is already up is
+// refused, with the process that runs it.
+func Up(ctx context.Context, o Options) error {
+	began := o.Now()
+	lock, err := acquire(o.Layout, o.ConfigFile)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	cluster := &Cluster{emit: emit, now: now, processes: map[string]*supervise.Process{}}
-	if cluster.plan, err = prepare(ctx, c, configFile, layout, now); err != nil {
+	if err := o.Admit(); err != nil {
+		return err
+	}
+	cluster := &Cluster{emit: o.Emit, now: o.Now, processes: map[string]*supervise.Process{}}
+	if cluster.plan, err = prepare(ctx, o.Config, o.ConfigFile, o.Layout, o.Now); err != nil {
 		return err
 	}
 	startErr := cluster.start(ctx)
 	if startErr == nil {
-		cluster.tell(supervise.Ready, "cluster", "API server "+c.APIServerURL()+", kubeconfig "+layout.AdminKubeconfig()+", front door http://"+c.FrontDoorAddr, began)
+		cluster.tell(supervise.Ready, "cluster", "API server "+o.Config.APIServerURL()+", kubeconfig "+o.Layout.AdminKubeconfig()+", front door http://"+o.Config.FrontDoorAddr, began)
 		<-ctx.Done()
 	}
 	stopErr := cluster.down()

@@ -96,6 +96,13 @@ func (l *Log) Tail(n int) []string {
 	return tail
 }
 
+// Forget empties the tail, so that it tells only about what is written from now on.
+func (l *Log) Forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tail = nil
+}
+
 // Close closes the file. Later writes only feed the tail.
 func (l *Log) Close() error {
 	l.mu.Lock()

@@ -28,6 +28,8 @@ const (
 	lastBackoff  = 10 * time.Second
 	// steadyAfter is how long an instance must have run for the backoff to begin anew.
 	steadyAfter = 30 * time.Second
+	// detailLimit bounds how much of the log goes into an event; the rest stands in the file.
+	detailLimit = 600
 	// pipeGrace is how long to wait for output that a grandchild holds open after the child has ended.
 	pipeGrace = 2 * time.Second
 )
@@ -115,6 +117,7 @@ func (p *Process) keep() {
 	backoff := firstBackoff
 	for instance := 0; ; instance++ {
 		began := time.Now()
+		p.log.Forget()
 		err := p.run(instance)
 		lived := time.Since(began)
 		if p.stopping() {
@@ -150,8 +153,8 @@ func (p *Process) explain(err error, backoff time.Duration) string {
 		reason = err.Error()
 	}
 	text := fmt.Sprintf("%s; starting it again in %s; log: %s", reason, backoff, p.spec.Log)
-	if tail := p.log.Tail(3); len(tail) > 0 {
-		text += "; last lines: " + strings.Join(tail, " | ")
+	if tail := strings.Join(p.log.Tail(2), " | "); tail != "" {
+		text += "; last lines: " + tail[:min(len(tail), detailLimit)]
 	}
 	return text
 }
