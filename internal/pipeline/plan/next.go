@@ -40,7 +40,7 @@ type Decision struct {
 // [Plan.Result] is its result.
 //
 // A stage whose dependencies are complete starts, or is skipped when its
-// condition is false. Jobs of a running stage do likewise, and a stage whose
+// condition is false; a manual one waits for StageState.Requested (X028). Jobs of a running stage do likewise, and a stage whose
 // jobs are all complete finishes. After State.Canceled what has not started is
 // cancelled unless its condition still holds (always()), and running jobs whose
 // condition no longer holds are told to stop. A condition that cannot be
@@ -87,7 +87,8 @@ func (p *Plan) nextStage(state State, stage *Stage) (Decision, bool) {
 	}
 	d := decide(stage.Condition, p.stageScope(state, stage), state.Canceled)
 	d.Stage = stage.Name
-	return d, true
+	waits := stage.Manual && d.Action == Start && !p.stageState(state, stage.Name).Requested
+	return d, !waits
 }
 
 func (p *Plan) nextInStage(state State, stage *Stage) []Decision {

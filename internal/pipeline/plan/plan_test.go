@@ -296,3 +296,19 @@ func TestCombineV001(t *testing.T) {
 		}
 	}
 }
+
+func TestManualStageX028(t *testing.T) {
+	p := &plan.Plan{Stages: []plan.Stage{{Name: "A", Manual: true, Condition: plan.DefaultCondition}}}
+	state := plan.State{Stages: map[string]plan.StageState{}}
+	if got := p.Next(state); len(got) != 0 {
+		t.Errorf("a manual stage starts by itself: %v", got)
+	}
+	state.Stages["A"] = plan.StageState{Requested: true}
+	if got := p.Next(state); len(got) != 1 || got[0].Action != plan.Start {
+		t.Errorf("a requested stage does not start: %v", got)
+	}
+	state = plan.State{Canceled: true}
+	if got := p.Next(state); len(got) != 1 || got[0].Action != plan.Cancel {
+		t.Errorf("a waiting stage must be cancelled with the run: %v", got)
+	}
+}

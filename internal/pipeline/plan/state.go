@@ -45,6 +45,8 @@ type State struct {
 type StageState struct {
 	Status Status `json:"status,omitempty"`
 	Result Result `json:"result,omitempty"`
+	// Requested says that somebody asked to start a manual stage (X028).
+	Requested bool `json:"requested,omitempty"`
 	// Variables are the variables of the stage, as [Plan.StageVariables] made
 	// them when it started.
 	Variables Values              `json:"variables,omitempty"`
