@@ -1,0 +1,306 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"towpath.dev/towpath/internal/agent/warden"
+	"towpath.dev/towpath/internal/pipeline/mask"
+	"towpath.dev/towpath/internal/pipeline/plan"
+	"towpath.dev/towpath/internal/pipeline/protocol"
+)
+
+// jobRun is one job while it runs.
+type jobRun struct {
+	agent  *Agent
+	job    *protocol.Job
+	log    *slog.Logger
+	space  *workspace
+	spool  *spool
+	warden *warden.Warden
+	masker *mask.Masker
+	base   map[string]string // environment before variables
+	vars   plan.Values
+	paths  []string // from prependpath, newest first
+	debug  bool
+
+	outputs []protocol.Output
+	why     string // first error
+
+	stop *stopper
+}
+
+// stopper is how a job is told to end: by the server, its time-out or the agent.
+type stopper struct {
+	once sync.Once
+	c    chan struct{} // closed when the job is to end
+	why  string        // valid once c is closed
+	late bool          // the time-out was it
+	gone bool          // the server does not want the job any more
+}
+
+func (s *stopper) stop(why string, late, gone bool) {
+	s.once.Do(func() {
+		s.why, s.late, s.gone = why, late, gone
+		close(s.c)
+	})
+}
+
+func (s *stopper) stopped() bool {
+	select {
+	case <-s.c:
+		return true
+	default:
+		return false
+	}
+}
+
+// runJob runs a job to its end and reports it. An error is the agent's own trouble; a
+// job that fails is none.
+func (a *Agent) runJob(ctx context.Context, slot int, lease time.Duration, job *protocol.Job, log *slog.Logger) error {
+	sp, err := newSpool(filepath.Join(a.cfg.Dir, "spool", job.ID), a.client, job)
+	if err != nil {
+		return err
+	}
+	// The end of the agent cancels the job, but does not cut off its report.
+	life, die := context.WithCancel(context.WithoutCancel(ctx))
+	defer die()
+	go sp.deliver(life)
+	r := &jobRun{agent: a, job: job, log: log, spool: sp, stop: &stopper{c: make(chan struct{})}, masker: mask.New(job.Token, a.cfg.Token)}
+	leave := context.AfterFunc(ctx, func() { r.stop.stop("the agent is stopping", false, false) })
+	defer leave()
+	beating, rest := context.WithCancel(life)
+	defer rest()
+	go r.heartbeats(beating, lease)
+	if job.TimeoutSeconds > 0 {
+		t := time.AfterFunc(time.Duration(job.TimeoutSeconds*float64(time.Second)), func() {
+			r.stop.stop(fmt.Sprintf("the job ran longer than its time-out of %g minutes", job.TimeoutSeconds/60), true, false)
+		})
+		defer t.Stop()
+	}
+	result, err := r.run(slot)
+	if err != nil {
+		log.Error("the job could not run", "error", err)
+		r.why = "the agent could not run the job: " + err.Error()
+	}
+	return r.finish(life, ctx, result, rest)
+}
+
+// run prepares the workspace and runs the phases.
+func (r *jobRun) run(slot int) (result plan.Result, err error) {
+	r.space, err = r.agent.openWorkspace(slot)
+	if err != nil {
+		return plan.Failed, err
+	}
+	defer func() {
+		if cerr := r.space.close(); cerr != nil {
+			r.log.Warn("closing the workspace", "error", cerr)
+		}
+	}()
+	r.warden, err = warden.Start(r.agent.cfg.Warden)
+	if err != nil {
+		return plan.Failed, err
+	}
+	defer func() {
+		if kerr := errors.Join(r.warden.KillAll(), r.warden.Close()); kerr != nil {
+			r.log.Error("ending the processes of the job", "error", kerr)
+		}
+	}()
+	r.base = r.agent.baseEnv(r.space)
+	r.vars = plan.Values{}
+	for _, v := range append(r.job.Variables, r.agent.localVariables(r.space, slot)...) {
+		r.vars.Set(v)
+	}
+	r.vars.Set(plan.Value{Name: "System.AccessToken", Text: r.job.Token, Secret: true, ReadOnly: true})
+	r.vars.Set(plan.Value{Name: "Agent.JobName", Text: r.job.DisplayName, ReadOnly: true})
+	for _, v := range r.vars {
+		if v.Secret {
+			r.masker.Add(v.Text)
+		}
+	}
+	if v, ok := r.vars.Lookup("System.Debug"); ok && v == "true" {
+		r.debug = true
+	}
+	r.expandVariables()
+	return r.phases()
+}
+
+// phases runs the one phase of an ordinary job, or the rounds of a deployment as its
+// strategy has them follow each other.
+func (r *jobRun) phases() (plan.Result, error) {
+	if r.job.Strategy == nil {
+		if len(r.job.Phases) != 1 {
+			return plan.Failed, fmt.Errorf("the job has %d phases and no strategy", len(r.job.Phases))
+		}
+		return r.phase(&r.job.Phases[0]), nil
+	}
+	var endedRounds []plan.HookResult
+	done := map[int]bool{}
+	for {
+		round, more := r.job.Strategy.Next(endedRounds)
+		if !more {
+			break
+		}
+		found := false
+		for i := range r.job.Phases {
+			if p := &r.job.Phases[i]; p.Round == round && !done[i] {
+				found, done[i] = true, true
+				endedRounds = append(endedRounds, plan.HookResult{HookRun: round, Result: r.phase(p)})
+				break
+			}
+		}
+		if !found {
+			return plan.Failed, fmt.Errorf("the job has no steps for the hook %s", round.Hook)
+		}
+	}
+	for i := range r.job.Phases {
+		if !done[i] {
+			r.skipAll(&r.job.Phases[i])
+		}
+	}
+	return r.job.Strategy.Result(endedRounds), nil
+}
+
+// phase runs a list of steps and returns its result.
+func (r *jobRun) phase(p *protocol.Phase) plan.Result {
+	if p.Round.Hook != "" {
+		r.vars.Set(plan.Value{Name: "strategy.name", Text: r.job.Strategy.Name, ReadOnly: true})
+		r.vars.Set(plan.Value{Name: "strategy.action", Text: p.Round.Action, ReadOnly: true})
+		if p.Round.Increment > 0 {
+			r.vars.Set(plan.Value{Name: "strategy.increment", Text: fmt.Sprint(p.Round.Increment), ReadOnly: true})
+		}
+	}
+	status := plan.Succeeded
+	var deadline <-chan time.Time
+	expired := false
+	for i := range p.Steps {
+		if r.stop.stopped() {
+			status = plan.Canceled
+			if deadline == nil && r.job.CancelSeconds > 0 {
+				deadline = time.After(time.Duration(r.job.CancelSeconds * float64(time.Second)))
+			}
+		}
+		select {
+		case <-deadline:
+			expired = true
+		default:
+		}
+		r.vars.Set(plan.Value{Name: "Agent.JobStatus", Text: string(status), ReadOnly: true})
+		s := &stepRun{jobRun: r, step: &p.Steps[i], round: p.Round}
+		status = mergeStatus(status, s.run(status, expired || r.stop.gone))
+	}
+	if r.stop.stopped() {
+		status = plan.Canceled
+	}
+	return status
+}
+
+// skipAll reports the steps of a phase that never came as skipped.
+func (r *jobRun) skipAll(p *protocol.Phase) {
+	for i := range p.Steps {
+		st, err := r.spool.step(p.Steps[i].Number)
+		if err != nil {
+			r.log.Error("reporting a skipped step", "error", err)
+			return
+		}
+		r.spool.report(st, protocol.StepUpdate{Status: plan.Completed, Result: plan.Skipped})
+	}
+}
+
+// mergeStatus is the status of a job after a step: it never becomes better.
+func mergeStatus(status, step plan.Result) plan.Result {
+	switch {
+	case status == plan.Canceled || step == plan.Canceled:
+		return plan.Canceled
+	case status == plan.Failed || step == plan.Failed:
+		return plan.Failed
+	case status == plan.SucceededWithIssues || step == plan.SucceededWithIssues:
+		return plan.SucceededWithIssues
+	}
+	return plan.Succeeded
+}
+
+// heartbeats keeps the lease and hears of a cancellation, until ctx ends.
+func (r *jobRun) heartbeats(ctx context.Context, lease time.Duration) {
+	wait := lease / 3
+	for ctx.Err() == nil {
+		var reply protocol.HeartbeatReply
+		err := retry(ctx, func() error {
+			return r.agent.client.call(ctx, "jobs/"+r.job.ID+"/heartbeat", r.job.Lease,
+				protocol.Heartbeat{WaitSeconds: wait.Seconds(), Canceled: r.stop.stopped()}, &reply)
+		})
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			r.log.Warn("the server has ended the job", "error", err)
+			r.stop.stop("the server has ended the job", false, true)
+			return
+		case reply.Cancel:
+			r.stop.stop(reply.Why, false, false)
+		}
+	}
+}
+
+// fail notes the first error of the job.
+func (r *jobRun) fail(why string) {
+	if r.why == "" {
+		r.why = r.masker.String(why)
+	}
+}
+
+// finish brings everything to the server and ends the job. When the agent is told to
+// stop meanwhile, what is not delivered stays on disk for the next start. rest ends the
+// heartbeats.
+func (r *jobRun) finish(life, ctx context.Context, result plan.Result, rest func()) error {
+	if r.stop.stopped() {
+		r.why = r.stop.why
+		if r.stop.late {
+			result = plan.Failed
+		}
+	}
+	bounded := life
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc
+		bounded, cancel = context.WithTimeout(life, 10*time.Second)
+		defer cancel()
+	}
+	err := r.spool.flush(bounded)
+	rest()
+	if err == nil {
+		err = retry(bounded, func() error {
+			return r.agent.client.call(bounded, "jobs/"+r.job.ID+"/complete", r.job.Lease,
+				protocol.Complete{Result: result, Why: r.why, Outputs: r.outputs}, nil)
+		})
+	}
+	if ended(err) {
+		err = nil
+	}
+	cerr := r.spool.close(err != nil && !permanent(err))
+	if r.space != nil {
+		cerr = errors.Join(cerr, r.agent.discard(r.space.dir))
+	}
+	r.log.Info("job finished", "result", result)
+	return errors.Join(err, cerr)
+}
+
+// recover brings what an agent that was killed has left to the server, and ends its
+// jobs.
+func (a *Agent) recover(ctx context.Context) error {
+	dir := filepath.Join(a.cfg.Dir, "spool")
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		errs = append(errs, a.recoverJob(ctx, filepath.Join(dir, e.Name())))
+	}
+	return errors.Join(errs...)
+}

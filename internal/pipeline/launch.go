@@ -1,0 +1,190 @@
+package pipeline
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"towpath.dev/towpath/internal/pipeline/plan"
+	"towpath.dev/towpath/internal/pipeline/protocol"
+)
+
+// launch makes a job, or each of its legs, ready for agents.
+func (sc *schedule) launch(row *jobRow) error {
+	p := sc.run.plan
+	stage := p.Stage(row.stage)
+	job := stage.Job(row.name)
+	rt := sc.s.runtime(sc.ctx, sc.tx, sc.run.Repo, sc.run.Queued)
+	state := sc.state()
+	values, err := p.JobVariables(state, stage, job, nil, rt)
+	if err != nil {
+		return sc.complete(row, plan.Failed, err.Error())
+	}
+	legs, err := p.Legs(state, stage, job, values)
+	if err != nil {
+		return sc.complete(row, plan.Failed, err.Error())
+	}
+	settings, err := p.JobSettings(state, stage, job, values)
+	if err != nil {
+		return sc.complete(row, plan.Failed, err.Error())
+	}
+	row.tolerant, row.maxParallel = settings.ContinueOnError, settings.MaxParallel
+	if job.Matrix == nil {
+		sc.describe(row, stage, job, settings, values, nil, 0)
+		return sc.ready(row, false)
+	}
+	if len(legs) == 0 {
+		return sc.complete(row, plan.Skipped, "The matrix has no legs")
+	}
+	return sc.launchLegs(row, stage, job, settings, legs, rt)
+}
+
+// launchLegs puts a row for each leg in the place of the job's one.
+func (sc *schedule) launchLegs(row *jobRow, stage *plan.Stage, job *plan.Job, settings plan.Settings, legs []plan.Leg, rt plan.Runtime) error {
+	if _, err := sc.tx.Exec(sc.ctx, `DELETE FROM pipeline_job WHERE id = ?`, row.id); err != nil {
+		return fmt.Errorf("replacing job %s by its legs: %w", row.path(), err)
+	}
+	var kept []*jobRow
+	for _, j := range sc.jobs {
+		if j != row {
+			kept = append(kept, j)
+		}
+	}
+	state := sc.state()
+	sc.jobs = kept
+	for i := range legs {
+		leg := *row
+		leg.id, leg.leg = sc.s.Clock.NewID(), legs[i].Name
+		sc.jobs = append(sc.jobs, &leg)
+		if err := insertJob(sc.ctx, sc.tx, &leg); err != nil {
+			return err
+		}
+		values, err := sc.run.plan.JobVariables(state, stage, job, &legs[i], rt)
+		if err != nil {
+			err = sc.complete(&leg, plan.Failed, err.Error())
+		} else {
+			values.Set(plan.Value{Name: "System.JobPositionInPhase", Text: strconv.Itoa(i + 1), ReadOnly: true})
+			values.Set(plan.Value{Name: "System.TotalJobsInPhase", Text: strconv.Itoa(len(legs)), ReadOnly: true})
+			sc.describe(&leg, stage, job, settings, values, &legs[i], i+1)
+			err = sc.ready(&leg, settings.MaxParallel > 0 && i >= settings.MaxParallel)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// describe makes what an agent is told about a job; token and lease come when it is
+// claimed.
+func (sc *schedule) describe(row *jobRow, stage *plan.Stage, job *plan.Job, settings plan.Settings, values plan.Values, leg *plan.Leg, position int) {
+	r := sc.run
+	spec := &protocol.Job{
+		ID: row.id, Run: r.Number, RunName: r.Name, Project: r.Project, Repo: r.Repo, Ref: r.Ref, Commit: r.Commit,
+		Stage: stage.Name, Name: job.Name, Leg: row.leg, DisplayName: job.DisplayName, Kind: job.Kind, CloneURL: sc.s.cloneURL(r.Repo),
+		TimeoutSeconds: settings.Timeout.Seconds(), CancelSeconds: settings.CancelTimeout.Seconds(), LogLimit: sc.s.opts.LogLimit,
+		Phases: sc.s.phases(job),
+	}
+	if job.Strategy != nil {
+		bare := *job.Strategy
+		bare.Hooks = make([]plan.Hook, len(job.Strategy.Hooks))
+		for i, h := range job.Strategy.Hooks {
+			bare.Hooks[i] = plan.Hook{Name: h.Name}
+		}
+		spec.Strategy = &bare
+	}
+	own := [][2]string{
+		{"System.StageName", stage.Name}, {"System.StageDisplayName", stage.DisplayName}, {"System.JobName", job.Name}, {"System.JobId", row.id},
+		{"System.PhaseName", job.Name}, {"System.PhaseDisplayName", job.DisplayName}, {"System.JobDisplayName", job.DisplayName},
+	}
+	if leg != nil {
+		own[2][1] = leg.Name
+		own[6][1] = job.DisplayName + " " + leg.Name
+		spec.DisplayName = own[6][1]
+	}
+	if env := job.Environment; env != nil {
+		own = append(own, [2]string{"Environment.Name", env.Name}, [2]string{"Environment.Id", env.Name},
+			[2]string{"Environment.ResourceName", env.Resource}, [2]string{"Environment.ResourceId", env.Resource})
+	}
+	for _, kv := range own {
+		values.Set(plan.Value{Name: kv[0], Text: kv[1], ReadOnly: true})
+	}
+	for _, v := range values.Sorted() {
+		spec.Variables = append(spec.Variables, v)
+	}
+	row.spec = text(spec)
+}
+
+// phases are the steps of a job with their numbers: one phase, or every round that a
+// deployment may come to.
+func (s *Service) phases(job *plan.Job) []protocol.Phase {
+	if job.Strategy == nil {
+		return []protocol.Phase{{Steps: s.numbered(job.Steps, 1)}}
+	}
+	var out []protocol.Phase
+	var ended []plan.HookResult
+	number := 1
+	add := func(round plan.HookRun) {
+		hook := job.Strategy.Hook(round.Hook)
+		if hook == nil {
+			return
+		}
+		out = append(out, protocol.Phase{Round: round, Steps: s.numbered(hook.Steps, number)})
+		number += len(hook.Steps)
+	}
+	for {
+		round, more := job.Strategy.Next(ended)
+		if !more {
+			break
+		}
+		add(round)
+		ended = append(ended, plan.HookResult{HookRun: round, Result: plan.Succeeded})
+	}
+	if len(ended) > 0 {
+		ended[0].Result = plan.Failed
+		if round, more := job.Strategy.Next(ended[:1]); more {
+			add(round)
+		}
+	}
+	return out
+}
+
+// numbered gives steps their numbers and their tasks' default inputs.
+func (s *Service) numbered(steps []plan.Step, first int) []protocol.Step {
+	out := make([]protocol.Step, len(steps))
+	for i, step := range steps {
+		name, major, _ := strings.Cut(step.Task, "@")
+		if n, err := strconv.Atoi(major); err == nil {
+			if task, ok := s.catalog.Task(name, n); ok {
+				step.Inputs = task.WithDefaults(step.Inputs)
+			}
+		}
+		out[i] = protocol.Step{Number: first + i, Step: step}
+	}
+	return out
+}
+
+// ready queues a job with its steps, or lets it wait for another leg.
+func (sc *schedule) ready(row *jobRow, hold bool) error {
+	row.status, row.queued = queued, sc.now
+	if hold {
+		row.status = waiting
+	}
+	sc.queued = sc.queued || !hold
+	_, err := sc.tx.Exec(sc.ctx, `UPDATE pipeline_job SET status = ?, spec = ?, queued = ?, max_parallel = ?, tolerant = ? WHERE id = ?`,
+		row.status, row.spec, millis(row.queued), row.maxParallel, bit(row.tolerant), row.id)
+	if err != nil {
+		return fmt.Errorf("queueing job %s: %w", row.path(), err)
+	}
+	job := sc.run.plan.Stage(row.stage).Job(row.name)
+	for _, phase := range sc.s.phases(job) {
+		for _, st := range phase.Steps {
+			_, err := sc.tx.Exec(sc.ctx, `INSERT INTO pipeline_step (job, number, hook, name, title, task, status, result, why, started, finished)
+				VALUES (?,?,?,?,?,?,?,'','',0,0)`, row.id, st.Number, phase.Round.Hook, st.Name, st.DisplayName, st.Task, plan.Pending)
+			if err != nil {
+				return fmt.Errorf("adding the steps of job %s: %w", row.path(), err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,220 @@
+package protocol
+
+import (
+	"time"
+
+	"towpath.dev/towpath/internal/pipeline/plan"
+)
+
+// Paths and headers of the protocol.
+const (
+	// Prefix is where the server answers agents.
+	Prefix = "/agent/v1"
+	// HeaderLease carries the lease of the job that the request is about.
+	HeaderLease = "Towpath-Lease"
+	// HeaderTests carries TestsHeader as JSON.
+	HeaderTests = "Towpath-Tests"
+)
+
+// Limits that both sides keep.
+const (
+	// MaxLine is the longest line of a log in bytes; the agent breaks longer ones.
+	MaxLine = 1 << 20
+	// MaxChunk is the largest body of a log request in bytes.
+	MaxChunk = 4 << 20
+	// MaxJSON is the largest JSON body in bytes.
+	MaxJSON = 8 << 20
+	// MaxOutput is the longest value of an output variable in bytes.
+	MaxOutput = 1 << 20
+	// MaxArtifact is the largest artifact in bytes, as a tar.
+	MaxArtifact = 4 << 30
+	// MaxContext is the largest tar that goes with a task in bytes.
+	MaxContext = 2 << 30
+	// MaxTests is the largest tar of test result files in bytes.
+	MaxTests = 256 << 20
+)
+
+// Register says that an agent is there. An agent sends it when it starts and
+// whenever it has lost touch with the server.
+type Register struct {
+	Name    string `json:"name"`
+	OS      string `json:"os"`   // "linux", as runtime.GOOS
+	Arch    string `json:"arch"` // "amd64", as runtime.GOARCH
+	Version string `json:"version"`
+	Slots   int    `json:"slots"` // jobs at a time
+}
+
+// Registered is the answer to Register.
+type Registered struct {
+	// LeaseSeconds is how long a job survives without a heartbeat.
+	LeaseSeconds float64 `json:"lease_seconds"`
+}
+
+// Claim asks for a job.
+type Claim struct {
+	Agent string `json:"agent"`
+	// WaitSeconds is how long the server may hold the request, at most 60.
+	WaitSeconds float64 `json:"wait_seconds"`
+}
+
+// Job is what an agent has to do: everything is in it, no other question is needed.
+type Job struct {
+	ID    string `json:"id"`
+	Lease string `json:"lease"`
+
+	Run         int64        `json:"run"`
+	RunName     string       `json:"run_name"`
+	Project     string       `json:"project"`
+	Repo        string       `json:"repo"`
+	Ref         string       `json:"ref"`
+	Commit      string       `json:"commit"`
+	Stage       string       `json:"stage"`
+	Name        string       `json:"name"` // without the leg
+	Leg         string       `json:"leg,omitempty"`
+	DisplayName string       `json:"display_name"`
+	Kind        plan.JobKind `json:"kind"`
+
+	// CloneURL is the repository over HTTP; Token is the job token that opens it,
+	// the registry and the API.
+	CloneURL string `json:"clone_url"`
+	Token    string `json:"token"`
+
+	// Phases are the rounds of a deployment that may happen, of which Strategy
+	// picks the next, or one phase without a round.
+	Phases []Phase `json:"phases"`
+	// Strategy is the strategy of a deployment without the steps of its hooks.
+	Strategy *plan.Strategy `json:"strategy,omitempty"`
+	// Variables are the variables of the job: those of the file, evaluated, and
+	// the predefined ones that the server knows.
+	Variables []plan.Value `json:"variables"`
+	// TimeoutSeconds and CancelSeconds are the time that the job may take, and
+	// the time that always() steps have after the end of it. 0 means no limit.
+	TimeoutSeconds float64 `json:"timeout_seconds"`
+	CancelSeconds  float64 `json:"cancel_seconds"`
+	// LogLimit is the size in bytes after which the log of a step is cut off.
+	LogLimit int64 `json:"log_limit"`
+}
+
+// Path names the job within its run: "Build.Test", or "Build.Test.leg".
+func (j *Job) Path() string {
+	if j.Leg != "" {
+		return j.Stage + "." + j.Name + "." + j.Leg
+	}
+	return j.Stage + "." + j.Name
+}
+
+// Phase is a list of steps with a job status of its own.
+type Phase struct {
+	Round plan.HookRun `json:"round,omitzero"`
+	Steps []Step       `json:"steps"`
+}
+
+// Output is an output variable that a step has set.
+type Output struct {
+	Round plan.HookRun `json:"round,omitzero"`
+	Step  string       `json:"step"`
+	Name  string       `json:"name"`
+	Value string       `json:"value"`
+}
+
+// Step is a step with its number in the job, counted from 1 over all phases.
+type Step struct {
+	Number int `json:"number"`
+	plan.Step
+}
+
+// Heartbeat keeps a job alive.
+type Heartbeat struct {
+	// WaitSeconds is how long the server may hold the request for news.
+	WaitSeconds float64 `json:"wait_seconds"`
+	// Canceled says that the agent has heard of the cancellation already.
+	Canceled bool `json:"canceled,omitempty"`
+}
+
+// HeartbeatReply is the answer to Heartbeat.
+type HeartbeatReply struct {
+	// Cancel asks the agent to stop the job; Why says who or what wants it.
+	Cancel bool   `json:"cancel,omitempty"`
+	Why    string `json:"why,omitempty"`
+}
+
+// Update reports steps.
+type Update struct {
+	Steps []StepUpdate `json:"steps"`
+}
+
+// StepUpdate is the state of one step now; the newest update of a step counts.
+type StepUpdate struct {
+	Number   int         `json:"number"`
+	Status   plan.Status `json:"status"`
+	Result   plan.Result `json:"result,omitempty"`
+	Started  time.Time   `json:"started,omitzero"`
+	Finished time.Time   `json:"finished,omitzero"`
+	// Why is the first error of the step in one line, without secrets.
+	Why string `json:"why,omitempty"`
+}
+
+// LogReply says how many lines of the step the server has: the number of the next
+// line that it wants. It comes with 200 when the lines were taken and with 409 when
+// they do not continue what is there.
+type LogReply struct {
+	Next int64 `json:"next"`
+}
+
+// Artifact is a named set of files of a run.
+type Artifact struct {
+	Name   string `json:"name"`
+	Job    string `json:"job"` // path of the job that published it
+	Files  int    `json:"files"`
+	Bytes  int64  `json:"bytes"`
+	Digest string `json:"digest"`
+}
+
+// TestsHeader describes a set of test result files.
+type TestsHeader struct {
+	Title  string `json:"title"`
+	Format string `json:"format"` // "JUnit"
+	Merge  bool   `json:"merge"`  // one test run for all the files
+}
+
+// TestsReply sums up what the result files say.
+type TestsReply struct {
+	Runs    int     `json:"runs"`
+	Total   int     `json:"total"`
+	Passed  int     `json:"passed"`
+	Failed  int     `json:"failed"`
+	Skipped int     `json:"skipped"`
+	Seconds float64 `json:"seconds"`
+	// Invalid lists the files that could not be read, with the reason.
+	Invalid []string `json:"invalid,omitempty"`
+}
+
+// TaskRequest asks the server to run a task that is not for the agent's host.
+type TaskRequest struct {
+	Inputs map[string]string `json:"inputs"`
+	// Step is the number of the step.
+	Step int `json:"step"`
+}
+
+// TaskReply is one line of the answer: a line of output, or the end.
+type TaskReply struct {
+	Line    string            `json:"line,omitempty"`
+	Done    bool              `json:"done,omitempty"`
+	Error   string            `json:"error,omitempty"` // with Done: why the task failed
+	Outputs map[string]string `json:"outputs,omitempty"`
+}
+
+// Complete ends a job.
+type Complete struct {
+	Result plan.Result `json:"result"`
+	Why    string      `json:"why,omitempty"` // first error, one line
+	// Outputs are the output variables; secret ones stay in the job.
+	Outputs []Output `json:"outputs,omitempty"`
+}
+
+// Error is the body of every answer that is not a success.
+type Error struct {
+	Kind    string `json:"kind"`
+	Message string `json:"message"`
+	Next    string `json:"next,omitempty"`
+}

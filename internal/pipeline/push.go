@@ -1,0 +1,170 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"towpath.dev/towpath/internal/event"
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/pipeline/compile"
+	"towpath.dev/towpath/internal/pipeline/expand"
+	"towpath.dev/towpath/internal/pipeline/parse"
+	"towpath.dev/towpath/internal/pipeline/plan"
+	"towpath.dev/towpath/internal/store"
+)
+
+// pushed is the payload of a push job: the event and who pushed.
+type pushed struct {
+	Event   string             `json:"event"`
+	Project string             `json:"project"`
+	Actor   string             `json:"actor"`
+	Commit  event.CommitPushed `json:"commit"`
+}
+
+// onEvent turns a pushed commit into a job, because compiling takes time.
+func (s *Service) onEvent(ctx context.Context, tx *store.Tx, e event.Event) error {
+	if e.Type != event.TypeCommitPushed {
+		return nil
+	}
+	p := pushed{Event: e.ID, Project: e.Project, Actor: e.Actor}
+	if err := e.Into(&p.Commit); err != nil {
+		s.Logger.Error("a pushed commit is skipped", "error", err)
+		return nil
+	}
+	return s.Queue.Enqueue(ctx, tx, kindPush, e.ID, p)
+}
+
+// onPush compiles the file of a pushed commit and starts a run when its trigger says
+// so. It may be repeated.
+func (s *Service) onPush(ctx context.Context, payload json.RawMessage) error {
+	var p pushed
+	if err := json.Unmarshal(payload, &p); err != nil {
+		return fmt.Errorf("reading a push: %w", err)
+	}
+	c := p.Commit
+	if plan.SkipsCI(c.Title) || !strings.HasPrefix(c.Ref, "refs/heads/") && !strings.HasPrefix(c.Ref, "refs/tags/") {
+		return nil
+	}
+	order := Order{
+		Repo: c.Repo, Project: p.Project, Ref: c.Ref, Commit: c.Commit, Title: c.Title, Reason: "IndividualCI", Requester: userOf(p.Actor),
+		cause: "push:" + p.Event, actor: p.Actor,
+	}
+	compiled, found, err := s.compile(ctx, order)
+	if fault.Is(err, fault.NotFound) {
+		return nil // No pipeline file in this commit, or the repository is gone.
+	}
+	if err != nil {
+		return err
+	}
+	if found.Failed() {
+		return s.refuse(ctx, order, found)
+	}
+	matches, err := s.triggers(ctx, compiled.Trigger, c)
+	if err != nil || !matches {
+		return err
+	}
+	_, err = s.start(ctx, order, compiled)
+	return err
+}
+
+// triggers reports whether a push starts a run.
+func (s *Service) triggers(ctx context.Context, t plan.Trigger, c event.CommitPushed) (bool, error) {
+	var changed []string
+	if !t.Paths.Empty() && strings.Trim(c.Before, "0") != "" {
+		var err error
+		if changed, err = s.Source.ChangedPaths(ctx, system(), c.Repo, c.Before, c.Commit); err != nil && !fault.Is(err, fault.NotFound) {
+			return false, fmt.Errorf("comparing the push with its predecessor: %w", err)
+		}
+	}
+	return t.Matches(c.Ref, changed), nil
+}
+
+// userOf is the user of an actor as the logbook writes it, or the whole actor.
+func userOf(actor string) string {
+	if name, ok := strings.CutPrefix(actor, identity.KindUser+":"); ok {
+		return name
+	}
+	return actor
+}
+
+func system() identity.Actor { return identity.SystemActor(consumer) }
+
+// compile compiles the pipeline file of a commit. fault.NotFound says that there is
+// none.
+func (s *Service) compile(ctx context.Context, o Order) (*plan.Plan, parse.Diagnostics, error) {
+	first, err := s.Source.File(ctx, system(), o.Repo, o.Commit, File)
+	if err != nil {
+		return nil, nil, err
+	}
+	loader := expand.LoaderFunc(func(ctx context.Context, ref expand.Ref) ([]byte, error) {
+		switch {
+		case ref.Repository != nil:
+			return nil, fmt.Errorf("templates of other repositories are not supported (%s)", ref.Repository.Alias)
+		case ref.Path == File:
+			return first, nil
+		}
+		data, err := s.Source.File(ctx, system(), o.Repo, o.Commit, ref.Path)
+		if fault.Is(err, fault.NotFound) {
+			return nil, fs.ErrNotExist
+		}
+		return data, err
+	})
+	static := map[string]string{}
+	for _, v := range s.predefined(o, 0) {
+		static[v.Name] = v.Text
+	}
+	p, found := compile.Compile(ctx, File, loader, compile.Options{
+		Parameters: o.Parameters, Variables: static, Tasks: s.catalog, Features: *s.opts.Features,
+	})
+	return p, found, ctx.Err()
+}
+
+// maxErrors is how many errors of a refused file are kept.
+const maxErrors = 20
+
+// refuse records that a file did not compile; no run is made.
+func (s *Service) refuse(ctx context.Context, o Order, found parse.Diagnostics) error {
+	return s.DB.Tx(ctx, func(tx *store.Tx) error {
+		done, err := s.claimCause(ctx, tx, o.cause, 0)
+		if err != nil || done {
+			return err
+		}
+		return s.Log.Append(ctx, tx, event.Fact{
+			Type: event.TypeRunRefused, Subject: event.Of(event.KindCommit, o.Commit), Project: o.Project, Actor: o.actor,
+			Payload: event.RunRefused{V: 1, Repo: o.Repo, File: File, Errors: messages(found)},
+		})
+	})
+}
+
+// messages are the errors of a file, "file (Line: n, Col: m): …".
+func messages(found parse.Diagnostics) []string {
+	var out []string
+	for _, d := range found.Errors() {
+		if len(out) == maxErrors {
+			break
+		}
+		msg := d.Error()
+		if len(msg) > 2000 {
+			msg = strings.ToValidUTF8(msg[:2000], "") + "…"
+		}
+		out = append(out, msg)
+	}
+	return out
+}
+
+// claimCause notes that a cause has had its effect; done says that it had before.
+func (s *Service) claimCause(ctx context.Context, tx *store.Tx, cause string, run int64) (done bool, err error) {
+	if cause == "" {
+		return false, nil
+	}
+	res, err := tx.Exec(ctx, `INSERT INTO pipeline_cause (cause, run) VALUES (?, ?) ON CONFLICT (cause) DO NOTHING`, cause, run)
+	if err != nil {
+		return false, fmt.Errorf("noting the cause of a run: %w", err)
+	}
+	n, err := res.RowsAffected()
+	return n == 0, err
+}

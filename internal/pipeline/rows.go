@@ -1,0 +1,272 @@
+package pipeline
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"towpath.dev/towpath/internal/event"
+	"towpath.dev/towpath/internal/pipeline/plan"
+	"towpath.dev/towpath/internal/store"
+)
+
+// The states of rows beside those of plan: a job is Queued when an agent may claim it,
+// and Waiting when it is a leg that maxParallel holds back.
+const (
+	queued  plan.Status = "Queued"
+	waiting plan.Status = "Waiting"
+)
+
+// runRow is a run as it is kept.
+type runRow struct {
+	Run
+	canceled  string // who or what cancelled it
+	variables plan.Values
+	plan      *plan.Plan
+}
+
+// stageRow is a stage as it is kept.
+type stageRow struct {
+	name      string
+	status    plan.Status
+	result    plan.Result
+	why       string
+	variables plan.Values
+	started   time.Time
+	finished  time.Time
+}
+
+// jobRow is a job, or one leg of one, as it is kept.
+type jobRow struct {
+	id          string
+	run         int64
+	stage, name string
+	leg         string
+	position    int
+	status      plan.Status
+	result      plan.Result
+	why         string
+	environment string
+	agent       string
+	lease       string // SHA-256 of the lease, hex
+	stop        string // why it is to stop
+	maxParallel int
+	tolerant    bool   // continueOnError
+	spec        string // protocol.Job as JSON, without secrets
+	outputs     map[string]string
+	queued      time.Time
+	started     time.Time
+	finished    time.Time
+}
+
+// path names the job in its run.
+func (j *jobRow) path() string {
+	if j.leg != "" {
+		return j.stage + "." + j.name + "." + j.leg
+	}
+	return j.stage + "." + j.name
+}
+
+func (j *jobRow) subject() event.Subject {
+	return event.Of(event.KindJob, fmt.Sprintf("%d/%s", j.run, j.path()))
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// text encodes a value that cannot fail to encode.
+func text(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "null"
+	}
+	return string(b)
+}
+
+const runColumns = `number, project, repo, file, name, reason, ref, hash, title, requester, rerun_of, status, result, why, canceled, queued, started, finished`
+
+// scanner is a row of a query.
+type scanner interface{ Scan(dest ...any) error }
+
+func scanRun(row scanner, more ...any) (runRow, error) {
+	var r runRow
+	var q, st, fi int64
+	var status, result string
+	dest := append([]any{&r.Number, &r.Project, &r.Repo, &r.File, &r.Name, &r.Reason, &r.Ref, &r.Commit, &r.Title, &r.Requester, &r.RerunOf,
+		&status, &result, &r.Why, &r.canceled, &q, &st, &fi}, more...)
+	if err := row.Scan(dest...); err != nil {
+		return r, err
+	}
+	r.Status, r.Result = plan.Status(status), plan.Result(result)
+	r.Queued, r.Started, r.Finished = fromMillis(q), fromMillis(st), fromMillis(fi)
+	return r, nil
+}
+
+// loadRun reads a run with its plan and variables.
+func (s *Service) loadRun(ctx context.Context, h store.Handle, n int64) (*runRow, error) {
+	var variables, raw string
+	s.mu.Lock()
+	p := s.plans[n]
+	s.mu.Unlock()
+	columns := runColumns + `, variables, plan`
+	if p != nil {
+		columns = runColumns + `, variables, ''`
+	}
+	r, err := scanRun(h.QueryRow(ctx, `SELECT `+columns+` FROM pipeline_run WHERE number = ?`, n), &variables, &raw)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, noRun(n)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading run %d: %w", n, err)
+	}
+	if err := json.Unmarshal([]byte(variables), &r.variables); err != nil {
+		return nil, fmt.Errorf("reading the variables of run %d: %w", n, err)
+	}
+	if p == nil {
+		p = &plan.Plan{}
+		if err := json.Unmarshal([]byte(raw), p); err != nil {
+			return nil, fmt.Errorf("reading the plan of run %d: %w", n, err)
+		}
+		if r.Status != plan.Completed {
+			s.mu.Lock()
+			s.plans[n] = p
+			s.mu.Unlock()
+		}
+	}
+	r.plan = p
+	return &r, nil
+}
+
+// loadStages reads the stages of a run in the order of the file.
+func loadStages(ctx context.Context, h store.Handle, n int64) ([]stageRow, error) {
+	rows, err := h.Query(ctx, `SELECT name, status, result, why, variables, started, finished FROM pipeline_stage WHERE run = ? ORDER BY position`, n)
+	if err != nil {
+		return nil, fmt.Errorf("reading the stages of run %d: %w", n, err)
+	}
+	defer rows.Close()
+	var out []stageRow
+	for rows.Next() {
+		var r stageRow
+		var variables string
+		var st, fi int64
+		if err := rows.Scan(&r.name, &r.status, &r.result, &r.why, &variables, &st, &fi); err != nil {
+			return nil, fmt.Errorf("reading the stages of run %d: %w", n, err)
+		}
+		if variables != "" {
+			if err := json.Unmarshal([]byte(variables), &r.variables); err != nil {
+				return nil, fmt.Errorf("reading the variables of stage %s: %w", r.name, err)
+			}
+		}
+		r.started, r.finished = fromMillis(st), fromMillis(fi)
+		out = append(out, r)
+	}
+	return out, rows.Err()
+}
+
+const jobColumns = `id, run, stage, name, leg, position, status, result, why, environment, agent, lease, stop, max_parallel, tolerant, outputs, queued, started, finished`
+
+func scanJob(row scanner, more ...any) (*jobRow, error) {
+	var j jobRow
+	var outputs string
+	var tolerant, q, st, fi int64
+	dest := append([]any{&j.id, &j.run, &j.stage, &j.name, &j.leg, &j.position, &j.status, &j.result, &j.why, &j.environment, &j.agent, &j.lease,
+		&j.stop, &j.maxParallel, &tolerant, &outputs, &q, &st, &fi}, more...)
+	if err := row.Scan(dest...); err != nil {
+		return nil, err
+	}
+	j.tolerant = tolerant != 0
+	if outputs != "" {
+		if err := json.Unmarshal([]byte(outputs), &j.outputs); err != nil {
+			return nil, fmt.Errorf("reading the outputs of job %s: %w", j.path(), err)
+		}
+	}
+	j.queued, j.started, j.finished = fromMillis(q), fromMillis(st), fromMillis(fi)
+	return &j, nil
+}
+
+// loadJobs reads the jobs of a run in the order of the file, legs in theirs.
+func loadJobs(ctx context.Context, h store.Handle, n int64) ([]*jobRow, error) {
+	rows, err := h.Query(ctx, `SELECT `+jobColumns+` FROM pipeline_job WHERE run = ? ORDER BY position, id`, n)
+	if err != nil {
+		return nil, fmt.Errorf("reading the jobs of run %d: %w", n, err)
+	}
+	defer rows.Close()
+	var out []*jobRow
+	for rows.Next() {
+		j, err := scanJob(rows)
+		if err != nil {
+			return nil, fmt.Errorf("reading the jobs of run %d: %w", n, err)
+		}
+		out = append(out, j)
+	}
+	return out, rows.Err()
+}
+
+// loadJob reads one job with its specification; nil when there is none.
+func loadJob(ctx context.Context, h store.Handle, id string) (*jobRow, error) {
+	var spec string
+	j, err := scanJob(h.QueryRow(ctx, `SELECT `+jobColumns+`, spec FROM pipeline_job WHERE id = ?`, id), &spec)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading job %s: %w", id, err)
+	}
+	j.spec = spec
+	return j, nil
+}
+
+// saveJob writes what changes of a job.
+func saveJob(ctx context.Context, tx *store.Tx, j *jobRow) error {
+	_, err := tx.Exec(ctx, `UPDATE pipeline_job SET status = ?, result = ?, why = ?, agent = ?, lease = ?, stop = ?, outputs = ?, started = ?, finished = ? WHERE id = ?`,
+		j.status, j.result, j.why, j.agent, j.lease, j.stop, text(j.outputs), millis(j.started), millis(j.finished), j.id)
+	if err != nil {
+		return fmt.Errorf("writing job %s: %w", j.path(), err)
+	}
+	return nil
+}
+
+// insertJob adds a job.
+func insertJob(ctx context.Context, tx *store.Tx, j *jobRow) error {
+	_, err := tx.Exec(ctx, `INSERT INTO pipeline_job (`+jobColumns+`, spec) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		j.id, j.run, j.stage, j.name, j.leg, j.position, j.status, j.result, j.why, j.environment, j.agent, j.lease, j.stop, j.maxParallel,
+		bit(j.tolerant), text(j.outputs), millis(j.queued), millis(j.started), millis(j.finished), j.spec)
+	if err != nil {
+		return fmt.Errorf("adding job %s: %w", j.path(), err)
+	}
+	return nil
+}
+
+func bit(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// next increments a counter and returns its new value; the first is first.
+func next(ctx context.Context, tx *store.Tx, name string, first int64) (int64, error) {
+	_, err := tx.Exec(ctx, `INSERT INTO pipeline_counter (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = pipeline_counter.value + 1`, name, first)
+	if err != nil {
+		return 0, fmt.Errorf("counting %s: %w", name, err)
+	}
+	var n int64
+	if err := tx.QueryRow(ctx, `SELECT value FROM pipeline_counter WHERE name = ?`, name).Scan(&n); err != nil {
+		return 0, fmt.Errorf("counting %s: %w", name, err)
+	}
+	return n, nil
+}

@@ -1,0 +1,178 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"towpath.dev/towpath/internal/clock"
+	"towpath.dev/towpath/internal/event"
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/job"
+	"towpath.dev/towpath/internal/pipeline/logs"
+	"towpath.dev/towpath/internal/pipeline/mask"
+	"towpath.dev/towpath/internal/pipeline/plan"
+	"towpath.dev/towpath/internal/pipeline/validate"
+	"towpath.dev/towpath/internal/store"
+)
+
+// File is the pipeline file of a repository.
+const File = "azure-pipelines.yml"
+
+// Authorizer decides what an actor may do. identity.Service is one.
+type Authorizer interface {
+	// Require returns nil when the actor has the role in the project, and a fault
+	// otherwise: NotFound when the actor may not know of the project.
+	Require(ctx context.Context, a identity.Actor, project string, r identity.Role) error
+}
+
+// Source answers questions about commits. Repositories are full names,
+// "project/repo". Errors are faults.
+type Source interface {
+	// File returns the content of a file at a commit, fault.NotFound when there is none.
+	File(ctx context.Context, a identity.Actor, repo, commit, path string) ([]byte, error)
+	// ChangedPaths lists the paths that differ between two commits.
+	ChangedPaths(ctx context.Context, a identity.Actor, repo, before, after string) ([]string, error)
+	// Resolve returns the full name of a ref ("refs/heads/main"; a short name, or ""
+	// for the default branch, is accepted), its commit, and the first line of the
+	// commit's message.
+	Resolve(ctx context.Context, a identity.Actor, repo, ref string) (full, commit, title string, err error)
+}
+
+// Tokens issues the identity of a job. identity.Service does.
+type Tokens interface {
+	IssueJob(ctx context.Context, c identity.JobClaims, audience string, groups []string, ttl time.Duration) (string, error)
+}
+
+// Blobs keeps artifacts and result files. blob.Store does.
+type Blobs interface {
+	Put(ctx context.Context, r io.Reader, want string, limit int64) (digest string, size int64, err error)
+	Open(ctx context.Context, digest string, offset int64) (io.ReadCloser, error)
+}
+
+// TaskCall is a task that an agent has the server run: Docker@2, HelmDeploy@1 or
+// KubernetesManifest@1.
+type TaskCall struct {
+	Job  identity.JobClaims
+	Task string // "Docker@2", as the file writes it
+	// Inputs are the inputs of the task by canonical name, with defaults, macros
+	// expanded. Paths are those in Context: "Dockerfile" for Docker@2 (the root of
+	// the tar is the build context), "chartPath" (chart or chart.tgz) and
+	// "valueFile" (comma-separated) for HelmDeploy@1, "manifests" (a folder whose
+	// files are applied in the order of their names) for KubernetesManifest@1.
+	Inputs map[string]string
+	// Context is a tar; it must be read at most once. Names in it are foreign.
+	Context io.Reader
+	// Token issues the job's token for an audience of identity ("towpath",
+	// "towpath-cluster").
+	Token func(ctx context.Context, audience string) (string, error)
+}
+
+// Tasks runs tasks on the server.
+type Tasks interface {
+	// Run runs one task until it has ended or ctx ends. out takes its output line by
+	// line, from one goroutine. The outputs become output variables of the step. An
+	// error fails the step; a fault's message is shown to the user.
+	Run(ctx context.Context, call TaskCall, out func(line string)) (outputs map[string]string, err error)
+}
+
+// Parts are what the service is made of.
+type Parts struct {
+	DB     *store.DB
+	Log    *event.Log
+	Clock  clock.Clock
+	Queue  *job.Queue
+	Auth   Authorizer
+	Source Source
+	Tokens Tokens
+	Blobs  Blobs
+	Tasks  Tasks // nil: no task runs on the server
+	Logger *slog.Logger
+}
+
+// Options are the settings of the service.
+type Options struct {
+	URL        string // public base URL, for System.CollectionUri and clone URLs
+	Registry   string // host of image names, "localhost:7080"
+	Data       string // data folder; logs lie in logs/ below it
+	AgentToken string // what agents authenticate with, at least 20 bytes
+	// Lease is how long a job survives without a heartbeat; 0 means one minute.
+	Lease time.Duration
+	// LogLimit is the size in bytes after which the log of a step is cut off; 0 means
+	// 256 MiB.
+	LogLimit int64
+	// Features are the optional parts of the language; the zero value means what
+	// this package can carry out.
+	Features *validate.Features
+}
+
+// Service is the pipeline domain. It is safe for concurrent use.
+type Service struct {
+	Parts
+	opts    Options
+	logs    *logs.Store
+	hub     hub
+	catalog validate.Catalog
+
+	mu      sync.Mutex
+	plans   map[int64]*plan.Plan    // of runs that go on
+	leases  map[string]time.Time    // when the lease of a running job ends
+	maskers map[string]*mask.Masker // of running jobs
+}
+
+// New returns the service. Nothing runs until Run.
+func New(p Parts, o Options) (*Service, error) {
+	if len(o.AgentToken) < 20 {
+		return nil, errors.New("the agent token is shorter than 20 bytes")
+	}
+	if o.Lease <= 0 {
+		o.Lease = time.Minute
+	}
+	if o.LogLimit <= 0 {
+		o.LogLimit = 256 << 20
+	}
+	if o.Features == nil {
+		o.Features = &validate.Features{Matrix: true}
+	}
+	return &Service{
+		Parts: p, opts: o, logs: logs.New(filepath.Join(o.Data, "logs")), catalog: validate.Builtin(),
+		plans: map[int64]*plan.Plan{}, leases: map[string]time.Time{}, maskers: map[string]*mask.Masker{},
+	}, nil
+}
+
+// The names of the consumer and of the kind of job.
+const (
+	consumer = "pipeline"
+	kindPush = "pipeline.push"
+)
+
+// Run starts runs for pushed commits and ends jobs whose agents are lost, until ctx
+// ends.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.resume(ctx); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	var errs [3]error
+	wg.Go(func() { errs[0] = s.Log.Consume(ctx, consumer, s.onEvent, s.Logger) })
+	wg.Go(func() { errs[1] = s.Queue.Work(ctx, kindPush, 2, s.onPush, s.Logger) })
+	wg.Go(func() { s.sweep(ctx) })
+	wg.Wait()
+	return errors.Join(append(errs[:], s.logs.Close())...)
+}
+
+// isAgent reports whether a token is the agent token.
+func (s *Service) isAgent(token string) bool {
+	return subtle.ConstantTimeCompare([]byte(token), []byte(s.opts.AgentToken)) == 1
+}
+
+// noRun is the fault for a run that is not there, or not for the actor.
+func noRun(n int64) error {
+	return fault.New(fault.NotFound, "There is no run %d.", n).WithNext("list the runs with: towpath run list")
+}

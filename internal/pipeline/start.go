@@ -1,0 +1,227 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"towpath.dev/towpath/internal/event"
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/pipeline/plan"
+	"towpath.dev/towpath/internal/store"
+)
+
+// Order is what a run is made from.
+type Order struct {
+	Repo       string // "project/repo"
+	Project    string
+	Ref        string // "refs/heads/main"
+	Commit     string
+	Title      string
+	Reason     string // Build.Reason
+	Requester  string // user
+	Parameters map[string]string
+	RerunOf    int64
+
+	cause string // what made it, once; "" when it may be repeated
+	actor string // as in the logbook
+}
+
+// predefined are the variables that the server knows of a run (P002, P006). run is 0
+// while the file is compiled.
+func (s *Service) predefined(o Order, run int64) []plan.Value {
+	branch := strings.TrimPrefix(strings.TrimPrefix(o.Ref, "refs/heads/"), "refs/tags/")
+	short := branch[strings.LastIndexByte(branch, '/')+1:]
+	_, repo, _ := strings.Cut(o.Repo, "/")
+	values := [][2]string{
+		{"Build.SourceBranch", o.Ref}, {"Build.SourceBranchName", short}, {"Build.SourceVersion", o.Commit},
+		{"Build.SourceVersionMessage", o.Title}, {"Build.Reason", o.Reason}, {"Build.RequestedFor", o.Requester}, {"Build.QueuedBy", o.Requester},
+		{"Build.Repository.Name", o.Repo}, {"Build.Repository.ID", o.Repo}, {"Build.Repository.Provider", "TfsGit"}, {"Build.Repository.Uri", s.cloneURL(o.Repo)},
+		{"Build.DefinitionName", repo}, {"Build.DefinitionVersion", "1"}, {"Build.Repository.Clean", "False"}, {"Build.Repository.Git.SubmoduleCheckout", "False"},
+		{"System.TeamProject", o.Project}, {"System.TeamProjectId", o.Project}, {"System.DefinitionId", o.Repo}, {"System.HostType", "build"},
+		{"System.CollectionUri", s.opts.URL + "/"}, {"System.TeamFoundationCollectionUri", s.opts.URL + "/"}, {"System.CollectionId", s.opts.URL},
+		{"System.ServerType", "Hosted"}, {"System.Culture", "en-US"}, {"System.StageAttempt", "1"}, {"System.PhaseAttempt", "1"}, {"System.JobAttempt", "1"},
+		{"Towpath.Registry", s.opts.Registry}, {"Towpath.Url", s.opts.URL},
+	}
+	if run > 0 {
+		n := strconv.FormatInt(run, 10)
+		values = append(values, [2]string{"Build.BuildId", n}, [2]string{"Build.BuildUri", "vstfs:///Build/Build/" + n}, [2]string{"Build.ContainerId", n},
+			[2]string{"System.PlanId", n})
+	}
+	out := make([]plan.Value, len(values))
+	for i, kv := range values {
+		out[i] = plan.Value{Name: kv[0], Text: kv[1], ReadOnly: true}
+	}
+	return out
+}
+
+func (s *Service) cloneURL(repo string) string { return s.opts.URL + "/" + repo + ".git" }
+
+// Start starts a run by hand. ref is a branch, tag or full ref; "" means the default
+// branch. parameters are by name; values that are no scalars are YAML text. It needs
+// the write role. A file that does not compile is fault.Invalid with its errors.
+func (s *Service) Start(ctx context.Context, a identity.Actor, repo, ref string, parameters map[string]string) (Run, error) {
+	project, _, ok := strings.Cut(repo, "/")
+	if !ok {
+		return Run{}, fault.New(fault.Invalid, "%q is not the name of a repository.", repo).WithNext("write project/repo")
+	}
+	if err := s.Auth.Require(ctx, a, project, identity.Write); err != nil {
+		return Run{}, err
+	}
+	full, commit, title, err := s.Source.Resolve(ctx, a, repo, ref)
+	if err != nil {
+		return Run{}, err
+	}
+	return s.order(ctx, Order{
+		Repo: repo, Project: project, Ref: full, Commit: commit, Title: title, Reason: "Manual", Requester: a.Name, Parameters: parameters, actor: a.String(),
+	})
+}
+
+// order compiles and starts.
+func (s *Service) order(ctx context.Context, o Order) (Run, error) {
+	compiled, found, err := s.compile(ctx, o)
+	if fault.Is(err, fault.NotFound) {
+		return Run{}, fault.New(fault.NotFound, "The commit %.12s of %s has no %s.", o.Commit, o.Repo, File).WithNext("add the file and push")
+	}
+	if err != nil {
+		return Run{}, err
+	}
+	if found.Failed() {
+		return Run{}, fault.New(fault.Invalid, "The pipeline does not compile:\n%s", strings.Join(messages(found), "\n")).
+			WithNext("mend the file; check it with: towpath pipeline validate")
+	}
+	return s.start(ctx, o, compiled)
+}
+
+// Rerun starts a new run of the same commit with the same parameters. It needs the
+// write role.
+func (s *Service) Rerun(ctx context.Context, a identity.Actor, n int64) (Run, error) {
+	r, err := s.authorized(ctx, a, n, identity.Write)
+	if err != nil {
+		return Run{}, err
+	}
+	o := Order{
+		Repo: r.Repo, Project: r.Project, Ref: r.Ref, Commit: r.Commit, Title: r.Title, Reason: "Manual", Requester: a.Name, RerunOf: n, actor: a.String(),
+	}
+	o.Parameters, err = s.parameters(ctx, n)
+	if err != nil {
+		return Run{}, err
+	}
+	return s.order(ctx, o)
+}
+
+// start makes the rows of a run and starts what can start, in one transaction.
+func (s *Service) start(ctx context.Context, o Order, p *plan.Plan) (Run, error) {
+	var r runRow
+	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
+		n, err := next(ctx, tx, "run", 1)
+		if err != nil {
+			return err
+		}
+		if done, err := s.claimCause(ctx, tx, o.cause, n); err != nil || done {
+			if done {
+				return errDone
+			}
+			return err
+		}
+		if r, err = s.makeRun(ctx, tx, o, p, n); err != nil {
+			return err
+		}
+		if err := s.insertRun(ctx, tx, &r, o.Parameters); err != nil {
+			return err
+		}
+		if err := s.Log.Append(ctx, tx, s.runFact(event.TypeRunQueued, &r, o.actor)); err != nil {
+			return err
+		}
+		return s.advance(ctx, tx, &r)
+	})
+	if err == errDone {
+		return Run{}, nil
+	}
+	return r.Run, err
+}
+
+// errDone rolls back the second attempt at a run that exists.
+var errDone = fault.New(fault.Conflict, "The run has been started already.")
+
+// makeRun names a run and evaluates its variables.
+func (s *Service) makeRun(ctx context.Context, tx *store.Tx, o Order, p *plan.Plan, n int64) (runRow, error) {
+	now := s.Clock.Now()
+	r := runRow{plan: p, Run: Run{
+		Number: n, Project: o.Project, Repo: o.Repo, File: File, Reason: o.Reason, Ref: o.Ref, Commit: o.Commit, Title: o.Title,
+		Requester: o.Requester, RerunOf: o.RerunOf, Status: plan.Pending, Queued: now,
+	}}
+	values := plan.Values{}
+	for _, v := range s.predefined(o, n) {
+		values.Set(v)
+	}
+	values, err := p.RootVariables(values, s.runtime(ctx, tx, o.Repo, now))
+	if err != nil {
+		return r, fault.Wrap(fault.Invalid, err, "The variables of the pipeline cannot be evaluated: %v.", err)
+	}
+	r.Name, err = plan.RunName(p.Name, now, values, func(before, after string) (int, error) {
+		rev, err := next(ctx, tx, "rev:"+o.Repo+"\n"+before+"\n"+after, 1)
+		return int(rev), err
+	})
+	if err != nil {
+		return r, err
+	}
+	values.Set(plan.Value{Name: "Build.BuildNumber", Text: r.Name, ReadOnly: true})
+	r.variables = values
+	return r, nil
+}
+
+// runtime is what the evaluation of variables needs.
+func (s *Service) runtime(ctx context.Context, tx *store.Tx, repo string, started time.Time) plan.Runtime {
+	return plan.Runtime{
+		StartTime: started,
+		Group: func(name string) ([]plan.Value, error) {
+			return nil, fmt.Errorf("there are no variable groups in this installation; write the variables into the file")
+		},
+		Counter: func(prefix string, seed int64) (int64, error) {
+			return next(ctx, tx, "counter:"+repo+"\n"+prefix, seed)
+		},
+	}
+}
+
+func (s *Service) insertRun(ctx context.Context, tx *store.Tx, r *runRow, parameters map[string]string) error {
+	_, err := tx.Exec(ctx, `INSERT INTO pipeline_run (`+runColumns+`, parameters, variables, plan) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		r.Number, r.Project, r.Repo, r.File, r.Name, r.Reason, r.Ref, r.Commit, r.Title, r.Requester, r.RerunOf, r.Status, r.Result, r.Why, r.canceled,
+		millis(r.Queued), int64(0), int64(0), text(parameters), text(r.variables), text(r.plan))
+	if err != nil {
+		return fmt.Errorf("adding run %d: %w", r.Number, err)
+	}
+	position := 0
+	for i := range r.plan.Stages {
+		stage := &r.plan.Stages[i]
+		_, err := tx.Exec(ctx, `INSERT INTO pipeline_stage (run, name, position, status, result, why, variables, started, finished) VALUES (?,?,?,?,'','','',0,0)`,
+			r.Number, stage.Name, i, plan.Pending)
+		if err != nil {
+			return fmt.Errorf("adding stage %s: %w", stage.Name, err)
+		}
+		for k := range stage.Jobs {
+			position++
+			j := &jobRow{id: s.Clock.NewID(), run: r.Number, stage: stage.Name, name: stage.Jobs[k].Name, position: position, status: plan.Pending}
+			if env := stage.Jobs[k].Environment; env != nil {
+				j.environment = env.Name
+			}
+			if err := insertJob(ctx, tx, j); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Service) runFact(kind string, r *runRow, actor string) event.Fact {
+	return event.Fact{
+		Type: kind, Subject: event.OfRun(r.Number), Project: r.Project, Actor: actor,
+		Payload: event.Run{
+			V: 1, Run: r.Number, Name: r.Name, Repo: r.Repo, Ref: r.Ref, Commit: r.Commit, Title: r.Title, Reason: r.Reason, Pipeline: r.File,
+		},
+		Links: []event.Link{{Rel: event.RelBuiltFrom, To: event.Of(event.KindCommit, r.Commit)}},
+	}
+}

@@ -1,0 +1,97 @@
+package pipeline
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/pipeline/protocol"
+)
+
+// serveTask runs a task of a step here and answers with what it prints, line by line.
+func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
+	row, err := s.job(r)
+	if err != nil {
+		return err
+	}
+	if s.Tasks == nil {
+		return fault.New(fault.Unavailable, "This server runs no tasks.")
+	}
+	body := bufio.NewReaderSize(http.MaxBytesReader(w, r.Body, protocol.MaxContext), 256<<10)
+	in, err := taskRequest(body)
+	if err != nil {
+		return err
+	}
+	run, err := s.loadRun(r.Context(), s.DB, row.run)
+	if err != nil {
+		return err
+	}
+	var job protocol.Job
+	if err := json.Unmarshal([]byte(row.spec), &job); err != nil {
+		return err
+	}
+	// Output may come while the context is still being read.
+	rc := http.NewResponseController(w)
+	if err := rc.EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	enc := json.NewEncoder(w)
+	// An agent that is gone ends the request's context and with it the task.
+	say := func(reply protocol.TaskReply) {
+		_ = enc.Encode(reply)
+		_ = rc.Flush()
+	}
+	c := claims(run, row)
+	outputs, err := s.Tasks.Run(r.Context(), TaskCall{
+		Job: c, Task: r.PathValue("task"), Inputs: in.Inputs, Context: body,
+		Token: func(ctx context.Context, audience string) (string, error) {
+			return s.jobToken(ctx, row.id, &job, c, audience)
+		},
+	}, func(line string) { say(protocol.TaskReply{Line: line}) })
+	reply := protocol.TaskReply{Done: true, Outputs: outputs}
+	if err != nil {
+		message, next := fault.Public(err)
+		if next != "" {
+			message += " (" + next + ")"
+		}
+		reply.Error = message
+		s.Logger.Warn("a task failed", "task", r.PathValue("task"), "run", row.run, "job", row.path(), "error", err)
+	}
+	say(reply)
+	return nil
+}
+
+// jobToken issues a token for a task and hides it in the logs of the job.
+func (s *Service) jobToken(ctx context.Context, id string, job *protocol.Job, c identity.JobClaims, audience string) (string, error) {
+	token, err := s.token(ctx, job, c, audience)
+	if err == nil {
+		s.masker(id).Add(token)
+	}
+	return token, err
+}
+
+// taskRequest reads the first line of a task request.
+func taskRequest(body *bufio.Reader) (protocol.TaskRequest, error) {
+	var in protocol.TaskRequest
+	var line []byte
+	for {
+		part, err := body.ReadSlice('\n')
+		line = append(line, part...)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) || len(line) > protocol.MaxJSON {
+			return in, fault.Wrap(fault.Invalid, errors.Join(err, io.ErrUnexpectedEOF), "The request does not begin with the inputs of the task.")
+		}
+	}
+	if err := json.Unmarshal(line, &in); err != nil {
+		return in, fault.Wrap(fault.Invalid, err, "The request does not begin with the inputs of the task.")
+	}
+	return in, nil
+}
