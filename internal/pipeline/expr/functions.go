@@ -99,7 +99,7 @@ func textBuiltin(name string) (function, bool) {
 	case "trim":
 		return function{1, 1, textMap(strings.TrimSpace)}, true
 	case "substring":
-		return function{2, 3, callSubstring}, true
+		return function{3, 3, callSubstring}, true
 	case "converttojson":
 		return function{1, 1, callConvertToJSON}, true
 	}
@@ -342,15 +342,15 @@ func callLength(ev *evaluator, n *node) (Value, error) {
 	return NewInt(int64(len(utf16.Encode([]rune(text))))), nil
 }
 
-// callSubstring takes (text, start) or (text, start, length); what lies outside
-// the text is cut off.
+// callSubstring takes (text, start, length); what lies outside the text is cut
+// off.
 func callSubstring(ev *evaluator, n *node) (Value, error) {
 	s, err := ev.text(&n.args[0])
 	if err != nil {
 		return Value{}, err
 	}
 	units := utf16.Encode([]rune(s))
-	bounds := [2]int{0, len(units)}
+	var bounds [2]int
 	for i := range n.args[1:] {
 		v, err := ev.eval(&n.args[i+1])
 		if err != nil {
