@@ -210,5 +210,14 @@ func (s *Service) collectUploads(ctx context.Context, c *Collected) (int, error)
 		n++
 	}
 	c.Uploads += n
-	return n, nil
+	if n > 0 {
+		return n, nil
+	}
+	// What is left has no row: a call that was interrupted wrote it.
+	swept, err := s.blobs.Sweep(ctx, s.clock.Now().Add(-s.opt.Uploads))
+	if err != nil {
+		return 0, fmt.Errorf("sweeping uploads: %w", err)
+	}
+	c.Uploads += swept
+	return 0, nil
 }

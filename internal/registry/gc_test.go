@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -35,7 +36,8 @@ func TestCollectKeepsWhatIsNeeded(t *testing.T) {
 		steps = 80
 	}
 	c := &leaping{Clock: clock.System()}
-	s := registrytest.StartAt(t, c, registry.Options{Grace: time.Hour, Untagged: 2 * time.Hour, Uploads: time.Hour})
+	// The files of uploads have the machine's time, so that they must not age by the leaps.
+	s := registrytest.StartAt(t, c, registry.Options{Grace: time.Hour, Untagged: 2 * time.Hour, Uploads: 1_000_000 * time.Hour})
 	ctx, stop := context.WithCancel(t.Context())
 	var workers, collector sync.WaitGroup
 	collector.Go(func() {
@@ -268,7 +270,11 @@ func TestCollect(t *testing.T) {
 	if _, err := s.PutBlob(t.Context(), s.Admin, "shop/web", digest(loose), bytes.NewReader(loose)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.StartUpload(t.Context(), s.Admin, "shop/web"); err != nil {
+	id, err := s.StartUpload(t.Context(), s.Admin, "shop/web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.AppendUpload(t.Context(), s.Admin, "shop/web", id, registry.AtEnd, strings.NewReader("begun")); err != nil {
 		t.Fatal(err)
 	}
 	expect := func(when string, want registry.Collected) {

@@ -48,6 +48,8 @@ type Blobs interface {
 	// CommitUpload turns the upload into the blob want.
 	CommitUpload(ctx context.Context, id string, want string) (size int64, err error)
 	AbortUpload(ctx context.Context, id string) error
+	// Sweep drops uploads that were not added to since before, and returns how many.
+	Sweep(ctx context.Context, before time.Time) (int, error)
 }
 
 // Options are the registry's limits and ages; zero fields take the defaults named.
@@ -70,8 +72,9 @@ type Service struct {
 	clock clock.Clock
 	opt   Options
 
-	mu   sync.Mutex
-	busy map[string]bool // uploads that a request writes to now
+	mu    sync.Mutex
+	busy  map[string]bool   // uploads that a request writes to now
+	fresh map[string]upload // uploads without a byte yet; see remember
 }
 
 // New returns the registry whose metadata is in db and whose bytes are in blobs. No one
@@ -89,7 +92,7 @@ func New(db *store.DB, log *event.Log, blobs Blobs, auth Authoriser, c clock.Clo
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{db: db, log: log, blobs: blobs, auth: auth, clock: c, opt: opt, busy: map[string]bool{}}
+	return &Service{db: db, log: log, blobs: blobs, auth: auth, clock: c, opt: opt, busy: map[string]bool{}, fresh: map[string]upload{}}
 }
 
 // Descriptor names content: its media type, digest and size in bytes.

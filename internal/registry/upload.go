@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
@@ -22,11 +23,69 @@ func (s *Service) StartUpload(ctx context.Context, a identity.Actor, repository 
 		return "", err
 	}
 	id = s.clock.NewID()
-	_, err = s.db.Exec(ctx, `INSERT INTO registry_upload (id, repository, actor, touched) VALUES (?,?,?,?)`, id, repository, a.String(), s.now())
-	if err != nil {
-		return "", fmt.Errorf("recording an upload: %w", err)
+	u := upload{repository: repository, actor: a.String(), touched: s.now()}
+	if s.remember(id, u) {
+		return id, nil
 	}
-	return id, nil
+	return id, s.persist(ctx, id, u)
+}
+
+// upload is who uploads to where.
+type upload struct {
+	repository string
+	actor      string
+	touched    int64 // Unix milliseconds
+}
+
+// maxFresh is how many uploads without a byte are remembered in memory.
+const maxFresh = 4096
+
+// remember keeps a new upload in memory until its first bytes are stored. Most uploads
+// bring all of theirs in the next request, and a row that lives for a millisecond would
+// cost two more synced writes per blob; a crash before the first byte loses nothing that
+// was acknowledged. With PostgreSQL several servers may share the registry, so the row is
+// written at once; so it is when memory is full of uploads that never began.
+func (s *Service) remember(id string, u upload) bool {
+	if s.db.Postgres() {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.fresh) >= maxFresh {
+		for k, old := range s.fresh {
+			if u.touched-old.touched > time.Hour.Milliseconds() {
+				delete(s.fresh, k)
+			}
+		}
+		if len(s.fresh) >= maxFresh {
+			return false
+		}
+	}
+	s.fresh[id] = u
+	return true
+}
+
+// persist writes the upload's row.
+func (s *Service) persist(ctx context.Context, id string, u upload) error {
+	_, err := s.db.Exec(ctx, `INSERT INTO registry_upload (id, repository, actor, touched) VALUES (?,?,?,?)`, id, u.repository, u.actor, u.touched)
+	if err != nil {
+		return fmt.Errorf("recording an upload: %w", err)
+	}
+	return nil
+}
+
+// isFresh returns a remembered upload.
+func (s *Service) isFresh(id string) (upload, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u, ok := s.fresh[id]
+	return u, ok
+}
+
+func (s *Service) unremember(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.fresh, id)
 }
 
 // UploadSize returns how many bytes of an upload are safe on disk.
@@ -73,6 +132,12 @@ func (s *Service) append(ctx context.Context, id string, offset int64, r io.Read
 	if offset != AtEnd && offset != size {
 		return size, wrong(CodeRangeInvalid, "The chunk begins at byte %d, but the upload has %d bytes: send the next chunk from there.", offset, size)
 	}
+	if u, ok := s.isFresh(id); ok {
+		if err := s.persist(ctx, id, u); err != nil {
+			return 0, err
+		}
+		s.unremember(id)
+	}
 	if size == 0 {
 		if err := s.blobs.StartUpload(ctx, id); err != nil && !fault.Is(err, fault.Conflict) {
 			return 0, fmt.Errorf("starting upload %s: %w", id, err)
@@ -103,12 +168,18 @@ func (s *Service) FinishUpload(ctx context.Context, a identity.Actor, repository
 	if size, err = s.commit(ctx, id, digest, offset, r); err != nil {
 		return size, err
 	}
+	_, fresh := s.isFresh(id)
 	err = s.db.Tx(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Exec(ctx, `DELETE FROM registry_upload WHERE id = ?`, id); err != nil {
-			return fmt.Errorf("ending upload %s: %w", id, err)
+		if !fresh {
+			if _, err := tx.Exec(ctx, `DELETE FROM registry_upload WHERE id = ?`, id); err != nil {
+				return fmt.Errorf("ending upload %s: %w", id, err)
+			}
 		}
 		return s.admit(ctx, tx, repository, digest, size)
 	})
+	if err == nil {
+		s.unremember(id)
+	}
 	return size, err
 }
 
@@ -168,6 +239,10 @@ func (s *Service) forget(ctx context.Context, id string) error {
 	if err := s.blobs.AbortUpload(ctx, id); err != nil && !fault.Is(err, fault.NotFound) {
 		return fmt.Errorf("dropping upload %s: %w", id, err)
 	}
+	if _, fresh := s.isFresh(id); fresh {
+		s.unremember(id)
+		return nil
+	}
 	if _, err := s.db.Exec(ctx, `DELETE FROM registry_upload WHERE id = ?`, id); err != nil {
 		return fmt.Errorf("dropping upload %s: %w", id, err)
 	}
@@ -183,13 +258,15 @@ func (s *Service) ownUpload(ctx context.Context, a identity.Actor, repository, i
 	if err := s.require(ctx, a, repository, identity.Write); err != nil {
 		return err
 	}
-	var in, by string
-	err := s.db.QueryRow(ctx, `SELECT repository, actor FROM registry_upload WHERE id = ?`, id).Scan(&in, &by)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && (in != repository || by != a.String()) {
-		return uploadUnknown(id)
+	u, ok := s.isFresh(id)
+	if !ok {
+		err := s.db.QueryRow(ctx, `SELECT repository, actor FROM registry_upload WHERE id = ?`, id).Scan(&u.repository, &u.actor)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("reading upload %.64s: %w", id, err)
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("reading upload %.64s: %w", id, err)
+	if u.repository != repository || u.actor != a.String() {
+		return uploadUnknown(id)
 	}
 	return nil
 }
