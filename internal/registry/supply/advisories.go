@@ -58,7 +58,7 @@ func (s *Service) ImportZip(ctx context.Context, a identity.Actor, name string, 
 // LoadSeed loads the built-in advisories unless the same or newer ones were loaded. An
 // advisory that another source brought is not replaced by an equally old one.
 func (s *Service) LoadSeed(ctx context.Context) error {
-	records, date, err := seed.Records()
+	date, err := seed.Date()
 	if err != nil {
 		return err
 	}
@@ -67,9 +67,13 @@ func (s *Service) LoadSeed(ctx context.Context) error {
 		return err
 	}
 	for _, c := range have {
-		if c.Source == seed.Source && !c.Date.Before(date.Truncate(time.Millisecond)) {
+		if c.Source == seed.Source && !c.Date.Before(date) {
 			return nil
 		}
+	}
+	records, err := seed.Records()
+	if err != nil {
+		return err
 	}
 	_, err = s.load(ctx, actor, seed.Source, advisory.Batch{Records: records}, true)
 	return err

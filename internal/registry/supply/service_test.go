@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -24,6 +25,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/opencontainers/go-digest"
+	ociv1 "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"towpath.dev/towpath/internal/clock"
 	"towpath.dev/towpath/internal/event"
@@ -35,6 +38,7 @@ import (
 	"towpath.dev/towpath/internal/registry/supply/front"
 	"towpath.dev/towpath/internal/registry/supply/provenance"
 	"towpath.dev/towpath/internal/registry/supply/scan"
+	"towpath.dev/towpath/internal/registry/supply/sign"
 )
 
 const (
@@ -251,6 +255,49 @@ func TestImagePushedByARun(t *testing.T) {
 		t.Errorf("ready: %v %v %v", signed, scanned, err)
 	}
 	f.chain(t, image, event.TypeSBOMCreated, event.TypeScanFinished, event.TypeImageSigned, event.TypeProvenanceCreated)
+
+	// Doing it again does nothing.
+	if err := f.supply.Process(t.Context(), "shop/web", image); err != nil {
+		t.Fatal(err)
+	}
+	if again := f.report(t, "shop/web", image); len(again.Documents) != 5 || len(again.Signatures) != 1 {
+		t.Errorf("the work was repeated: %+v", again.Documents)
+	}
+	f.chain(t, image, event.TypeSBOMCreated, event.TypeScanFinished, event.TypeImageSigned, event.TypeProvenanceCreated)
+
+	// Signatures of others neither count nor hide ours.
+	f.forge(t, "shop/web", image, 30)
+	if signed, _, err := f.supply.Ready(t.Context(), "shop/web", image); !signed || err != nil {
+		t.Errorf("forged signatures hide the real one: %v %v", signed, err)
+	}
+
+	// Deleted, it is forgotten.
+	if err := f.Delete(t.Context(), f.Admin, "shop/web", image); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the forgetting", func() bool {
+		_, err := f.supply.Report(t.Context(), f.Admin, "shop/web", image)
+		return fault.Is(err, fault.NotFound)
+	})
+}
+
+// forge attaches n things to an image that claim to be signatures.
+func (f *fixture) forge(t *testing.T, repository, image string, n int) {
+	t.Helper()
+	images := front.New(f.Service)
+	raw, mediaType, err := images.Manifest(t.Context(), repository, image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject := ociv1.Descriptor{MediaType: mediaType, Digest: digest.Digest(image), Size: int64(len(raw))}
+	for i := range n {
+		_, err := images.PutReferrer(t.Context(), repository, supply.Referrer{
+			Subject: subject, ArtifactType: sign.ArtifactType, Layers: []supply.Layer{{MediaType: sign.MediaType, Data: fmt.Appendf(nil, `{"payload":"%d"}`, i)}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // chain checks that each type of event describes the image in the logbook, once, and
@@ -325,6 +372,10 @@ func TestNoDataThenData(t *testing.T) {
 	until(t, "the clean verdict", func() bool { return f.report(t, "shop/base", image).Verdict.Status == scan.StatusClean })
 	if r = f.report(t, "shop/base", image); len(r.Ended) != 1 || r.Ended[0].Gone.IsZero() {
 		t.Errorf("ended: %+v", r.Ended)
+	}
+	f.forge(t, "shop/base", image, 1)
+	if _, err := f.supply.Verify(t.Context(), f.Admin, "shop/base", image); !fault.Is(err, fault.Denied) {
+		t.Errorf("a forged signature: %v", err)
 	}
 }
 

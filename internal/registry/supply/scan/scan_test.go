@@ -276,7 +276,7 @@ func FuzzAffects(f *testing.F) {
 func fleet(b *testing.B, n int) (*world, []string) {
 	b.Helper()
 	w := newWorld(storetest.SQLite(b))
-	records, _, err := seed.Records()
+	records, err := seed.Records()
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -14,7 +14,11 @@ import (
 )
 
 func TestRecords(t *testing.T) {
-	list, date, err := seed.Records()
+	list, err := seed.Records()
+	if err != nil {
+		t.Fatal(err)
+	}
+	date, err := seed.Date()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,6 +27,9 @@ func TestRecords(t *testing.T) {
 	}
 	std := 0
 	for _, r := range list {
+		if r.Modified.Truncate(time.Second).After(date) {
+			t.Fatalf("%s is newer than the date", r.ID)
+		}
 		if r.Summary != "" {
 			t.Fatalf("%s carries prose", r.ID)
 		}
