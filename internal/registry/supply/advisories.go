@@ -138,13 +138,13 @@ func (s *Service) workJudge(ctx context.Context, payload json.RawMessage) error 
 	if err := json.Unmarshal(payload, &j); err != nil {
 		return job.Fatal(fmt.Errorf("decoding the job: %w", err))
 	}
-	return s.Judge(ctx, j.Images)
+	return s.judgeAll(ctx, j.Images)
 }
 
-// Judge renews the verdicts of images from the index alone. A verdict that changed is
+// judgeAll renews the verdicts of images from the index alone. A verdict that changed is
 // said in the logbook for each repository that holds the image, and its report is
 // written anew by a later job.
-func (s *Service) Judge(ctx context.Context, images []string) error {
+func (s *Service) judgeAll(ctx context.Context, images []string) error {
 	return s.db.Tx(ctx, func(tx *store.Tx) error {
 		coverage, err := s.advisories.Coverage(ctx, tx)
 		if err != nil {

@@ -51,7 +51,7 @@ func (s *Service) push(ctx context.Context, h store.Handle, repository, image st
 
 // Process makes what is missing of an image: SBOM, verdict and report, and for an
 // image that a run pushed signature and provenance. It may be called again at any
-// time. An image that is gone is done.
+// time. An image that is gone is done. It is the system's own work: no actor asks for it.
 func (s *Service) Process(ctx context.Context, repository, image string) error {
 	p, err := s.push(ctx, s.db, repository, image)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -161,7 +161,7 @@ func (s *Service) Run(ctx context.Context, log *slog.Logger) error {
 		})
 	}
 	start(func() error { return s.log.Consume(ctx, "supply", s.OnEvent, log) })
-	start(func() error { return s.queue.Work(ctx, kindImage, 1, s.workImage, log) })
+	start(func() error { return s.queue.Work(ctx, kindImage, 2, s.workImage, log) })
 	start(func() error { return s.queue.Work(ctx, kindJudge, 1, s.workJudge, log) })
 	wg.Wait()
 	return failed

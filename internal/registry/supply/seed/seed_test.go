@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -72,5 +76,30 @@ func TestWriteIsDeterministic(t *testing.T) {
 	a.Summary, a.Affected = "", a.Affected[:1]
 	if diff := cmp.Diff([]advisory.Record{a, c}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// The snapshot lies beside the checkout where one is provided. The built-in file must
+// then be what mkseed makes of it.
+func TestSeedIsMadeFromTheSnapshot(t *testing.T) {
+	const snapshot = "../../../../../shared/advisories/go-osv.zip"
+	if _, err := os.Stat(snapshot); errors.Is(err, fs.ErrNotExist) {
+		t.Log("no snapshot beside the checkout")
+		return
+	}
+	batch, err := advisory.Read(t.Context(), http.DefaultClient, snapshot)
+	if err != nil || batch.Rejected != 0 {
+		t.Fatalf("rejected %v, %v", batch.Why, err)
+	}
+	var got bytes.Buffer
+	if err := seed.Write(&got, batch.Records); err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile("go.json.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Error("go.json.gz is not what mkseed makes of the snapshot; run it again")
 	}
 }
