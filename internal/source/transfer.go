@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -56,13 +57,16 @@ func (t *transfer) run(cmd *exec.Cmd) error {
 	if err != nil {
 		return fmt.Errorf("connecting to git: %w", err)
 	}
-	stdout, err := cmd.StdoutPipe()
+	stdout, out, err := os.Pipe()
 	if err != nil {
-		return fmt.Errorf("connecting to git: %w", err)
+		return errors.Join(fmt.Errorf("connecting to git: %w", err), stdin.Close())
 	}
+	defer stdout.Close()
 	said := &tail{}
-	cmd.Stderr = said
-	if err := cmd.Start(); err != nil {
+	cmd.Stdout, cmd.Stderr = out, said
+	err = cmd.Start()
+	out.Close() // git has its own end now, or there is no git.
+	if err != nil {
 		return fmt.Errorf("starting git: %w", err)
 	}
 	fed := make(chan error, 1)
@@ -135,12 +139,17 @@ func (t *transfer) drain(fed <-chan error) error {
 	}
 }
 
-// answer copies git's output to the client, each piece as soon as it is there.
-func (t *transfer) answer(stdout io.Reader) error {
+// linger is how long a piece of git's output waits for more, so that a pack goes out in
+// large pieces although git writes small ones, and a line of progress still goes at once.
+const linger = 2 * time.Millisecond
+
+// answer copies git's output to the client. Once the client has left, the output is
+// thrown away, so that git comes to its end.
+func (t *transfer) answer(stdout *os.File) error {
 	buf := make([]byte, 64<<10)
 	var left error
 	for {
-		n, err := stdout.Read(buf)
+		n, err := gather(stdout, buf)
 		if n > 0 && left == nil {
 			left = t.write(buf[:n])
 			if left != nil && t.abandon != nil {
@@ -154,6 +163,30 @@ func (t *transfer) answer(stdout io.Reader) error {
 			return errors.Join(left, fmt.Errorf("reading from git: %w", err))
 		}
 	}
+}
+
+// gather waits for output and then takes what follows within linger.
+func gather(stdout *os.File, buf []byte) (n int, err error) {
+	if err := stdout.SetReadDeadline(time.Time{}); err != nil {
+		return 0, err
+	}
+	if n, err = stdout.Read(buf); err != nil {
+		return n, err
+	}
+	if err := stdout.SetReadDeadline(time.Now().Add(linger)); err != nil {
+		return n, err
+	}
+	for n < len(buf) {
+		m, err := stdout.Read(buf[n:])
+		n += m
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 func (t *transfer) write(p []byte) error {
