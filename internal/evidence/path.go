@@ -11,7 +11,7 @@ import (
 	"towpath.dev/towpath/internal/identity"
 )
 
-// Locks are the columns of the Path, in order.
+// locks are the columns of the Path, in order.
 var locks = []string{LockReview, LockBuild, LockTest, LockScan, LockSign, LockPolicy, LockDeploy, LockHealth, LockBacklog}
 
 // The locks that a change passes.
@@ -107,6 +107,9 @@ func (s *Service) Path(ctx context.Context, a identity.Actor, project string, f 
 	live := int64(0)
 	if r := current(releases); r != nil {
 		live = r.change
+	}
+	if !plain(f.Branch) {
+		return b, nil // No branch has such a name.
 	}
 	limit := f.Limit
 	if limit <= 0 {

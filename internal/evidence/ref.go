@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
@@ -51,7 +52,7 @@ type found struct {
 
 // resolve turns a reference into a subject that the actor may read.
 func (s *Service) resolve(ctx context.Context, a identity.Actor, ref string) (found, error) {
-	if len(ref) > maxRef {
+	if len(ref) > maxRef || !plain(ref) {
 		return found{}, badRef(ref)
 	}
 	candidates, err := s.candidates(ctx, ref)
@@ -205,6 +206,9 @@ func (s *Service) about(ctx context.Context, subject event.Subject) ([]event.Eve
 	}
 	return first, nil
 }
+
+// plain reports whether foreign text is such that both database engines take it.
+func plain(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 // missing reports whether err says that a row is not there.
 func missing(err error) bool { return errors.Is(err, sql.ErrNoRows) }

@@ -79,8 +79,8 @@ type released struct {
 
 // production reads the newest releases in production, newest first.
 func (s *Service) production(ctx context.Context, project string) ([]released, error) {
-	rows, err := s.db.Query(ctx, `SELECT p.change_id, p.part, p.time, p.body, c.commit_hash, c.title, c.pushed FROM path_change c
-		JOIN path_part p ON p.change_id = c.id AND p.lock = ? WHERE c.project = ? ORDER BY p.seq DESC LIMIT ?`, LockDeploy, project, releasesRead)
+	rows, err := s.db.Query(ctx, `SELECT p.change_id, p.part, p.time, p.body, c.commit_hash, c.title, c.pushed FROM path_part p
+		JOIN path_change c ON c.id = p.change_id WHERE p.project = ? AND p.lock = ? ORDER BY p.seq DESC LIMIT ?`, project, LockDeploy, releasesRead)
 	if err != nil {
 		return nil, fmt.Errorf("reading the releases of %s: %w", project, err)
 	}
@@ -123,8 +123,7 @@ func current(list []released) *released {
 
 func (s *Service) summary(ctx context.Context, project string, releases []released) (Summary, error) {
 	sum := Summary{CommitToProduction: leadTime(releases), FailureRate: failureRate(releases)}
-	err := s.db.QueryRow(ctx, `SELECT COUNT(*) FROM path_change c JOIN path_part p ON p.change_id = c.id AND p.lock = ?
-		WHERE c.project = ? AND p.body LIKE ?`, LockBuild, project, `{"state":"`+string(Passing)+`"%`).Scan(&sum.RunsActive)
+	err := s.db.QueryRow(ctx, `SELECT COUNT(*) FROM path_part WHERE project = ? AND lock = ? AND state = ?`, project, LockBuild, string(Passing)).Scan(&sum.RunsActive)
 	if err != nil {
 		return sum, fmt.Errorf("counting the active runs of %s: %w", project, err)
 	}

@@ -127,7 +127,7 @@ func TestTraceRefuses(t *testing.T) {
 		want fault.Kind
 	}{
 		{"", fault.Invalid}, {"commit", fault.Invalid}, {"commit/", fault.Invalid}, {"commit/xyz", fault.Invalid}, {"commit/abc", fault.Invalid},
-		{"commit/%", fault.Invalid}, {"run/x", fault.Invalid}, {"run/0", fault.Invalid}, {"run/-1", fault.Invalid}, {"release/shop", fault.Invalid},
+		{"commit/%", fault.Invalid}, {"pod/\x00", fault.Invalid}, {"image/\xff:1", fault.Invalid}, {"run/x", fault.Invalid}, {"run/0", fault.Invalid}, {"run/-1", fault.Invalid}, {"release/shop", fault.Invalid},
 		{"release/shop/production/x", fault.Invalid}, {"planet/mars", fault.Invalid}, {strings.Repeat("x", 10000), fault.Invalid},
 		{"commit/ffff", fault.NotFound}, {"run/99", fault.NotFound}, {"image/" + digest("9"), fault.NotFound}, {"image/shop/web:none", fault.NotFound},
 		{"image/nothing", fault.NotFound}, {"release/shop/production/99", fault.NotFound}, {"pod/x", fault.NotFound},
@@ -137,6 +137,24 @@ func TestTraceRefuses(t *testing.T) {
 			t.Errorf("Trace(%.40q) = %v, want %q", tt.ref, err, tt.want)
 		}
 	}
+}
+
+// FuzzTraceRef feeds references: what is wrong with one is the person's fault, never ours.
+func FuzzTraceRef(f *testing.F) {
+	for _, s := range []string{
+		"", "/", "commit/" + sha("a"), "commit/aaaa", "image/shop/web:1", "image/localhost:7080/shop/web@" + digest("b"), "image/@", "image/:", "image/localhost/",
+		"run/1", "run/#1", "run/99999999999999999999", "release/shop/production/1", "release/a/b/c/d", "pod/web-u1", "pod/ns/", "pod/\x00", "pod/\xff", "image/\x00:1",
+	} {
+		f.Add(s)
+	}
+	w := build(storetest.SQLite(f))
+	story(f, w)
+	f.Fuzz(func(t *testing.T, ref string) {
+		c, err := w.Trace(t.Context(), user("ada"), ref)
+		if fault.Is(err, fault.Internal) || (err == nil && len(c.Stations) == 0) {
+			t.Errorf("Trace(%q) = %+v, %v", ref, c, err)
+		}
+	})
 }
 
 func TestTraceOfAnAmbiguousBeginning(t *testing.T) {
@@ -276,6 +294,24 @@ func BenchmarkTrace(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkPath reads the first page of a long Path.
+func BenchmarkPath(b *testing.B) {
+	w := build(storetest.SQLite(b))
+	for n := int64(1); n < int64(*events/20); n += 50 {
+		var facts []event.Fact
+		for i := range int64(50) {
+			facts = append(facts, change(n+i)...)
+		}
+		w.say(b, facts...)
+	}
+	for b.Loop() {
+		p, err := w.Path(b.Context(), user("ada"), "shop", evidence.Filter{})
+		if err != nil || len(p.Rows) != 50 || p.Summary.InProduction == nil {
+			b.Fatalf("%d rows, %v", len(p.Rows), err)
+		}
 	}
 }
 

@@ -101,6 +101,7 @@ func TestRequire(t *testing.T) {
 		{"administrator", ada(), 0, "shop", identity.Admin, ""},
 		{"administrator, no such project", ada(), 0, "blog", identity.Read, fault.NotFound},
 		{"administrator, no name", ada(), 0, "", identity.Read, fault.NotFound},
+		{"a name that no database takes", ada(), 0, "shop\x00\xff", identity.Read, fault.NotFound},
 		{"system", root, 0, "shop", identity.Admin, ""},
 		{"stranger", bob(), identity.None, "shop", identity.Read, fault.NotFound},
 		{"stranger may not learn by writing", bob(), identity.None, "shop", identity.Admin, fault.NotFound},

@@ -51,7 +51,7 @@ func (s *Service) Require(ctx context.Context, a Actor, project string, r Role) 
 
 // role returns what the actor's kind and membership give, before the token's scope.
 func (s *Service) role(ctx context.Context, a Actor, project string) (Role, error) {
-	if a.Kind == KindRun && a.Job.Project != project {
+	if !projectName.MatchString(project) || (a.Kind == KindRun && a.Job.Project != project) {
 		return None, nil
 	}
 	member := ""

@@ -105,6 +105,9 @@ func (s *Service) Users(ctx context.Context, a Actor) ([]User, error) {
 
 // account reads one user; ok is false when there is none.
 func (s *Service) account(ctx context.Context, h store.Handle, name string) (admin bool, hash string, ok bool, err error) {
+	if !userName.MatchString(name) {
+		return false, "", false, nil // Nor is it anything to ask a database for.
+	}
 	var n int64
 	err = h.QueryRow(ctx, `SELECT admin, password FROM identity_user WHERE name = ?`, name).Scan(&n, &hash)
 	if errors.Is(err, sql.ErrNoRows) {

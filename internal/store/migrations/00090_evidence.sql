@@ -26,16 +26,20 @@ CREATE TABLE path_subject (
 -- What a cell is made of: a pipeline's newest run, a test run, an image, a release, a pod.
 CREATE TABLE path_part (
   change_id BIGINT NOT NULL REFERENCES path_change (id),
+  project   TEXT   NOT NULL,
   lock      TEXT   NOT NULL,
   part      TEXT   NOT NULL,
   seq       BIGINT NOT NULL,
   time      BIGINT NOT NULL,
   actor     TEXT   NOT NULL,
   run       BIGINT NOT NULL,
+  state     TEXT   NOT NULL,
   body      TEXT   NOT NULL,
   PRIMARY KEY (change_id, lock, part)
 );
 CREATE INDEX path_part_part ON path_part (lock, part);
+CREATE INDEX path_part_newest ON path_part (project, lock, seq);
+CREATE INDEX path_part_state ON path_part (project, lock, state);
 -- Names of things as people write them, resolved to their newest subject.
 CREATE TABLE evidence_name (
   project TEXT   NOT NULL,

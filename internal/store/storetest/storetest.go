@@ -45,6 +45,10 @@ func SQLite(t testing.TB) *store.DB {
 	return open(t, filepath.Join(t.TempDir(), "towpath.db"))
 }
 
+// Template is the name of a migrated database that pgrun leaves on its server, so that a
+// test copies it instead of migrating its own.
+const Template = "towpath_template"
+
 // Postgres makes an empty database on the server and returns its URL.
 func Postgres(t testing.TB, server string) string {
 	t.Helper()
@@ -53,10 +57,28 @@ func Postgres(t testing.TB, server string) string {
 		t.Fatalf("parsing %s: %v", Env, err)
 	}
 	name := "test_" + strings.ToLower(rand.Text())
-	admin(t, server, "CREATE DATABASE "+name)
+	if hasTemplate(t, server) {
+		admin(t, server, "CREATE DATABASE "+name+" TEMPLATE "+Template)
+	} else {
+		admin(t, server, "CREATE DATABASE "+name)
+	}
 	t.Cleanup(func() { admin(t, server, "DROP DATABASE "+name+" WITH (FORCE)") })
 	u.Path = "/" + name
 	return u.String()
+}
+
+func hasTemplate(t testing.TB, server string) bool {
+	t.Helper()
+	db, err := sql.Open("pgx", server)
+	if err != nil {
+		t.Fatalf("opening PostgreSQL: %v", err)
+	}
+	defer db.Close()
+	var n int
+	if err := db.QueryRow(`SELECT COUNT(*) FROM pg_database WHERE datname = $1`, Template).Scan(&n); err != nil {
+		t.Fatalf("looking for the template: %v", err)
+	}
+	return n == 1
 }
 
 func admin(t testing.TB, server, statement string) {

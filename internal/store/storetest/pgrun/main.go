@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
@@ -24,10 +25,18 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // The driver "pgx".
+
+	"towpath.dev/towpath/internal/store"
 )
 
-// env is storetest.Env; importing it would link the testing package into this program.
-const env = "TOWPATH_TEST_POSTGRES"
+// env and template are storetest.Env and storetest.Template; importing them would link the
+// testing package into this program.
+const (
+	env      = "TOWPATH_TEST_POSTGRES"
+	template = "towpath_template"
+)
 
 func main() {
 	args := os.Args[1:]
@@ -78,12 +87,33 @@ func run(ctx context.Context, args []string) (err error) {
 	defer func() { err = errors.Join(err, stop()) }()
 
 	dsn := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode()}
+	if err := makeTemplate(ctx, dsn); err != nil {
+		return err
+	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), env+"="+dsn.String())
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	return cmd.Run()
+}
+
+// makeTemplate leaves a migrated database on the server, for tests to copy.
+func makeTemplate(ctx context.Context, dsn url.URL) error {
+	server, err := sql.Open("pgx", dsn.String())
+	if err != nil {
+		return fmt.Errorf("making the template: %w", err)
+	}
+	_, err = server.ExecContext(ctx, "CREATE DATABASE "+template)
+	if err := errors.Join(err, server.Close()); err != nil {
+		return fmt.Errorf("making the template: %w", err)
+	}
+	dsn.Path = "/" + template
+	db, err := store.Open(ctx, dsn.String())
+	if err != nil {
+		return fmt.Errorf("making the template: %w", err)
+	}
+	return db.Close()
 }
 
 // start runs the server and waits until its socket answers.
