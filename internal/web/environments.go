@@ -1,0 +1,65 @@
+package web
+
+import (
+	"net/http"
+	"strconv"
+
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/web/page"
+)
+
+// live is a room whose pages follow the project's logbook.
+func (h *handler) live(w http.ResponseWriter, r request, room, title string, crumbs ...page.Crumb) (page.Shell, error) {
+	seq, _, err := h.Log.Head(r.Context())
+	s := h.room(w, r, room, title, crumbs...)
+	s.Live = s.At("/events?after=" + strconv.FormatInt(seq, 10))
+	return s, err
+}
+
+func (h *handler) environments(w http.ResponseWriter, r request) error {
+	s, err := h.live(w, r, "environments", "Environments", page.Crumb{Text: "environments"})
+	if err != nil {
+		return err
+	}
+	list, err := h.Deploy.Environments(r.Context(), r.actor, r.project())
+	if err != nil {
+		return err
+	}
+	return h.render(w, r, page.EnvironmentsPage(s, list))
+}
+
+func (h *handler) environment(w http.ResponseWriter, r request) error {
+	name := r.PathValue("env")
+	s, err := h.live(w, r, "environments", name, page.Crumb{Text: "environments", Href: "/projects/" + r.project() + "/environments"}, page.Crumb{Text: name})
+	if err != nil {
+		return err
+	}
+	env, err := h.Deploy.Environment(r.Context(), r.actor, r.project(), name)
+	if err != nil {
+		return err
+	}
+	v := page.EnvironmentView{Environment: env}
+	if v.History, err = h.Deploy.Releases(r.Context(), r.actor, r.project(), name, 100); err != nil {
+		return err
+	}
+	return h.render(w, r, page.EnvironmentPage(s, v))
+}
+
+func (h *handler) release(w http.ResponseWriter, r request) error {
+	n, err := strconv.ParseInt(r.PathValue("release"), 10, 64)
+	if err != nil || n < 1 {
+		return fault.New(fault.NotFound, "A release has a number; this is none.")
+	}
+	name := r.PathValue("env")
+	at := "/projects/" + r.project() + "/environments"
+	s, err := h.live(w, r, "environments", "Release "+r.PathValue("release")+" · "+name, page.Crumb{Text: "environments", Href: at},
+		page.Crumb{Text: name, Href: at + "/" + page.Esc(name)}, page.Crumb{Text: "release " + r.PathValue("release")})
+	if err != nil {
+		return err
+	}
+	rel, err := h.Deploy.Release(r.Context(), r.actor, r.project(), name, n)
+	if err != nil {
+		return err
+	}
+	return h.render(w, r, page.ReleasePage(s, rel))
+}

@@ -1,0 +1,174 @@
+package page
+
+import (
+	"strconv"
+	"time"
+
+	"towpath.dev/towpath/internal/pipeline"
+)
+
+// Run is a run as the lists and its own page show it.
+type Run struct {
+	Number    int64
+	Name      string // "20261123.1"
+	Title     string // of the commit
+	Repo      string // "shop/shop"
+	Commit    string
+	Branch    string
+	Pipeline  string // file
+	Reason    string // in words: "push", "by hand"
+	Requester string
+	State     State
+	Word      string // "running", "failed", …
+	Why       string
+	Queued    time.Time
+	Started   time.Time
+	Finished  time.Time
+	Stages    []Stage
+	CanCancel bool
+	CanRerun  bool
+}
+
+// Stage is one box of the strip.
+type Stage struct {
+	Name, Title string
+	State       State
+	Note        string
+	Jobs        []Job
+	Current     bool
+}
+
+// Job is a job with its steps.
+type Job struct {
+	ID      string // names the job's logs
+	Title   string // "Build / cart"
+	State   State
+	Note    string // duration, "skipped", "waits for an agent"
+	Steps   []Step
+	Why     string
+	Current bool
+}
+
+// Step is a line of the step list.
+type Step struct {
+	Number  int
+	Title   string
+	State   State
+	Note    string
+	Current bool
+}
+
+// Log is the log that the run page shows.
+type Log struct {
+	Job   string // id
+	Step  int
+	Title string
+	Total int64
+	Live  bool // the step goes on
+	First int64
+	HTML  string // lines from First on, made by LogLines
+}
+
+// Failure is one failed test, with the set of results that it stands in.
+type Failure struct {
+	Set string
+	pipeline.Failure
+}
+
+// Artifact is one published artifact.
+type Artifact struct {
+	Name   string
+	Files  int
+	Bytes  int64
+	Digest string
+	Href   string
+}
+
+// RunView is what the run page shows.
+type RunView struct {
+	Run
+	Tab       string // "", "tests", "artifacts", "file"
+	Log       *Log
+	Tests     []pipeline.TestRun
+	Failures  []Failure // after the filter
+	Artifacts []Artifact
+	File      string // the pipeline file at the run's commit
+	Query     string
+	Images    []pipeline.Image // what it pushed
+}
+
+// RunList is what the runs page shows.
+type RunList struct {
+	Runs    []Run
+	Filters []Filter
+	Query   string
+	Start   bool // the form that starts a run is open
+	Repos   []string
+	Remote  string
+	More    string
+}
+
+func (v RunView) path(s Shell) string { return s.At("/runs/" + strconv.FormatInt(v.Number, 10)) }
+
+func (v RunView) logPath(s Shell) string {
+	return v.path(s) + "/log/" + Esc(v.Log.Job) + "/" + strconv.Itoa(v.Log.Step)
+}
+
+func (v RunView) tally() (total, failed int) {
+	for _, t := range v.Tests {
+		total, failed = total+t.Total, failed+t.Failed
+	}
+	return total, failed
+}
+
+// stageClass is the mock's word for the state of a stage or step.
+func stageClass(s State) string {
+	switch s {
+	case Open:
+		return "ok"
+	case Shut:
+		return "bad"
+	case Passing:
+		return "run"
+	case Held:
+		return "held"
+	}
+	return "next"
+}
+
+func seconds(f float64) string { return Took(time.Duration(f * float64(time.Second))) }
+
+func (r Run) began() time.Time {
+	if r.Started.IsZero() {
+		return r.Queued
+	}
+	return r.Started
+}
+
+// took says how long the run took, or takes by now.
+func (r Run) took(s Shell) string {
+	switch {
+	case r.Started.IsZero():
+		return "–"
+	case r.Finished.IsZero():
+		return Took(s.Now.Sub(r.Started))
+	}
+	return Took(r.Finished.Sub(r.Started))
+}
+
+func (v RunView) stageHref(s Shell, st Stage) string {
+	for _, j := range st.Jobs {
+		for _, step := range j.Steps {
+			return v.stepHref(s, j, step)
+		}
+	}
+	return v.path(s)
+}
+
+func (v RunView) stepHref(s Shell, j Job, step Step) string {
+	return v.path(s) + Query("job", j.ID, "step", strconv.Itoa(step.Number))
+}
+
+func commitHref(s Shell, repo, commit string) string {
+	return s.At("/code/" + RepoName(repo) + "/commit/" + commit)
+}

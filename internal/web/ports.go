@@ -1,0 +1,120 @@
+package web
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+
+	"towpath.dev/towpath/internal/cluster"
+	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/event"
+	"towpath.dev/towpath/internal/evidence"
+	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/pipeline"
+	"towpath.dev/towpath/internal/pipeline/protocol"
+	"towpath.dev/towpath/internal/registry"
+	"towpath.dev/towpath/internal/registry/supply"
+	"towpath.dev/towpath/internal/registry/supply/advisory"
+	"towpath.dev/towpath/internal/registry/supply/scan"
+	"towpath.dev/towpath/internal/source"
+	"towpath.dev/towpath/internal/source/git"
+)
+
+// Identity says who somebody is and what they may do; identity.Service is one. Errors are
+// faults.
+type Identity interface {
+	// Authenticate says who the credentials belong to; none are nobody, without an error.
+	Authenticate(ctx context.Context, c identity.Credentials) (identity.Actor, error)
+	// Login starts a session, Logout ends it, SessionCookie carries it ("" removes it).
+	Login(ctx context.Context, user, password, remote string) (session string, err error)
+	Logout(ctx context.Context, session string) error
+	SessionCookie(session string) *http.Cookie
+	// Require returns nil when the actor has the role in the project.
+	Require(ctx context.Context, a identity.Actor, project string, r identity.Role) error
+	Visible(ctx context.Context, a identity.Actor) ([]identity.Project, error)
+	CreateProject(ctx context.Context, a identity.Actor, name string) (identity.Project, error)
+	Members(ctx context.Context, a identity.Actor, project string) ([]identity.Member, error)
+	Grant(ctx context.Context, a identity.Actor, project, user string, r identity.Role) error
+	Tokens(ctx context.Context, a identity.Actor) ([]identity.Token, error)
+	CreateToken(ctx context.Context, a identity.Actor, name, scope string, ttl time.Duration) (secret string, t identity.Token, err error)
+	RevokeToken(ctx context.Context, a identity.Actor, id string) error
+}
+
+// Source reads repositories; source.Service is one. Repositories are "project/repo", a
+// rev is a hash, a branch or a tag, "" the default branch.
+type Source interface {
+	Repos(ctx context.Context, a identity.Actor, project string) ([]source.Repo, error)
+	Repo(ctx context.Context, a identity.Actor, full string) (source.Repo, error)
+	Tree(ctx context.Context, a identity.Actor, full, rev, path string) ([]git.Entry, error)
+	Blob(ctx context.Context, a identity.Actor, full, rev, path string) (source.Blob, error)
+	File(ctx context.Context, a identity.Actor, full, rev, path string) ([]byte, error)
+	Commits(ctx context.Context, a identity.Actor, full, rev, path string, page, size int) ([]git.Commit, bool, error)
+	Commit(ctx context.Context, a identity.Actor, full, rev string) (git.Commit, error)
+	Diff(ctx context.Context, a identity.Actor, full, base, head string) (git.Diff, error)
+	Branches(ctx context.Context, a identity.Actor, full string) ([]git.Ref, error)
+	Tags(ctx context.Context, a identity.Actor, full string) ([]git.Ref, error)
+}
+
+// Pipeline runs and remembers runs; pipeline.Service is one. A job is named by its path
+// in the run, a step by its number.
+type Pipeline interface {
+	Runs(ctx context.Context, a identity.Actor, f pipeline.Filter) ([]pipeline.Run, error)
+	Show(ctx context.Context, a identity.Actor, n int64) (*pipeline.Detail, error)
+	Tests(ctx context.Context, a identity.Actor, n int64) ([]pipeline.TestRun, error)
+	Start(ctx context.Context, a identity.Actor, repo, ref string, parameters map[string]string) (pipeline.Run, error)
+	Rerun(ctx context.Context, a identity.Actor, n int64) (pipeline.Run, error)
+	Cancel(ctx context.Context, a identity.Actor, n int64) error
+	// ReadLog returns lines from number from on, counted from 0.
+	ReadLog(ctx context.Context, a identity.Actor, n int64, job string, step int, from int64, limit int) (pipeline.LogPage, error)
+	// Follow sends lines as they come until the step has ended.
+	Follow(ctx context.Context, a identity.Actor, n int64, job string, step int, from int64, send func([]pipeline.Line) error) error
+	OpenArtifact(ctx context.Context, a identity.Actor, n int64, name string) (protocol.Artifact, io.ReadCloser, error)
+	// Changed returns a channel that is closed when a part of the run has changed.
+	Changed(n int64) <-chan struct{}
+	Agents(ctx context.Context, a identity.Actor) ([]pipeline.Agent, error)
+}
+
+// Registry reads images; registry.Service is one.
+type Registry interface {
+	Images(ctx context.Context, a identity.Actor, project string) ([]registry.Image, error)
+	Image(ctx context.Context, a identity.Actor, repository, reference string) (registry.Image, error)
+}
+
+// Supply answers for what is known about images; supply.Service is one.
+type Supply interface {
+	// Report is fault.NotFound for an image of which nothing is known yet.
+	Report(ctx context.Context, a identity.Actor, repository, image string) (supply.Report, error)
+	// Verdicts asks for no rights: the caller has listed the images as the actor.
+	Verdicts(ctx context.Context, images []string) (map[string]scan.Verdict, error)
+	Advisories(ctx context.Context, a identity.Actor) ([]advisory.Coverage, error)
+}
+
+// Deploy reads environments and releases; deploy.Service is one.
+type Deploy interface {
+	Environments(ctx context.Context, a identity.Actor, project string) ([]deploy.Environment, error)
+	Environment(ctx context.Context, a identity.Actor, project, name string) (deploy.Environment, error)
+	Releases(ctx context.Context, a identity.Actor, project, env string, limit int) ([]deploy.Release, error)
+	Release(ctx context.Context, a identity.Actor, project, env string, number int64) (deploy.Release, error)
+}
+
+// Evidence is the Path and the chains; evidence.Service is one.
+type Evidence interface {
+	Path(ctx context.Context, a identity.Actor, project string, f evidence.Filter) (evidence.Board, error)
+	Trace(ctx context.Context, a identity.Actor, ref string) (evidence.Chain, error)
+	// Changed returns a channel that is closed when the Path has moved on.
+	Changed() <-chan struct{}
+}
+
+// Cluster tells how the cluster is; cluster.Cluster is one.
+type Cluster interface {
+	Status() cluster.Status
+}
+
+// Logbook is the log of events; event.Log is one.
+type Logbook interface {
+	Read(ctx context.Context, q event.Query) ([]event.Event, error)
+	Head(ctx context.Context) (seq int64, hash string, err error)
+	// Changed returns a channel that is closed when something is appended.
+	Changed() <-chan struct{}
+}

@@ -1,0 +1,100 @@
+package web
+
+import (
+	"log/slog"
+	"net/http"
+
+	"towpath.dev/towpath/internal/clock"
+)
+
+// Deps are the services behind the pages, all of them.
+type Deps struct {
+	Identity Identity
+	Source   Source
+	Pipeline Pipeline
+	Registry Registry
+	Supply   Supply
+	Deploy   Deploy
+	Evidence Evidence
+	Cluster  Cluster
+	Log      Logbook
+	Clock    clock.Clock
+	Logger   *slog.Logger
+}
+
+// Options say where this installation is and what it calls itself.
+type Options struct {
+	PublicURL string // "http://localhost:7080", without a slash at its end
+	Version   string // "v0.1.0"
+}
+
+// handler serves the pages.
+type handler struct {
+	Deps
+	opts   Options
+	assets *assets
+	mux    *http.ServeMux
+}
+
+// New returns the handler of all pages, for the paths /, /login, /logout, /projects…,
+// /settings…, /status, /search and /assets/…. Any other path is answered with the page
+// for what is not there.
+func New(d Deps, o Options) http.Handler {
+	h := &handler{Deps: d, opts: o, assets: openAssets(), mux: http.NewServeMux()}
+	h.routes()
+	return h.secure(h.mux)
+}
+
+// routes lists every address of the pages.
+func (h *handler) routes() {
+	h.mux.Handle("GET /assets/{hash}/{name...}", h.assets)
+	h.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/projects", http.StatusSeeOther) })
+	h.mux.HandleFunc("GET /login", h.loginPage)
+	h.mux.HandleFunc("POST /login", h.login)
+	h.form("POST /logout", h.logout)
+
+	h.page("GET /projects", h.projects)
+	h.form("POST /projects", h.createProject)
+	h.page("GET /settings", h.tokens)
+	h.form("POST /settings/tokens", h.createToken)
+	h.form("POST /settings/tokens/{id}/revoke", h.revokeToken)
+	h.page("GET /status", h.status)
+	h.page("GET /search", h.search)
+
+	h.page("GET /projects/{project}", h.path)
+	h.page("GET /projects/{project}/events", h.projectEvents)
+	h.page("GET /projects/{project}/trace/{kind}/{id...}", h.trace)
+	h.page("GET /projects/{project}/settings", h.settings)
+	h.form("POST /projects/{project}/settings/members", h.grant)
+
+	h.page("GET /projects/{project}/code", h.repos)
+	h.page("GET /projects/{project}/code/{repo}", h.tree)
+	h.page("GET /projects/{project}/code/{repo}/tree/{rev}", h.tree)
+	h.page("GET /projects/{project}/code/{repo}/tree/{rev}/{path...}", h.tree)
+	h.page("GET /projects/{project}/code/{repo}/blob/{rev}/{path...}", h.blob)
+	h.page("GET /projects/{project}/code/{repo}/raw/{rev}/{path...}", h.raw)
+	h.page("GET /projects/{project}/code/{repo}/commits/{rev}", h.commits)
+	h.page("GET /projects/{project}/code/{repo}/commits/{rev}/{path...}", h.commits)
+	h.page("GET /projects/{project}/code/{repo}/commit/{rev}", h.commit)
+	h.page("GET /projects/{project}/code/{repo}/branches", h.branches)
+
+	h.page("GET /projects/{project}/runs", h.runs)
+	h.form("POST /projects/{project}/runs", h.startRun)
+	h.page("GET /projects/{project}/runs/{run}", h.run)
+	h.page("GET /projects/{project}/runs/{run}/events", h.runEvents)
+	h.form("POST /projects/{project}/runs/{run}/cancel", h.cancelRun)
+	h.form("POST /projects/{project}/runs/{run}/rerun", h.rerun)
+	h.page("GET /projects/{project}/runs/{run}/artifacts/{name}", h.artifact)
+	h.page("GET /projects/{project}/runs/{run}/log/{job}/{step}", h.logLines)
+	h.page("GET /projects/{project}/runs/{run}/log/{job}/{step}/raw", h.logRaw)
+	h.page("GET /projects/{project}/runs/{run}/log/{job}/{step}/find", h.logFind)
+	h.page("GET /projects/{project}/runs/{run}/log/{job}/{step}/events", h.logEvents)
+
+	h.page("GET /projects/{project}/images", h.images)
+	h.page("GET /projects/{project}/images/{ref...}", h.image)
+	h.page("GET /projects/{project}/environments", h.environments)
+	h.page("GET /projects/{project}/environments/{env}", h.environment)
+	h.page("GET /projects/{project}/environments/{env}/releases/{release}", h.release)
+
+	h.page("/", h.nowhere)
+}
