@@ -240,6 +240,52 @@ func TestEdgesGoBothWays(t *testing.T) {
 	})
 }
 
+func TestInAndOutFollowOneRelationNewestFirst(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		l := newLog(db)
+		commit := event.Of(event.KindCommit, "abc")
+		for i := range 3 {
+			f := fact(i + 1)
+			f.Links = []event.Link{{Rel: event.RelBuiltFrom, To: commit}, {Rel: event.RelPartOf, To: "run:99"}}
+			write(t, db, l, f)
+		}
+		in, err := l.In(t.Context(), commit, event.RelBuiltFrom, 2)
+		want := []event.Edge{{Seq: 3, From: "run:3", Rel: event.RelBuiltFrom, To: commit}, {Seq: 2, From: "run:2", Rel: event.RelBuiltFrom, To: commit}}
+		if diff := cmp.Diff(want, in); diff != "" || err != nil {
+			t.Errorf("In() %v (-want +got):\n%s", err, diff)
+		}
+		out, err := l.Out(t.Context(), "run:2", event.RelBuiltFrom, 10)
+		if diff := cmp.Diff(want[1:], out); diff != "" || err != nil {
+			t.Errorf("Out() %v (-want +got):\n%s", err, diff)
+		}
+		if none, err := l.In(t.Context(), commit, event.RelDeploys, 10); len(none) != 0 || err != nil {
+			t.Errorf("another relation: %v, %v", none, err)
+		}
+	})
+}
+
+func TestSubjectsFindsWhatBeginsWithHexDigits(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		l := newLog(db)
+		for _, id := range []string{"abc0", "abcf", "abd0", "ab", "abc0"} {
+			f := fact(1)
+			f.Subject, f.Links = event.Of(event.KindCommit, id), nil
+			write(t, db, l, f)
+		}
+		for begin, want := range map[string][]event.Subject{
+			"commit:abc": {"commit:abc0", "commit:abcf"}, "commit:abc0": {"commit:abc0"}, "commit:ff": nil, "run:abc": nil,
+		} {
+			got, err := l.Subjects(t.Context(), begin, 10)
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Errorf("Subjects(%s) %v (-want +got):\n%s", begin, err, diff)
+			}
+		}
+		if got, err := l.Subjects(t.Context(), "commit:", 2); len(got) != 2 || err != nil {
+			t.Errorf("limited: %v, %v", got, err)
+		}
+	})
+}
+
 // consume runs a consumer until it has seen `want` deliveries, and returns their seqs.
 func consume(t *testing.T, l *event.Log, want int, handle event.Handler) []int64 {
 	t.Helper()

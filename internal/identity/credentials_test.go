@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"

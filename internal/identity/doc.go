@@ -3,7 +3,7 @@
 // members' roles, and the issuer of the short-lived JWTs that are the identity of a
 // job towards the registry, the API and the Kubernetes API server.
 //
-// Nouns: Actor (who asks), Role (read < write < maintain < admin, per project), Scope
+// Nouns: Actor (who asks), Credentials (what a request carries), Role (read < write < maintain < admin, per project), Scope
 // (what a personal token is cut down to), JobClaims (which job of which run acts).
 //
 // Invariants.
@@ -14,7 +14,10 @@
 //   - A job token works in its own project only, with the write role, and only while
 //     the job runs.
 //   - Wrong credentials cost the same time whether the user exists or not, and are
-//     limited per address and user.
+//     limited per user and address; each is recorded as login.failed.
+//   - Good credentials are remembered as a hash for seconds only, so that a revocation
+//     made by another process of the installation is seen within ten.
+//   - The first administrator is made by the system actor; there is no default password.
 //
 // It imports the standard library, the kernel (clock, fault, store, event, vault) and
 // the JOSE and argon2 libraries; no domain.
