@@ -143,6 +143,11 @@ func (a *attempts) RoundTrip(r *http.Request) (*http.Response, error) {
 	if a.route.HTTP2 {
 		transport = a.door.http2
 	}
+	// A transport closes the body also when it could not connect; it must stay open for the next endpoint.
+	if body := r.Body; body != nil && body != http.NoBody {
+		r.Body = io.NopCloser(body)
+		defer func() { r.Body = body }()
+	}
 	var last error
 	count := uint64(len(a.route.Endpoints))
 	for i := range count {

@@ -84,19 +84,17 @@ func (t *Table) add(host string, route Route) {
 	}
 }
 
-// sortRoutes puts the longest path first and, of the same path, the exact one. It keeps the order of equals.
+// sortRoutes puts exact paths first, since one that matches is the most specific there can be, and then the longest prefix. It
+// keeps the order of equals.
 func sortRoutes(routes []Route) {
 	slices.SortStableFunc(routes, func(a, b Route) int {
-		if order := cmp.Compare(len(b.Path), len(a.Path)); order != 0 {
-			return order
-		}
 		switch {
 		case a.Exact && !b.Exact:
 			return -1
 		case b.Exact && !a.Exact:
 			return 1
 		}
-		return 0
+		return cmp.Compare(len(strings.TrimSuffix(b.Path, "/")), len(strings.TrimSuffix(a.Path, "/")))
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -71,7 +72,19 @@ func ensureCgroup(c config.Config) error {
 }
 
 // cgroupHierarchies lists the mount points of the version 1 hierarchies.
-func cgroupHierarchies() ([]string, error) {
+func cgroupHierarchies() ([]string, error) { return cgroupMounts(unix.CGROUP_SUPER_MAGIC) }
+
+// allHierarchies lists every hierarchy in which the cluster may have groups. A host of version 1 often has the version 2
+// hierarchy mounted beside the others, and runc makes a group there too.
+func allHierarchies() ([]string, error) {
+	if cgroupV2() {
+		return []string{cgroupRoot}, nil
+	}
+	return cgroupMounts(unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC)
+}
+
+// cgroupMounts lists the folders of cgroupRoot on which a file system of one of the given kinds is mounted.
+func cgroupMounts(kinds ...int64) ([]string, error) {
 	entries, err := os.ReadDir(cgroupRoot)
 	if err != nil {
 		return nil, fmt.Errorf("listing control groups: %w", err)
@@ -80,7 +93,7 @@ func cgroupHierarchies() ([]string, error) {
 	for _, entry := range entries {
 		path := filepath.Join(cgroupRoot, entry.Name())
 		var stat unix.Statfs_t
-		if entry.IsDir() && unix.Statfs(path, &stat) == nil && stat.Type == unix.CGROUP_SUPER_MAGIC {
+		if entry.IsDir() && unix.Statfs(path, &stat) == nil && slices.Contains(kinds, stat.Type) {
 			hierarchies = append(hierarchies, path)
 		}
 	}
@@ -96,12 +109,9 @@ func makeFolder(path string) error {
 
 // removeCgroup removes the cluster's control groups, the innermost first. They must be empty of processes.
 func removeCgroup(c config.Config) error {
-	roots := []string{cgroupRoot}
-	if !cgroupV2() {
-		var err error
-		if roots, err = cgroupHierarchies(); err != nil {
-			return err
-		}
+	roots, err := allHierarchies()
+	if err != nil {
+		return err
 	}
 	var problems []error
 	for _, root := range roots {

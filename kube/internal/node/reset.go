@@ -108,9 +108,9 @@ func shims(layout config.Layout) []int {
 
 // groupMembers lists the processes in the cluster's control groups.
 func groupMembers(c config.Config) []int {
-	roots := []string{cgroupRoot}
-	if !cgroupV2() {
-		roots, _ = cgroupHierarchies()
+	roots, err := allHierarchies()
+	if err != nil {
+		return nil // then there is no group either
 	}
 	var pids []int
 	for _, root := range roots {
