@@ -108,6 +108,7 @@ func (w *workspace) tree(dir string, skip func(rel string, isDir bool) bool) ([]
 // refused; links are kept as they are, since nothing here follows them out.
 func (w *workspace) unpack(in io.Reader, dir string, match func(name string) bool) (files int, err error) {
 	tr := tar.NewReader(in)
+	entries := 0
 	for {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -119,14 +120,16 @@ func (w *workspace) unpack(in io.Reader, dir string, match func(name string) boo
 		if !cleanName(h.Name) {
 			return files, fmt.Errorf("the archive holds the name %q, which leads out of its folder", h.Name)
 		}
-		if files++; files > maxFiles {
+		if entries++; entries > maxFiles {
 			return files, fmt.Errorf("the archive holds more than %d files", maxFiles)
 		}
-		name := path.Join(filepath.ToSlash(dir), strings.TrimSuffix(h.Name, "/"))
-		if h.Typeflag != tar.TypeDir && match != nil && !match(h.Name) {
-			files--
-			continue
+		if h.Typeflag != tar.TypeDir {
+			if match != nil && !match(h.Name) {
+				continue
+			}
+			files++
 		}
+		name := path.Join(filepath.ToSlash(dir), strings.TrimSuffix(h.Name, "/"))
 		if err := w.unpackOne(tr, h, name); err != nil {
 			return files, fmt.Errorf("unpacking %s: %w", h.Name, err)
 		}

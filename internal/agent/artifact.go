@@ -87,7 +87,7 @@ func downloadArtifact(ctx context.Context, s *stepRun) error {
 		if to == "" {
 			to = s.space.dir
 		}
-		if s.step.Kind == plan.StepDownload && s.input("path") == "" || want == "" {
+		if s.step.Kind == plan.StepDownload && to == s.space.dir || want == "" {
 			to = filepath.Join(to, a.Name)
 		}
 		if err := s.fetchArtifact(ctx, a.Name, to); err != nil {

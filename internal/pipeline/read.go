@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,7 +103,7 @@ type Step struct {
 type Image struct {
 	Job    string `json:"job"`
 	Step   string `json:"step"`
-	Name   string `json:"name,omitempty"` // host/repository:tag
+	Name   string `json:"name"` // host/repository:tag
 	Digest string `json:"digest"`
 }
 
@@ -295,10 +296,11 @@ func images(j *jobRow) []Image {
 	var out []Image
 	for name, digest := range j.outputs {
 		step, ok := strings.CutSuffix(name, ".digest")
-		if ok && strings.HasPrefix(digest, "sha") {
-			out = append(out, Image{Job: j.path(), Step: step, Name: j.outputs[step+".image"], Digest: digest})
+		if name := j.outputs[step+".image"]; ok && name != "" {
+			out = append(out, Image{Job: j.path(), Step: step, Name: name, Digest: digest})
 		}
 	}
+	slices.SortFunc(out, func(a, b Image) int { return strings.Compare(a.Step, b.Step) })
 	return out
 }
 

@@ -67,7 +67,7 @@ type TaskCall struct {
 	// "valueFile" (comma-separated) for HelmDeploy@1, "manifests" (a folder whose
 	// files are applied in the order of their names) for KubernetesManifest@1.
 	Inputs map[string]string
-	// Context is a tar; it must be read at most once. Names in it are foreign.
+	// Context is a tar; it is a file that can be read again with io.Seeker. Names in it are foreign.
 	Context io.Reader
 	// Token issues the job's token for an audience of identity ("towpath",
 	// "towpath-cluster").

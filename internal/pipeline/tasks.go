@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
@@ -35,11 +38,17 @@ func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
 	if err := json.Unmarshal([]byte(row.spec), &job); err != nil {
 		return err
 	}
-	// Output may come while the context is still being read.
-	rc := http.NewResponseController(w)
-	if err := rc.EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	// An answer may begin only when the whole request has been read.
+	files, err := s.receive(body)
+	if err != nil {
 		return err
 	}
+	defer func() {
+		if err := errors.Join(files.Close(), os.Remove(files.Name())); err != nil {
+			s.Logger.Warn("removing the files of a task", "error", err)
+		}
+	}()
+	rc := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	enc := json.NewEncoder(w)
 	// An agent that is gone ends the request's context and with it the task.
@@ -49,7 +58,7 @@ func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
 	}
 	c := claims(run, row)
 	outputs, err := s.Tasks.Run(r.Context(), TaskCall{
-		Job: c, Task: r.PathValue("task"), Inputs: in.Inputs, Context: body,
+		Job: c, Task: r.PathValue("task"), Inputs: in.Inputs, Context: files,
 		Token: func(ctx context.Context, audience string) (string, error) {
 			return s.jobToken(ctx, row.id, &job, c, audience)
 		},
@@ -65,6 +74,33 @@ func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
 	}
 	say(reply)
 	return nil
+}
+
+// receive keeps the tar of a task in a file until the task has ended.
+func (s *Service) receive(body io.Reader) (*os.File, error) {
+	dir := filepath.Join(s.opts.Data, "work", "tasks")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making room for the files of a task: %w", err)
+	}
+	f, err := os.CreateTemp(dir, "context-")
+	if err != nil {
+		return nil, fmt.Errorf("making room for the files of a task: %w", err)
+	}
+	_, err = io.Copy(f, body)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err == nil {
+		return f, nil
+	}
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		err = fault.New(fault.TooLarge, "The files of the task are larger than %d MiB.", int64(protocol.MaxContext)>>20).
+			WithNext("leave out what the build does not need with a .dockerignore")
+	} else {
+		err = fmt.Errorf("receiving the files of a task: %w", err)
+	}
+	return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 }
 
 // jobToken issues a token for a task and hides it in the logs of the job.
