@@ -37,26 +37,38 @@ func (s *Service) BlobSize(ctx context.Context, a identity.Actor, repository, di
 	return size, nil
 }
 
-// OpenBlob reads a blob of the repository from offset to its end. Close the reader.
-func (s *Service) OpenBlob(ctx context.Context, a identity.Actor, repository, digest string, offset int64) (io.ReadCloser, error) {
-	if err := s.mayPull(ctx, a, repository); err != nil {
-		return nil, err
-	}
-	if err := checkDigest(digest); err != nil {
-		return nil, err
-	}
-	_, _, ok, err := linked(ctx, s.db, repository, digest)
+// Blob is a blob that an actor may read, for as long as it takes to read it.
+type Blob struct {
+	Digest string
+	Size   int64 // bytes
+	blobs  Blobs
+}
+
+// Open reads the blob from offset to its end. Close the reader.
+func (b Blob) Open(ctx context.Context, offset int64) (io.ReadCloser, error) {
+	rc, err := b.blobs.Open(ctx, b.Digest, offset)
 	if err != nil {
-		return nil, err
-	}
-	if !ok {
-		return nil, blobUnknown(repository, digest)
-	}
-	rc, err := s.blobs.Open(ctx, digest, offset)
-	if err != nil {
-		return nil, fmt.Errorf("opening blob %s: %w", digest, err)
+		return nil, fmt.Errorf("opening blob %s: %w", b.Digest, err)
 	}
 	return rc, nil
+}
+
+// Blob returns a blob of the repository to read from. It promises what BlobSize promises.
+func (s *Service) Blob(ctx context.Context, a identity.Actor, repository, digest string) (Blob, error) {
+	size, err := s.BlobSize(ctx, a, repository, digest)
+	if err != nil {
+		return Blob{}, err
+	}
+	return Blob{Digest: digest, Size: size, blobs: s.blobs}, nil
+}
+
+// OpenBlob reads a blob of the repository from offset to its end. Close the reader.
+func (s *Service) OpenBlob(ctx context.Context, a identity.Actor, repository, digest string, offset int64) (io.ReadCloser, error) {
+	b, err := s.Blob(ctx, a, repository, digest)
+	if err != nil {
+		return nil, err
+	}
+	return b.Open(ctx, offset)
 }
 
 // PutBlob stores what r gives as the blob digest of the repository, in one go.

@@ -14,6 +14,15 @@ const MaxPage = 1000
 // maxReferrersPage bounds the JSON of one page of referrers: clients read at most 4 MiB.
 const maxReferrersPage = 3 << 20
 
+// ascii has a column compare by bytes, as SQLite does and the specification asks. What
+// PostgreSQL would do depends on how the database was made.
+func (s *Service) ascii(column string) string {
+	if s.db.Postgres() {
+		return column + ` COLLATE "C"`
+	}
+	return column
+}
+
 // Tags returns at most n tags of a repository after last, in ASCII order, and whether
 // there are more. An unknown repository is an error of CodeNameUnknown.
 func (s *Service) Tags(ctx context.Context, a identity.Actor, repository, last string, n int) (tags []string, more bool, err error) {
@@ -28,7 +37,7 @@ func (s *Service) Tags(ctx context.Context, a identity.Actor, repository, last s
 		return nil, false, unknown(CodeNameUnknown, "There is no repository %s.", repository)
 	}
 	n = max(0, min(n, MaxPage))
-	tags, err = strings1(ctx, s.db, `SELECT name FROM registry_tag WHERE repository = ? AND name > ? ORDER BY name LIMIT ?`, repository, last, n+1)
+	tags, err = strings1(ctx, s.db, `SELECT name FROM registry_tag WHERE repository = ? AND `+s.ascii("name")+` > ? ORDER BY `+s.ascii("name")+` LIMIT ?`, repository, last, n+1)
 	if err != nil {
 		return nil, false, fmt.Errorf("listing tags of %s: %w", repository, err)
 	}
@@ -91,7 +100,7 @@ func (s *Service) Repositories(ctx context.Context, a identity.Actor, last strin
 	}
 	readable := map[string]bool{}
 	for {
-		batch, err := strings1(ctx, s.db, `SELECT name FROM registry_repository WHERE name > ? ORDER BY name LIMIT 500`, last)
+		batch, err := strings1(ctx, s.db, `SELECT name FROM registry_repository WHERE `+s.ascii("name")+` > ? ORDER BY `+s.ascii("name")+` LIMIT 500`, last)
 		if err != nil {
 			return nil, false, fmt.Errorf("listing repositories: %w", err)
 		}

@@ -5,16 +5,19 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"towpath.dev/towpath/internal/registry"
 )
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
 
 func (q *request) getBlob() {
-	size, err := q.registry.BlobSize(q.ctx(), q.actor, q.name, q.ref)
+	b, err := q.registry.Blob(q.ctx(), q.actor, q.name, q.ref)
 	if err != nil {
 		q.fail(err)
 		return
 	}
+	size := b.Size
 	h := q.w.Header()
 	h.Set("Docker-Content-Digest", q.ref)
 	h.Set("Etag", `"`+q.ref+`"`)
@@ -40,11 +43,11 @@ func (q *request) getBlob() {
 		q.w.WriteHeader(status)
 		return
 	}
-	q.sendBlob(first, length, status)
+	q.sendBlob(b, first, length, status)
 }
 
-func (q *request) sendBlob(first, length int64, status int) {
-	rc, err := q.registry.OpenBlob(q.ctx(), q.actor, q.name, q.ref, first)
+func (q *request) sendBlob(b registry.Blob, first, length int64, status int) {
+	rc, err := b.Open(q.ctx(), first)
 	if err != nil {
 		q.w.Header().Del("Content-Range")
 		q.fail(err)

@@ -10,7 +10,14 @@ import (
 )
 
 func (q *request) getManifest() {
-	m, err := q.registry.ManifestRecord(q.ctx(), q.actor, q.name, q.ref)
+	var body []byte
+	var err error
+	var m registry.Manifest
+	if whole := q.r.Method == http.MethodGet && q.r.Header.Get("If-None-Match") == ""; whole {
+		m, body, err = q.registry.ManifestBytes(q.ctx(), q.actor, q.name, q.ref)
+	} else {
+		m, err = q.registry.ManifestRecord(q.ctx(), q.actor, q.name, q.ref)
+	}
 	if err != nil {
 		q.fail(err)
 		return
@@ -18,23 +25,20 @@ func (q *request) getManifest() {
 	h := q.w.Header()
 	h.Set("Docker-Content-Digest", m.Digest)
 	h.Set("Etag", `"`+m.Digest+`"`)
-	h.Set("Content-Type", m.MediaType)
 	if unchanged(q.r, m.Digest) {
 		q.w.WriteHeader(http.StatusNotModified)
 		return
 	}
+	if q.r.Method == http.MethodGet && body == nil {
+		if _, body, err = q.registry.ManifestBytes(q.ctx(), q.actor, q.name, m.Digest); err != nil {
+			q.fail(err)
+			return
+		}
+	}
+	h.Set("Content-Type", m.MediaType)
 	h.Set("Content-Length", decimal(m.Size))
-	if q.r.Method == http.MethodHead {
-		q.w.WriteHeader(http.StatusOK)
-		return
-	}
-	_, body, err := q.registry.ManifestBytes(q.ctx(), q.actor, q.name, m.Digest)
-	if err != nil {
-		q.fail(err)
-		return
-	}
 	q.w.WriteHeader(http.StatusOK)
-	_, _ = q.w.Write(body) // A lost connection has nobody left to tell.
+	_, _ = q.w.Write(body) // A lost connection has nobody left to tell; HEAD has no body.
 }
 
 func (q *request) putManifest() {
