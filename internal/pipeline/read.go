@@ -58,9 +58,12 @@ type Stage struct {
 	Status      plan.Status `json:"status"`
 	Result      plan.Result `json:"result,omitempty"`
 	Why         string      `json:"why,omitempty"`
-	Started     time.Time   `json:"started,omitzero"`
-	Finished    time.Time   `json:"finished,omitzero"`
-	Jobs        []Job       `json:"jobs"`
+	// Manual stages wait until somebody starts them; Requested says who did.
+	Manual    bool      `json:"manual,omitempty"`
+	Requested string    `json:"requested,omitempty"`
+	Started   time.Time `json:"started,omitzero"`
+	Finished  time.Time `json:"finished,omitzero"`
+	Jobs      []Job     `json:"jobs"`
 }
 
 // Job is a job of a run, or one leg of a job.
@@ -251,7 +254,7 @@ func (s *Service) showStages(ctx context.Context, r *runRow, d *Detail) error {
 		planned := r.plan.Stage(st.name)
 		d.Stages[i] = Stage{
 			Name: st.name, DisplayName: planned.DisplayName, DependsOn: planned.DependsOn, Status: st.status, Result: st.result, Why: st.why,
-			Started: st.started, Finished: st.finished, Jobs: []Job{},
+			Manual: planned.Manual, Requested: st.requested, Started: st.started, Finished: st.finished, Jobs: []Job{},
 		}
 		for _, j := range jobs {
 			if j.stage == st.name {
@@ -448,6 +451,35 @@ func (s *Service) Cancel(ctx context.Context, a identity.Actor, n int64) error {
 		r.canceled = "cancelled by " + a.String()
 		if _, err := tx.Exec(ctx, `UPDATE pipeline_run SET canceled = ? WHERE number = ?`, r.canceled, n); err != nil {
 			return fmt.Errorf("cancelling run %d: %w", n, err)
+		}
+		return s.advance(ctx, tx, r)
+	})
+}
+
+// StartStage starts a manual stage once the stages it depends on are complete. It needs
+// the write role.
+func (s *Service) StartStage(ctx context.Context, a identity.Actor, n int64, stage string) error {
+	if _, err := s.authorized(ctx, a, n, identity.Write); err != nil {
+		return err
+	}
+	return s.DB.Tx(ctx, func(tx *store.Tx) error {
+		r, err := s.loadRun(ctx, tx, n)
+		if err != nil {
+			return err
+		}
+		planned := r.plan.Stage(stage)
+		if planned == nil {
+			return fault.New(fault.NotFound, "Run %d has no stage %q.", n, stage)
+		}
+		if !planned.Manual {
+			return fault.New(fault.Conflict, "The stage %s starts by itself.", planned.Name)
+		}
+		res, err := tx.Exec(ctx, `UPDATE pipeline_stage SET requested = ? WHERE run = ? AND name = ? AND requested = '' AND status = 'Pending'`, a.String(), n, planned.Name)
+		if err != nil {
+			return fmt.Errorf("starting stage %s: %w", planned.Name, err)
+		}
+		if changed, err := res.RowsAffected(); err != nil || changed == 0 {
+			return errors.Join(err, fault.New(fault.Conflict, "The stage %s has been started already.", planned.Name))
 		}
 		return s.advance(ctx, tx, r)
 	})

@@ -34,6 +34,7 @@ type stageRow struct {
 	status    plan.Status
 	result    plan.Result
 	why       string
+	requested string // who started a manual stage
 	variables plan.Values
 	started   time.Time
 	finished  time.Time
@@ -153,7 +154,7 @@ func (s *Service) loadRun(ctx context.Context, h store.Handle, n int64) (*runRow
 
 // loadStages reads the stages of a run in the order of the file.
 func loadStages(ctx context.Context, h store.Handle, n int64) ([]stageRow, error) {
-	rows, err := h.Query(ctx, `SELECT name, status, result, why, variables, started, finished FROM pipeline_stage WHERE run = ? ORDER BY position`, n)
+	rows, err := h.Query(ctx, `SELECT name, status, result, why, requested, variables, started, finished FROM pipeline_stage WHERE run = ? ORDER BY position`, n)
 	if err != nil {
 		return nil, fmt.Errorf("reading the stages of run %d: %w", n, err)
 	}
@@ -163,7 +164,7 @@ func loadStages(ctx context.Context, h store.Handle, n int64) ([]stageRow, error
 		var r stageRow
 		var variables string
 		var st, fi int64
-		if err := rows.Scan(&r.name, &r.status, &r.result, &r.why, &variables, &st, &fi); err != nil {
+		if err := rows.Scan(&r.name, &r.status, &r.result, &r.why, &r.requested, &variables, &st, &fi); err != nil {
 			return nil, fmt.Errorf("reading the stages of run %d: %w", n, err)
 		}
 		if variables != "" {

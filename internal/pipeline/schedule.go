@@ -70,7 +70,7 @@ func onRun(n int64) string { return fmt.Sprintf("run:%d", n) }
 func (sc *schedule) state() plan.State {
 	st := plan.State{Canceled: sc.run.canceled != "", Variables: sc.run.variables, Stages: make(map[string]plan.StageState, len(sc.stages))}
 	for _, r := range sc.stages {
-		st.Stages[r.name] = plan.StageState{Status: r.status, Result: r.result, Variables: r.variables, Jobs: map[string]plan.JobState{}}
+		st.Stages[r.name] = plan.StageState{Status: r.status, Result: r.result, Requested: r.requested != "", Variables: r.variables, Jobs: map[string]plan.JobState{}}
 	}
 	legs := map[string][]*jobRow{}
 	for _, j := range sc.jobs {

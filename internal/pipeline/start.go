@@ -197,7 +197,7 @@ func (s *Service) insertRun(ctx context.Context, tx *store.Tx, r *runRow, parame
 	position := 0
 	for i := range r.plan.Stages {
 		stage := &r.plan.Stages[i]
-		_, err := tx.Exec(ctx, `INSERT INTO pipeline_stage (run, name, position, status, result, why, variables, started, finished) VALUES (?,?,?,?,'','','',0,0)`,
+		_, err := tx.Exec(ctx, `INSERT INTO pipeline_stage (run, name, position, status, result, why, requested, variables, started, finished) VALUES (?,?,?,?,'','','','',0,0)`,
 			r.Number, stage.Name, i, plan.Pending)
 		if err != nil {
 			return fmt.Errorf("adding stage %s: %w", stage.Name, err)

@@ -40,6 +40,7 @@ CREATE TABLE pipeline_stage (
   status    TEXT   NOT NULL,
   result    TEXT   NOT NULL,
   why       TEXT   NOT NULL,
+  requested TEXT   NOT NULL,
   variables TEXT   NOT NULL,
   started   BIGINT NOT NULL,
   finished  BIGINT NOT NULL,
