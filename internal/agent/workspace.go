@@ -143,7 +143,8 @@ var passOn = []string{
 	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR", "TZ",
 }
 
-// toolPath is where steps find programs: the system's folders and Go's.
+// toolPath is where steps find programs: the system's folders and Go's usual one. When
+// the agent itself finds go elsewhere, that folder comes last.
 const toolPath = "/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // baseEnv is the environment of every step before variables.
@@ -156,6 +157,9 @@ func (a *Agent) baseEnv(w *workspace) map[string]string {
 	}
 	for _, kv := range a.cfg.Env {
 		name, value, _ := strings.Cut(kv, "=")
+		if name == "PATH" {
+			env["PATH"] += goFolder(value)
+		}
 		for _, p := range passOn {
 			if p == name {
 				env[name] = value
@@ -163,6 +167,20 @@ func (a *Agent) baseEnv(w *workspace) map[string]string {
 		}
 	}
 	return env
+}
+
+// goFolder returns ":" and the folder of a search path that holds go, or "".
+func goFolder(path string) string {
+	for _, dir := range filepath.SplitList(path) {
+		info, err := os.Stat(filepath.Join(dir, "go"))
+		if err == nil && filepath.IsAbs(dir) && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
+			if strings.Contains(":"+toolPath+":", ":"+dir+":") {
+				return ""
+			}
+			return ":" + dir
+		}
+	}
+	return ""
 }
 
 // localVariables are the predefined variables that only the agent knows (P001, P002,

@@ -42,7 +42,7 @@ func rules() map[string][]string {
 	for _, e := range edges {
 		r[e] = slices.Concat(kernel, domains)
 	}
-	r["agent"] = []string{"pipeline/expr", "pipeline/plan", "pipeline/protocol"}
+	r["agent"] = []string{"pipeline/expr", "pipeline/mask", "pipeline/plan", "pipeline/protocol"}
 	r["cli"] = append(slices.Clone(kernel), "app", "api")
 	return r
 }
@@ -50,7 +50,7 @@ func rules() map[string][]string {
 // words is how the page says each rule.
 func words() map[string]string {
 	w := map[string]string{
-		"fault": "std", "clock": "std", "app": "everything", "agent": "`pipeline/{expr,plan,protocol}`, std",
+		"fault": "std", "clock": "std", "app": "everything", "agent": "`pipeline/{expr,mask,plan,protocol}`, std",
 		"cli": "`app` (serve, up), `api` client, kernel",
 	}
 	for _, k := range kernel[2:] {

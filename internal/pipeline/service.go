@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -155,6 +157,9 @@ const (
 // Run starts runs for pushed commits and ends jobs whose agents are lost, until ctx
 // ends.
 func (s *Service) Run(ctx context.Context) error {
+	if err := os.RemoveAll(s.taskDir()); err != nil {
+		return fmt.Errorf("removing the files of earlier tasks: %w", err)
+	}
 	if err := s.resume(ctx); err != nil {
 		return err
 	}

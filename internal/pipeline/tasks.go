@@ -76,9 +76,13 @@ func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// taskDir holds the files of running tasks; what a killed server left there is removed
+// at the next start.
+func (s *Service) taskDir() string { return filepath.Join(s.opts.Data, "run", "tasks") }
+
 // receive keeps the tar of a task in a file until the task has ended.
 func (s *Service) receive(body io.Reader) (*os.File, error) {
-	dir := filepath.Join(s.opts.Data, "work", "tasks")
+	dir := s.taskDir()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making room for the files of a task: %w", err)
 	}

@@ -46,7 +46,7 @@ func Run(ctx context.Context, args []string, stderr io.Writer) error {
 	tokenFile := flags.String("token-file", "", "`file` with the agent token")
 	work := flags.String("work", "", "working `folder`, owned by the agent alone")
 	name := flags.String("name", host, "name of the agent, unique at the server")
-	slots := flags.Int("jobs", 1, "jobs at a time")
+	slots := flags.Int("slots", 1, "jobs at a time")
 	steps := flags.String("user", "", "`user` that steps run as, a name or uid:gid; needs root")
 	root := flags.Bool("allow-root", false, "let steps run as root when no user is given")
 	if err := flags.Parse(args); err != nil {
