@@ -106,6 +106,9 @@ func TestCluster(t *testing.T) {
 		}
 	}
 	t.Logf("ready after %s:\n%s", time.Since(began).Round(time.Millisecond), c.story())
+	c.kubectl("", "run", "first", "--image=localhost/towpath/pause:v1", "--restart=Never")
+	c.kubectl("", "wait", "--for=condition=Ready", "pod/first", "--timeout=60s")
+	t.Logf("first pod ready %s after the supervisor was started", time.Since(began).Round(time.Millisecond))
 	c.importProbe()
 
 	steps := []struct {
@@ -467,32 +470,43 @@ func (c *cluster) leavesNothing(t *testing.T) {
 	}
 }
 
-// memory tells what the cluster takes; it judges nothing.
+// memory tells what the cluster takes; it judges nothing. The resident size counts the program's shared pages for each process
+// again, the proportional size counts them once in all.
 func memory(t *testing.T, c *cluster) {
-	var total int
+	var total [2]int
+	show := func(name string, pid int) {
+		resident, proportional := sizes(pid)
+		total[0], total[1] = total[0]+resident, total[1]+proportional
+		t.Logf("%-24s %4d MB resident %4d MB proportional", name, resident, proportional)
+	}
 	for _, component := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "containerd", "kubelet", "kube-proxy", "coredns", "front-door", "storage"} {
 		pid, err := c.child(component)
 		if err != nil {
 			t.Fatal(err)
 		}
-		kilobytes := resident(pid)
-		total += kilobytes
-		t.Logf("%-24s %4d MB", component, kilobytes/1024)
+		show(component, pid)
 	}
-	own := resident(c.supervisor.Process.Pid)
-	t.Logf("%-24s %4d MB", "supervisor", own/1024)
-	t.Logf("%-24s %4d MB resident", "all", (total+own)/1024)
+	show("supervisor", c.supervisor.Process.Pid)
+	t.Logf("%-24s %4d MB resident %4d MB proportional", "all", total[0], total[1])
 }
 
-func resident(pid int) int {
-	content, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+// sizes reads a process's resident and proportional set sizes in MB.
+func sizes(pid int) (resident, proportional int) {
+	content, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	for line := range strings.Lines(string(content)) {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmRSS:" {
-			kilobytes, _ := strconv.Atoi(fields[1])
-			return kilobytes
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		kilobytes, _ := strconv.Atoi(fields[1])
+		switch fields[0] {
+		case "Rss:":
+			resident = kilobytes / 1024
+		case "Pss:":
+			proportional = kilobytes / 1024
 		}
 	}
-	return 0
+	return resident, proportional
 }
 
 // resetLeavesNothing kills the supervisor first, so that pods are running that reset has to end.

@@ -81,7 +81,7 @@ func Up(ctx context.Context, o Options) error {
 }
 
 func (c *Cluster) tell(phase, component, detail string, since time.Time) {
-	c.emit(supervise.Event{Time: c.now().UTC(), Phase: phase, Component: component, Detail: detail, Seconds: c.now().Sub(since).Round(time.Millisecond).Seconds()})
+	c.emit(supervise.Event{Time: c.now().UTC(), Phase: phase, Component: component, Detail: detail, Seconds: supervise.Seconds(c.now().Sub(since))})
 }
 
 // prepare makes everything that must exist before the first component starts.
@@ -169,6 +169,9 @@ func (c *Cluster) start(ctx context.Context) error {
 		return err
 	}
 	if err := c.awaitNode(ctx, client); err != nil {
+		return err
+	}
+	if err := awaitNamespace(ctx, client); err != nil {
 		return err
 	}
 	return c.await(ctx, "kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns", "front-door", "storage")
@@ -266,6 +269,23 @@ func (c *Cluster) awaitNode(ctx context.Context, config *rest.Config) error {
 		case <-time.After(retryPause):
 		}
 	}
+}
+
+// awaitNamespace waits until the namespace "default" takes pods: the controller manager gives it the service account that every
+// pod runs as, without which pods are refused, and the certificates that every pod mounts.
+func awaitNamespace(ctx context.Context, config *rest.Config) error {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("making a client to watch the first namespace with: %w", err)
+	}
+	return retry(ctx, time.Minute, func() error {
+		_, accountErr := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
+		_, rootErr := client.CoreV1().ConfigMaps(metav1.NamespaceDefault).Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
+		if err := errors.Join(accountErr, rootErr); err != nil {
+			return fmt.Errorf("waiting for the namespace default to take pods: %w", err)
+		}
+		return nil
+	})
 }
 
 func nodeReady(node *corev1.Node) bool {

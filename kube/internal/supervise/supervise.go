@@ -45,6 +45,9 @@ type Event struct {
 	Seconds float64 `json:"seconds"`
 }
 
+// Seconds writes a duration as an Event does, to the millisecond.
+func Seconds(took time.Duration) float64 { return float64(took.Milliseconds()) / 1000 }
+
 // Spec describes a program that is to be kept running.
 type Spec struct {
 	// Name appears in events.
@@ -160,7 +163,7 @@ func (p *Process) explain(err error, backoff time.Duration) string {
 }
 
 func (p *Process) say(phase, detail string, took time.Duration) {
-	p.emit(Event{Time: time.Now().UTC(), Phase: phase, Component: p.spec.Name, Detail: detail, Seconds: took.Round(time.Millisecond).Seconds()})
+	p.emit(Event{Time: time.Now().UTC(), Phase: phase, Component: p.spec.Name, Detail: detail, Seconds: Seconds(took)})
 }
 
 // run starts one instance and returns when it has ended.
