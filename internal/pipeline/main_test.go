@@ -58,6 +58,7 @@ var ada = identity.Actor{Kind: identity.KindUser, Name: "ada", Cap: identity.Adm
 type world struct {
 	t    testing.TB
 	dir  string
+	dsn  string
 	opts pipeline.Options
 
 	http    *httptest.Server
@@ -101,6 +102,7 @@ func newWorld(t testing.TB, change ...func(*world)) *world {
 	w := &world{t: t, dir: tempDir(t), handler: &switchable{}}
 	w.http = httptest.NewServer(w.handler)
 	w.opts = pipeline.Options{URL: w.http.URL, Registry: "localhost:7080", Data: filepath.Join(w.dir, "data"), AgentToken: agentToken}
+	w.dsn = filepath.Join(w.opts.Data, "towpath.db")
 	for _, c := range change {
 		c(w)
 	}
@@ -143,7 +145,7 @@ func (w *world) up() {
 	if err := os.MkdirAll(w.opts.Data, 0o700); err != nil {
 		w.t.Fatal(err)
 	}
-	db, err := store.Open(ctx, filepath.Join(w.opts.Data, "towpath.db"))
+	db, err := store.Open(ctx, w.dsn)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/pipeline/plan"
+	"towpath.dev/towpath/internal/store/storetest"
 )
 
 // running says that the named job runs and its step has printed at least one line.
@@ -497,5 +498,57 @@ stages:
 	want(t, w, d, []pipeline.Image{{Job: "Build.b", Step: "img", Name: "localhost:7080/shop/web:1", Digest: "sha256:abc"}}, d.Images)
 	if text := w.everything(d); strings.Contains(text, group) {
 		t.Errorf("the task's token is in the log:\n%s", text)
+	}
+}
+
+// The SQL says the same on both engines: one run that uses all of it.
+func TestEveryEngine(t *testing.T) {
+	scenario := func(t *testing.T, change func(*world)) {
+		w := newWorld(t, change)
+		w.agent()
+		commit := w.push("azure-pipelines.yml", `
+variables: {n: "$[ counter('x', 5) ]"}
+jobs:
+- job: m
+  strategy: {maxParallel: 1, matrix: {one: {v: 1}, two: {v: 2}, three: {v: 3}}}
+  steps:
+  - checkout: none
+  - bash: echo "##vso[task.setvariable variable=o;isOutput=true]$(v)"
+    name: s
+- job: after
+  dependsOn: m
+  variables: {got: "$[ dependencies.m.outputs['three.s.o'] ]"}
+  steps:
+  - checkout: self
+  - task: PublishTestResults@2
+    inputs: {testResultsFiles: r.xml}
+  - publish: r.xml
+    artifact: r
+  - bash: echo "$(got) $(n)"; sleep 1000
+`, "r.xml", report)
+		d := w.wait(commit, printed("__default.after", 4))
+		if err := w.svc.Cancel(context.Background(), ada, d.Number); err != nil {
+			t.Fatal(err)
+		}
+		d = w.wait(commit, over)
+		want(t, w, d, plan.Canceled, d.Result)
+		if got := w.text(d, "__default.after", 4); !strings.HasPrefix(got, "3 5\n") {
+			t.Errorf("log %q", got)
+		}
+		want(t, w, d, 1, len(d.Artifacts))
+		tests, err := w.svc.Tests(context.Background(), ada, d.Number)
+		if err != nil || len(tests) != 1 || len(tests[0].Failures) != 1 {
+			t.Errorf("tests %+v %v", tests, err)
+		}
+		if agents, err := w.svc.Agents(context.Background(), ada); err != nil || len(agents) != 1 || agents[0].Name != "test" {
+			t.Errorf("agents %+v %v", agents, err)
+		}
+	}
+	t.Run("sqlite", func(t *testing.T) { scenario(t, func(*world) {}) })
+	if server := os.Getenv(storetest.Env); server != "" {
+		t.Run("postgres", func(t *testing.T) {
+			dsn := storetest.Postgres(t, server)
+			scenario(t, func(w *world) { w.dsn = dsn })
+		})
 	}
 }
