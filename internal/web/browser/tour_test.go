@@ -1,0 +1,144 @@
+package browser_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"towpath.dev/towpath/internal/web"
+	"towpath.dev/towpath/internal/web/browser"
+	"towpath.dev/towpath/internal/web/webtest"
+)
+
+// tour lists the pages that are looked at.
+var tour = []struct{ name, path string }{
+	{"path", "/projects/shop"}, {"path-open", "/projects/shop?open=42"}, {"run", "/projects/shop/runs/2040"}, {"run-live", "/projects/shop/runs/2041"},
+	{"run-tests", "/projects/shop/runs/2040?tab=tests"}, {"runs", "/projects/shop/runs?start=1"}, {"code", "/projects/shop/code"}, {"tree", "/projects/shop/code/shop"},
+	{"blob", "/projects/shop/code/shop/blob/main/cart/rounding.go"}, {"commits", "/projects/shop/code/shop/commits/main"}, {"commit", "/projects/shop/code/shop/commit/" + webtest.Newest},
+	{"branches", "/projects/shop/code/shop/branches"}, {"empty-repo", "/projects/shop/code/fresh"}, {"images", "/projects/shop/images"},
+	{"image", "/projects/shop/images/shop/cart@" + webtest.Digest}, {"findings", "/projects/shop/images/shop/cart@" + webtest.Digest + "?tab=findings"},
+	{"packages", "/projects/shop/images/shop/cart@" + webtest.Digest + "?tab=packages"}, {"referrers", "/projects/shop/images/shop/cart@" + webtest.Digest + "?tab=referrers"},
+	{"environments", "/projects/shop/environments"}, {"environment", "/projects/shop/environments/production"}, {"release", "/projects/shop/environments/production/releases/47"},
+	{"trace", "/projects/shop/trace/commit/" + webtest.Newest}, {"settings", "/projects/shop/settings"}, {"tokens", "/settings"}, {"status", "/status"}, {"projects", "/projects"},
+	{"not-found", "/projects/nowhere"},
+}
+
+type world struct {
+	*webtest.Fixture
+	url     string
+	browser *browser.Browser
+}
+
+func start(t *testing.T) *world {
+	t.Helper()
+	program, err := browser.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := webtest.New()
+	d := f.Deps()
+	d.Logger = slog.New(slog.DiscardHandler)
+	srv := httptest.NewServer(nil)
+	srv.Config.Handler = web.New(d, web.Options{PublicURL: srv.URL, Version: "v0.1.0"})
+	t.Cleanup(srv.Close)
+	t.Cleanup(srv.CloseClientConnections)
+	b, err := browser.Start(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &world{f, srv.URL, b}
+}
+
+// signIn opens a tab in which ada is signed in, by the form.
+func (w *world) signIn(ctx context.Context, t *testing.T, width, height int) *browser.Page {
+	t.Helper()
+	p, err := w.browser.Open(ctx, width, height)
+	must(t, err)
+	must(t, p.Go(ctx, w.url+"/projects/shop"))
+	must(t, p.Until(ctx, `location.pathname === "/login"`))
+	must(t, p.Eval(ctx, `document.querySelector("[name=user]").focus()`, nil))
+	must(t, p.Type(ctx, "ada"))
+	must(t, p.Eval(ctx, `document.querySelector("[name=password]").focus()`, nil))
+	must(t, p.Type(ctx, webtest.Password))
+	must(t, p.Press(ctx, "Enter", false))
+	must(t, p.Until(ctx, `location.pathname === "/projects/shop" && document.readyState === "complete"`))
+	return p
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func limited(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// TestEveryPage opens every page on a desktop and on a phone, light and dark: nothing may
+// go wrong in the browser, nothing may be wider than the window. With TOWPATH_SHOTS=DIR
+// it keeps pictures.
+func TestEveryPage(t *testing.T) {
+	w := start(t)
+	ctx := limited(t)
+	shots := os.Getenv("TOWPATH_SHOTS")
+	only := os.Getenv("TOWPATH_ONLY")
+	for _, size := range []struct {
+		name          string
+		width, height int
+	}{{"desktop", 1440, 900}, {"phone", 390, 844}} {
+		p := w.signIn(ctx, t, size.width, size.height)
+		for _, stop := range tour {
+			if only != "" && !strings.Contains(","+only+",", ","+stop.name+",") {
+				continue
+			}
+			for _, scheme := range []string{"light", "dark"} {
+				must(t, p.Scheme(ctx, scheme))
+				p.Problems()
+				must(t, p.Go(ctx, w.url+stop.path))
+				must(t, p.Eval(ctx, `document.fonts.ready.then(() => true)`, nil))
+				name := stop.name + "-" + size.name + "-" + scheme
+				var wide int
+				must(t, p.Eval(ctx, `document.documentElement.scrollWidth - document.documentElement.clientWidth`, &wide))
+				var broad []string
+				must(t, p.Eval(ctx, overflow, &broad))
+				if wide > 0 || len(broad) > 0 {
+					t.Errorf("%s: wider than the window by %d px: %v", name, wide, broad)
+				}
+				if got := p.Problems(); len(got) > 0 && stop.name != "not-found" {
+					t.Errorf("%s: %v", name, got)
+				}
+				if shots != "" {
+					time.Sleep(250 * time.Millisecond) // For pictures only: streams open, fonts settle.
+					png, err := p.Screenshot(ctx)
+					must(t, err)
+					must(t, os.WriteFile(filepath.Join(shots, name+".png"), png, 0o600))
+				}
+			}
+		}
+	}
+}
+
+// overflow lists what stands out of the window and is not in a box that scrolls.
+const overflow = `(() => {
+	const out = [];
+	const scrolls = (e) => { for (let p = e.parentElement; p; p = p.parentElement) { const o = getComputedStyle(p).overflowX; if (o === "auto" || o === "scroll" || o === "hidden") return p !== document.body && p !== document.documentElement; } return false; };
+	for (const e of document.querySelectorAll("body *")) {
+		const r = e.getBoundingClientRect();
+		if (r.width > 0 && r.right > document.documentElement.clientWidth + 1 && !scrolls(e) && getComputedStyle(e).position !== "fixed" && !e.closest(".sr, .skip, dialog")) out.push(e.tagName + "." + e.className + " " + Math.round(r.right));
+	}
+	return out.slice(0, 5);
+})()`
