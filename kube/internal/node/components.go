@@ -128,6 +128,9 @@ func (p plan) controllerManager() supervise.Spec {
 		"--service-account-private-key-file="+l.Key("service-account"), "--root-ca-file="+l.Certificate("ca"),
 		"--cluster-signing-cert-file="+l.Certificate("ca"), "--cluster-signing-key-file="+l.Key("ca"),
 		"--allocate-node-cidrs=false",
+		// At its start it makes an account and a token for each of its forty controllers, one request after the other; at the
+		// default of 20 a second that alone is four seconds in which no Deployment gets a pod.
+		"--kube-api-qps=500", "--kube-api-burst=1000",
 		"--profiling=false",
 	)
 	spec.Ready = p.probes.healthz(p.config.LocalIP, p.config.ControllerPort)
