@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -137,8 +138,9 @@ const claimWait = 30 * time.Second
 func (a *Agent) slot(ctx context.Context, number int, lease time.Duration) error {
 	for ctx.Err() == nil {
 		var job protocol.Job
+		ticket := rand.Text()
 		err := retry(ctx, func() error {
-			return a.client.call(ctx, "claim", "", protocol.Claim{Agent: a.cfg.Name, WaitSeconds: claimWait.Seconds()}, &job)
+			return a.client.call(ctx, "claim", "", protocol.Claim{Agent: a.cfg.Name, Ticket: ticket, WaitSeconds: claimWait.Seconds()}, &job)
 		})
 		if ctx.Err() != nil {
 			return nil

@@ -40,16 +40,27 @@ type jobRun struct {
 type stopper struct {
 	once sync.Once
 	c    chan struct{} // closed when the job is to end
-	why  string        // valid once c is closed
-	late bool          // the time-out was it
-	gone bool          // the server does not want the job any more
+	// The rest is valid once c is closed.
+	why    string
+	failed bool      // nobody asked for it: the job counts as failed
+	gone   bool      // the server does not want the job any more
+	at     time.Time // when it was
 }
 
-func (s *stopper) stop(why string, late, gone bool) {
+func (s *stopper) stop(why string, failed, gone bool) {
 	s.once.Do(func() {
-		s.why, s.late, s.gone = why, late, gone
+		s.why, s.failed, s.gone, s.at = why, failed, gone, time.Now()
 		close(s.c)
 	})
+}
+
+// left returns how much of the time to clean up is left, given all of it in seconds;
+// bounded is false when there is no limit. It is for a job that was stopped.
+func (s *stopper) left(seconds float64) (d time.Duration, bounded bool) {
+	if seconds <= 0 {
+		return 0, false
+	}
+	return max(time.Until(s.at.Add(time.Duration(seconds*float64(time.Second)))), 0), true
 }
 
 func (s *stopper) stopped() bool {
@@ -73,7 +84,7 @@ func (a *Agent) runJob(ctx context.Context, slot int, lease time.Duration, job *
 	defer die()
 	go sp.deliver(life)
 	r := &jobRun{agent: a, job: job, log: log, spool: sp, stop: &stopper{c: make(chan struct{})}, masker: mask.New(job.Token, a.cfg.Token)}
-	leave := context.AfterFunc(ctx, func() { r.stop.stop("the agent is stopping", false, false) })
+	leave := context.AfterFunc(ctx, func() { r.stop.stop(Stopped, true, false) })
 	defer leave()
 	beating, rest := context.WithCancel(life)
 	defer rest()
@@ -177,23 +188,16 @@ func (r *jobRun) phase(p *protocol.Phase) plan.Result {
 		}
 	}
 	status := plan.Succeeded
-	var deadline <-chan time.Time
-	expired := false
 	for i := range p.Steps {
+		expired := false
 		if r.stop.stopped() {
 			status = plan.Canceled
-			if deadline == nil && r.job.CancelSeconds > 0 {
-				deadline = time.After(time.Duration(r.job.CancelSeconds * float64(time.Second)))
-			}
-		}
-		select {
-		case <-deadline:
-			expired = true
-		default:
+			left, bounded := r.stop.left(r.job.CancelSeconds)
+			expired = r.stop.gone || bounded && left == 0
 		}
 		r.vars.Set(plan.Value{Name: "Agent.JobStatus", Text: string(status), ReadOnly: true})
 		s := &stepRun{jobRun: r, step: &p.Steps[i], round: p.Round}
-		status = mergeStatus(status, s.run(status, expired || r.stop.gone))
+		status = mergeStatus(status, s.run(status, expired))
 	}
 	if r.stop.stopped() {
 		status = plan.Canceled
@@ -261,7 +265,7 @@ func (r *jobRun) fail(why string) {
 func (r *jobRun) finish(life, ctx context.Context, result plan.Result, rest func()) error {
 	if r.stop.stopped() {
 		r.why = r.stop.why
-		if r.stop.late {
+		if r.stop.failed {
 			result = plan.Failed
 		}
 	}

@@ -138,15 +138,27 @@ func (s *stepRun) setVariable(c command) {
 		s.vars.Set(v)
 		return
 	}
-	step := s.step.Name
-	if step == "" {
-		step = s.step.ID
-	}
+	s.setOutput(s.outputName(), name, v)
+}
+
+// setOutput sets an output variable: "$(step.name)" in this job, and, unless it holds a
+// secret, an output of the job.
+func (s *stepRun) setOutput(step, name string, v plan.Value) {
 	v.Name = step + "." + name
 	s.vars.Set(v)
-	if !v.Secret {
-		s.outputs = append(s.outputs, protocol.Output{Round: s.round, Step: step, Name: name, Value: v.Text})
+	if v.Secret || s.masker.Holds(v.Text) {
+		s.print("##[warning]The output " + v.Name + " holds a secret and stays in this job.")
+		return
 	}
+	s.outputs = append(s.outputs, protocol.Output{Round: s.round, Step: step, Name: name, Value: v.Text})
+}
+
+// outputName is the name of the step under which its outputs are found.
+func (s *stepRun) outputName() string {
+	if s.step.Name != "" {
+		return s.step.Name
+	}
+	return s.step.ID
 }
 
 func containsFold(list []string, name string) bool {

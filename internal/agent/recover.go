@@ -17,8 +17,11 @@ import (
 	"towpath.dev/towpath/internal/pipeline/protocol"
 )
 
-// Lost is why a job ended whose agent was killed.
-const Lost = "agent lost: it stopped while the job ran"
+// Why a job ended whose agent went away.
+const (
+	Lost    = "agent lost: it was killed while the job ran"
+	Stopped = "agent lost: it was told to stop while the job ran"
+)
 
 // recoverJob brings the spool of one job to the server and ends the job as failed.
 func (a *Agent) recoverJob(ctx context.Context, dir string) error {

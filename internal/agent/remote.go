@@ -71,23 +71,13 @@ func (s *stepRun) follow(body io.Reader) error {
 			continue
 		}
 		for _, name := range slices.Sorted(maps.Keys(r.Outputs)) {
-			s.setOutput(name, r.Outputs[name])
+			s.setOutput(s.outputName(), name, plan.Value{Text: r.Outputs[name]})
 		}
 		if r.Error != "" {
 			return errors.New(r.Error)
 		}
 		return nil
 	}
-}
-
-// setOutput sets an output variable of a task: "$(step.name)" here, outputs elsewhere.
-func (s *stepRun) setOutput(name, value string) {
-	step := s.step.Name
-	if step == "" {
-		step = s.step.ID
-	}
-	s.vars.Set(plan.Value{Name: step + "." + name, Text: value})
-	s.outputs = append(s.outputs, protocol.Output{Round: s.round, Step: step, Name: name, Value: value})
 }
 
 // runDocker is Docker@2. The server builds and keeps images; the build context goes

@@ -25,7 +25,6 @@ type stepRun struct {
 	why     string      // first error
 	started time.Time
 	inputs  map[string]string // by lower-case name, macros expanded
-	expired bool
 }
 
 // task does the work of a step; nil means that it succeeded. ctx ends when the step is
@@ -49,7 +48,7 @@ func (s *stepRun) run(status plan.Result, expired bool) plan.Result {
 		s.jobRun.fail(err.Error())
 		return plan.Failed
 	}
-	s.spool, s.expired = sp, expired
+	s.spool = sp
 	runs := s.step.Enabled && !expired
 	if runs {
 		if runs, err = plan.StepRuns(s.step.Condition, status, s.vars); err != nil {
@@ -97,7 +96,7 @@ func (s *stepRun) attempts(status plan.Result) plan.Result {
 		if result != plan.Failed || n >= s.step.Retries {
 			return result
 		}
-		pause := time.Duration((n+2)*(n+2)) * time.Second
+		pause := time.Duration((n+1)*(n+1)) * time.Second
 		s.print(fmt.Sprintf("##[warning]The step failed; trying again in %s (%d of %d).", pause, n+1, s.step.Retries))
 		select {
 		case <-time.After(pause):
@@ -122,8 +121,8 @@ func (s *stepRun) attempt(status plan.Result) plan.Result {
 	defer close(watched)
 	if status != plan.Canceled {
 		go s.watchCancel(cancel, watched)
-	} else if s.job.CancelSeconds > 0 {
-		t := time.AfterFunc(time.Duration(s.job.CancelSeconds*float64(time.Second)), func() { cancel(errCanceled) })
+	} else if left, bounded := s.stop.left(s.job.CancelSeconds); bounded {
+		t := time.AfterFunc(left, func() { cancel(errCanceled) })
 		defer t.Stop()
 	}
 	err := s.perform(ctx)
@@ -161,8 +160,8 @@ func (s *stepRun) watchCancel(cancel context.CancelCauseFunc, done <-chan struct
 		return
 	}
 	var late <-chan time.Time
-	if s.job.CancelSeconds > 0 {
-		late = time.After(time.Duration(s.job.CancelSeconds * float64(time.Second)))
+	if left, bounded := s.stop.left(s.job.CancelSeconds); bounded {
+		late = time.After(left)
 	}
 	select {
 	case <-done:

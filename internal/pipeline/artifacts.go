@@ -53,7 +53,7 @@ func (s *Service) keep(ctx context.Context, body io.Reader, a *protocol.Artifact
 		_, derr := io.Copy(io.Discard, pr)
 		counted <- errors.Join(err, derr)
 	}()
-	digest, _, err := s.Blobs.Put(ctx, io.TeeReader(body, pw), "", protocol.MaxArtifact)
+	digest, _, err := s.blobs.Put(ctx, io.TeeReader(body, pw), "", protocol.MaxArtifact)
 	_ = pw.CloseWithError(err) // It never returns an error.
 	cerr := <-counted
 	if err != nil {
@@ -87,7 +87,7 @@ func count(r io.Reader, a *protocol.Artifact) error {
 // recordArtifact adds an artifact to the run. The same one may come again; another
 // under the same name is refused.
 func (s *Service) recordArtifact(ctx context.Context, row *jobRow, a *protocol.Artifact) error {
-	return s.DB.Tx(ctx, func(tx *store.Tx) error {
+	return s.db.Tx(ctx, func(tx *store.Tx) error {
 		var digest, job string
 		folded := strings.ToLower(a.Name)
 		err := tx.QueryRow(ctx, `SELECT digest, job FROM pipeline_artifact WHERE run = ? AND folded = ?`, row.run, folded).Scan(&digest, &job)
@@ -107,7 +107,7 @@ func (s *Service) recordArtifact(ctx context.Context, row *jobRow, a *protocol.A
 			return fault.New(fault.TooLarge, "The run has %d artifacts, which is the most.", n)
 		}
 		_, err = tx.Exec(ctx, `INSERT INTO pipeline_artifact (run, name, folded, job, files, bytes, digest, created) VALUES (?,?,?,?,?,?,?,?)`,
-			row.run, a.Name, folded, a.Job, a.Files, a.Bytes, a.Digest, millis(s.Clock.Now()))
+			row.run, a.Name, folded, a.Job, a.Files, a.Bytes, a.Digest, millis(s.clock.Now()))
 		if err != nil {
 			return fmt.Errorf("adding the artifact %s: %w", a.Name, err)
 		}
@@ -124,7 +124,7 @@ func (s *Service) sayOfRun(ctx context.Context, tx *store.Tx, row *jobRow, kind 
 		return fmt.Errorf("reading run %d: %w", row.run, err)
 	}
 	tx.AfterCommit(func() { s.hub.signal(onRun(row.run)) })
-	return s.Log.Append(ctx, tx, event.Fact{
+	return s.log.Append(ctx, tx, event.Fact{
 		Type: kind, Subject: event.OfRun(row.run), Project: project, Actor: fmt.Sprintf("run:%d", row.run), Payload: payload,
 		Links: []event.Link{},
 	})
@@ -135,7 +135,7 @@ func (s *Service) serveArtifacts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list, err := artifacts(r.Context(), s.DB, row.run)
+	list, err := artifacts(r.Context(), s.db, row.run)
 	if err != nil {
 		return err
 	}
@@ -160,19 +160,19 @@ func (s *Service) serveArtifact(w http.ResponseWriter, r *http.Request) error {
 		if herr == nil {
 			herr = conn.Close()
 		}
-		s.Logger.Error("sending an artifact", "error", errors.Join(err, herr))
+		s.logger.Error("sending an artifact", "error", errors.Join(err, herr))
 	}
 	return nil
 }
 
 func (s *Service) openArtifact(ctx context.Context, n int64, name string) (protocol.Artifact, io.ReadCloser, error) {
-	list, err := artifacts(ctx, s.DB, n)
+	list, err := artifacts(ctx, s.db, n)
 	if err != nil {
 		return protocol.Artifact{}, nil, err
 	}
 	for _, a := range list {
 		if strings.EqualFold(a.Name, name) {
-			body, err := s.Blobs.Open(ctx, a.Digest, 0)
+			body, err := s.blobs.Open(ctx, a.Digest, 0)
 			return a, body, err
 		}
 	}

@@ -63,7 +63,7 @@ func (s *Service) agentOnly(w http.ResponseWriter, r *http.Request, h func(http.
 func (s *Service) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	kind := fault.KindOf(err)
 	if kind == fault.Internal && r.Context().Err() == nil {
-		s.Logger.Error("answering an agent", "path", r.URL.Path, "error", err)
+		s.logger.Error("answering an agent", "path", r.URL.Path, "error", err)
 	}
 	message, next := fault.Public(err)
 	answer(w, kind.Status(), protocol.Error{Kind: string(kind), Message: message, Next: next})
@@ -95,10 +95,10 @@ func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request) error {
 	if !agentName.MatchString(in.Name) {
 		return fault.New(fault.Invalid, "An agent cannot be called %q: letters, digits, '.', '_' and '-', at most 63.", in.Name)
 	}
-	err := s.DB.Tx(r.Context(), func(tx *store.Tx) error {
+	err := s.db.Tx(r.Context(), func(tx *store.Tx) error {
 		_, err := tx.Exec(r.Context(), `INSERT INTO pipeline_agent (name, os, arch, version, slots, seen) VALUES (?,?,?,?,?,?)
 			ON CONFLICT (name) DO UPDATE SET os = excluded.os, arch = excluded.arch, version = excluded.version, slots = excluded.slots, seen = excluded.seen`,
-			in.Name, in.OS, in.Arch, in.Version, in.Slots, millis(s.Clock.Now()))
+			in.Name, in.OS, in.Arch, in.Version, in.Slots, millis(s.clock.Now()))
 		return err
 	})
 	if err != nil {
@@ -120,10 +120,13 @@ func (s *Service) serveClaim(w http.ResponseWriter, r *http.Request) error {
 	if err := decode(w, r, &in); err != nil {
 		return err
 	}
+	if !agentName.MatchString(in.Agent) || len(in.Ticket) > 64 {
+		return fault.New(fault.Invalid, "The claim does not name an agent that can be.")
+	}
 	timeout := wait(in.WaitSeconds)
 	for {
 		news := s.hub.changed(onQueue)
-		job, err := s.claim(r.Context(), in.Agent)
+		job, err := s.claim(r.Context(), in.Agent, in.Ticket)
 		if err != nil {
 			return err
 		}
@@ -193,7 +196,7 @@ func (s *Service) serveSteps(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	masker := s.masker(row.id)
-	err = s.DB.Tx(r.Context(), func(tx *store.Tx) error {
+	err = s.db.Tx(r.Context(), func(tx *store.Tx) error {
 		for _, u := range in.Steps {
 			_, err := tx.Exec(r.Context(), `UPDATE pipeline_step SET status = ?, result = ?, why = ?, started = ?, finished = ? WHERE job = ? AND number = ?`,
 				u.Status, u.Result, masker.String(u.Why), millis(u.Started), millis(u.Finished), row.id, u.Number)

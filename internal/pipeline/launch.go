@@ -54,7 +54,7 @@ func (sc *schedule) launchLegs(row *jobRow, stage *plan.Stage, job *plan.Job, se
 	sc.jobs = kept
 	for i := range legs {
 		leg := *row
-		leg.id, leg.leg = sc.s.Clock.NewID(), legs[i].Name
+		leg.id, leg.leg = sc.s.clock.NewID(), legs[i].Name
 		sc.jobs = append(sc.jobs, &leg)
 		if err := insertJob(sc.ctx, sc.tx, &leg); err != nil {
 			return err

@@ -26,24 +26,26 @@ import (
 // Lost is why a job ended whose agent was not heard of any more.
 const Lost = "agent lost: its heartbeats stopped"
 
-// claim hands the oldest job that is ready to an agent; nil when there is none.
-func (s *Service) claim(ctx context.Context, agent string) (*protocol.Job, error) {
-	const ready = `FROM pipeline_job WHERE status = 'Queued'`
+// claim hands the oldest job that is ready to an agent; nil when there is none. A job
+// that was handed out for the same ticket before, in an answer that was lost, is handed
+// out again.
+func (s *Service) claim(ctx context.Context, agent, ticket string) (*protocol.Job, error) {
+	const ready = `FROM pipeline_job WHERE (status = 'Queued' OR status = 'Running' AND ticket <> '' AND ticket = ?)`
 	var n int
-	if err := s.DB.QueryRow(ctx, `SELECT COUNT(*) `+ready).Scan(&n); err != nil || n == 0 {
+	if err := s.db.QueryRow(ctx, `SELECT COUNT(*) `+ready, ticket).Scan(&n); err != nil || n == 0 {
 		return nil, err
 	}
 	lease := rand.Text() + rand.Text()
 	var row *jobRow
 	var run *runRow
-	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
+	err := s.db.Tx(ctx, func(tx *store.Tx) error {
 		lock := ""
 		if tx.Postgres() {
 			lock = " FOR UPDATE SKIP LOCKED"
 		}
 		var spec string
 		var err error
-		row, err = scanJob(tx.QueryRow(ctx, `SELECT `+jobColumns+`, spec `+ready+` ORDER BY queued, position, id LIMIT 1`+lock), &spec)
+		row, err = scanJob(tx.QueryRow(ctx, `SELECT `+jobColumns+`, spec `+ready+` ORDER BY CASE status WHEN 'Running' THEN 0 ELSE 1 END, queued, position, id LIMIT 1`+lock, ticket), &spec)
 		if errors.Is(err, sql.ErrNoRows) {
 			row = nil
 			return nil
@@ -54,8 +56,15 @@ func (s *Service) claim(ctx context.Context, agent string) (*protocol.Job, error
 		if run, err = s.loadRun(ctx, tx, row.run); err != nil {
 			return err
 		}
-		row.spec, row.status, row.agent, row.lease, row.started = spec, plan.Running, agent, hash(lease), s.Clock.Now()
+		again := row.status == plan.Running
+		row.spec, row.status, row.agent, row.lease = spec, plan.Running, agent, hash(lease)
+		if !again {
+			row.started = s.clock.Now()
+		}
 		if err := saveJob(ctx, tx, row); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `UPDATE pipeline_job SET ticket = ? WHERE id = ?`, ticket, row.id); err != nil || again {
 			return err
 		}
 		return s.announceStart(ctx, tx, run, row)
@@ -80,7 +89,7 @@ func (s *Service) announceStart(ctx context.Context, tx *store.Tx, run *runRow, 
 	facts = append(facts, s.jobFact(event.TypeJobStarted, run, row))
 	n := run.Number
 	tx.AfterCommit(func() { s.hub.signal(onRun(n)) })
-	return s.Log.Append(ctx, tx, facts...)
+	return s.log.Append(ctx, tx, facts...)
 }
 
 func (s *Service) jobFact(kind string, run *runRow, j *jobRow) event.Fact {
@@ -138,7 +147,7 @@ func (s *Service) token(ctx context.Context, job *protocol.Job, c identity.JobCl
 	if c.Environment != "" {
 		groups = []string{"towpath:deploy:" + c.Project + ":" + c.Environment}
 	}
-	token, err := s.Tokens.IssueJob(ctx, c, audience, groups, ttl)
+	token, err := s.tokens.IssueJob(ctx, c, audience, groups, ttl)
 	if err != nil {
 		return "", fmt.Errorf("issuing the identity of a job: %w", err)
 	}
@@ -160,7 +169,7 @@ func (s *Service) renew(id string) {
 // leased returns the job of a request when the lease fits. over says that the job has
 // ended.
 func (s *Service) leased(ctx context.Context, id, lease string) (row *jobRow, over bool, err error) {
-	row, err = loadJob(ctx, s.DB, id)
+	row, err = loadJob(ctx, s.db, id)
 	if err != nil {
 		return nil, false, err
 	}
@@ -173,7 +182,7 @@ func (s *Service) leased(ctx context.Context, id, lease string) (row *jobRow, ov
 // end ends a job; ending it again changes nothing.
 func (s *Service) end(ctx context.Context, id string, c protocol.Complete) error {
 	var refs []logs.Ref
-	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
+	err := s.db.Tx(ctx, func(tx *store.Tx) error {
 		row, err := loadJob(ctx, tx, id)
 		if err != nil || row == nil || row.status == plan.Completed {
 			return err
@@ -182,7 +191,7 @@ func (s *Service) end(ctx context.Context, id string, c protocol.Complete) error
 		if err != nil {
 			return err
 		}
-		row.status, row.result, row.why, row.finished = plan.Completed, c.Result, c.Why, s.Clock.Now()
+		row.status, row.result, row.why, row.finished = plan.Completed, c.Result, c.Why, s.clock.Now()
 		if row.result == plan.Failed && row.tolerant {
 			row.result = plan.SucceededWithIssues
 		}
@@ -193,7 +202,7 @@ func (s *Service) end(ctx context.Context, id string, c protocol.Complete) error
 		if refs, err = s.endSteps(ctx, tx, row); err != nil {
 			return err
 		}
-		if err := s.Log.Append(ctx, tx, s.jobFact(event.TypeJobFinished, run, row)); err != nil {
+		if err := s.log.Append(ctx, tx, s.jobFact(event.TypeJobFinished, run, row)); err != nil {
 			return err
 		}
 		if err := s.promote(ctx, tx, row); err != nil {
@@ -273,7 +282,7 @@ func (s *Service) promote(ctx context.Context, tx *store.Tx, row *jobRow) error 
 
 // resume gives the jobs of an earlier server time to report.
 func (s *Service) resume(ctx context.Context) error {
-	rows, err := s.DB.Query(ctx, `SELECT id FROM pipeline_job WHERE status = 'Running'`)
+	rows, err := s.db.Query(ctx, `SELECT id FROM pipeline_job WHERE status = 'Running'`)
 	if err != nil {
 		return fmt.Errorf("reading the running jobs: %w", err)
 	}
@@ -299,7 +308,7 @@ func (s *Service) sweep(ctx context.Context) {
 		case now := <-t.C:
 			for _, id := range s.expired(now) {
 				if err := s.end(ctx, id, protocol.Complete{Result: plan.Failed, Why: Lost}); err != nil && ctx.Err() == nil {
-					s.Logger.Error("ending a lost job", "job", id, "error", err)
+					s.logger.Error("ending a lost job", "job", id, "error", err)
 				}
 			}
 		}
@@ -321,7 +330,7 @@ func (s *Service) expired(now time.Time) []string {
 // JobAlive reports whether a job runs: its token is good for that long. job is the name
 // in the claims.
 func (s *Service) JobAlive(ctx context.Context, run int64, stage, job string) bool {
-	rows, err := s.DB.Query(ctx, `SELECT name, leg FROM pipeline_job WHERE run = ? AND stage = ? AND status = 'Running'`, run, stage)
+	rows, err := s.db.Query(ctx, `SELECT name, leg FROM pipeline_job WHERE run = ? AND stage = ? AND status = 'Running'`, run, stage)
 	if err != nil {
 		return false
 	}

@@ -32,10 +32,10 @@ func (s *Service) onEvent(ctx context.Context, tx *store.Tx, e event.Event) erro
 	}
 	p := pushed{Event: e.ID, Project: e.Project, Actor: e.Actor}
 	if err := e.Into(&p.Commit); err != nil {
-		s.Logger.Error("a pushed commit is skipped", "error", err)
+		s.logger.Error("a pushed commit is skipped", "error", err)
 		return nil
 	}
-	return s.Queue.Enqueue(ctx, tx, kindPush, e.ID, p)
+	return s.queue.Enqueue(ctx, tx, kindPush, e.ID, p)
 }
 
 // onPush compiles the file of a pushed commit and starts a run when its trigger says
@@ -76,7 +76,7 @@ func (s *Service) triggers(ctx context.Context, t plan.Trigger, c event.CommitPu
 	var changed []string
 	if !t.Paths.Empty() && strings.Trim(c.Before, "0") != "" {
 		var err error
-		if changed, err = s.Source.ChangedPaths(ctx, system(), c.Repo, c.Before, c.Commit); err != nil && !fault.Is(err, fault.NotFound) {
+		if changed, err = s.source.ChangedPaths(ctx, system(), c.Repo, c.Before, c.Commit); err != nil && !fault.Is(err, fault.NotFound) {
 			return false, fmt.Errorf("comparing the push with its predecessor: %w", err)
 		}
 	}
@@ -96,7 +96,7 @@ func system() identity.Actor { return identity.SystemActor(consumer) }
 // compile compiles the pipeline file of a commit. fault.NotFound says that there is
 // none.
 func (s *Service) compile(ctx context.Context, o Order) (*plan.Plan, parse.Diagnostics, error) {
-	first, err := s.Source.File(ctx, system(), o.Repo, o.Commit, File)
+	first, err := s.source.File(ctx, system(), o.Repo, o.Commit, File)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -107,7 +107,7 @@ func (s *Service) compile(ctx context.Context, o Order) (*plan.Plan, parse.Diagn
 		case ref.Path == File:
 			return first, nil
 		}
-		data, err := s.Source.File(ctx, system(), o.Repo, o.Commit, ref.Path)
+		data, err := s.source.File(ctx, system(), o.Repo, o.Commit, ref.Path)
 		if fault.Is(err, fault.NotFound) {
 			return nil, fs.ErrNotExist
 		}
@@ -128,12 +128,12 @@ const maxErrors = 20
 
 // refuse records that a file did not compile; no run is made.
 func (s *Service) refuse(ctx context.Context, o Order, found parse.Diagnostics) error {
-	return s.DB.Tx(ctx, func(tx *store.Tx) error {
+	return s.db.Tx(ctx, func(tx *store.Tx) error {
 		done, err := s.claimCause(ctx, tx, o.cause, 0)
 		if err != nil || done {
 			return err
 		}
-		return s.Log.Append(ctx, tx, event.Fact{
+		return s.log.Append(ctx, tx, event.Fact{
 			Type: event.TypeRunRefused, Subject: event.Of(event.KindCommit, o.Commit), Project: o.Project, Actor: o.actor,
 			Payload: event.RunRefused{V: 1, Repo: o.Repo, File: File, Errors: messages(found)},
 		})

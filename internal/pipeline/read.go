@@ -150,7 +150,7 @@ func (s *Service) Runs(ctx context.Context, a identity.Actor, f Filter) ([]Run, 
 	if f.Project == "" {
 		f.Project, _, _ = strings.Cut(f.Repo, "/")
 	}
-	if err := s.Auth.Require(ctx, a, f.Project, identity.Read); err != nil {
+	if err := s.auth.Require(ctx, a, f.Project, identity.Read); err != nil {
 		return nil, err
 	}
 	where, args := `project = ?`, []any{f.Project}
@@ -168,7 +168,7 @@ func (s *Service) Runs(ctx context.Context, a identity.Actor, f Filter) ([]Run, 
 	if limit <= 0 {
 		limit = 50
 	}
-	rows, err := s.DB.Query(ctx, `SELECT `+runColumns+` FROM pipeline_run WHERE `+where+` ORDER BY number DESC LIMIT ?`, append(args, min(limit, 200))...)
+	rows, err := s.db.Query(ctx, `SELECT `+runColumns+` FROM pipeline_run WHERE `+where+` ORDER BY number DESC LIMIT ?`, append(args, min(limit, 200))...)
 	if err != nil {
 		return nil, fmt.Errorf("listing runs: %w", err)
 	}
@@ -187,14 +187,14 @@ func (s *Service) Runs(ctx context.Context, a identity.Actor, f Filter) ([]Run, 
 // authorized reads a run that the actor has a role for; a run of a project that he may
 // not read does not exist.
 func (s *Service) authorized(ctx context.Context, a identity.Actor, n int64, role identity.Role) (*runRow, error) {
-	r, err := scanRun(s.DB.QueryRow(ctx, `SELECT `+runColumns+` FROM pipeline_run WHERE number = ?`, n))
+	r, err := scanRun(s.db.QueryRow(ctx, `SELECT `+runColumns+` FROM pipeline_run WHERE number = ?`, n))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, noRun(n)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading run %d: %w", n, err)
 	}
-	if err := s.Auth.Require(ctx, a, r.Project, role); err != nil {
+	if err := s.auth.Require(ctx, a, r.Project, role); err != nil {
 		if fault.Is(err, fault.NotFound) {
 			return nil, noRun(n)
 		}
@@ -206,7 +206,7 @@ func (s *Service) authorized(ctx context.Context, a identity.Actor, n int64, rol
 // parameters are those that a run was started with.
 func (s *Service) parameters(ctx context.Context, n int64) (map[string]string, error) {
 	var raw string
-	if err := s.DB.QueryRow(ctx, `SELECT parameters FROM pipeline_run WHERE number = ?`, n).Scan(&raw); err != nil {
+	if err := s.db.QueryRow(ctx, `SELECT parameters FROM pipeline_run WHERE number = ?`, n).Scan(&raw); err != nil {
 		return nil, fmt.Errorf("reading the parameters of run %d: %w", n, err)
 	}
 	var p map[string]string
@@ -219,7 +219,7 @@ func (s *Service) Show(ctx context.Context, a identity.Actor, n int64) (*Detail,
 	if _, err := s.authorized(ctx, a, n, identity.Read); err != nil {
 		return nil, err
 	}
-	r, err := s.loadRun(ctx, s.DB, n)
+	r, err := s.loadRun(ctx, s.db, n)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +227,7 @@ func (s *Service) Show(ctx context.Context, a identity.Actor, n int64) (*Detail,
 	if err := s.showStages(ctx, r, d); err != nil {
 		return nil, err
 	}
-	if d.Artifacts, err = artifacts(ctx, s.DB, n); err != nil {
+	if d.Artifacts, err = artifacts(ctx, s.db, n); err != nil {
 		return nil, err
 	}
 	if d.Tests, err = s.testRuns(ctx, n, false); err != nil {
@@ -237,11 +237,11 @@ func (s *Service) Show(ctx context.Context, a identity.Actor, n int64) (*Detail,
 }
 
 func (s *Service) showStages(ctx context.Context, r *runRow, d *Detail) error {
-	stages, err := loadStages(ctx, s.DB, r.Number)
+	stages, err := loadStages(ctx, s.db, r.Number)
 	if err != nil {
 		return err
 	}
-	jobs, err := loadJobs(ctx, s.DB, r.Number)
+	jobs, err := loadJobs(ctx, s.db, r.Number)
 	if err != nil {
 		return err
 	}
@@ -309,7 +309,7 @@ func images(j *jobRow) []Image {
 
 // loadSteps reads the steps of all jobs of a run, by job.
 func (s *Service) loadSteps(ctx context.Context, n int64) (map[string][]Step, error) {
-	rows, err := s.DB.Query(ctx, `SELECT s.job, s.number, s.hook, s.name, s.title, s.task, s.status, s.result, s.why, s.started, s.finished
+	rows, err := s.db.Query(ctx, `SELECT s.job, s.number, s.hook, s.name, s.title, s.task, s.status, s.result, s.why, s.started, s.finished
 		FROM pipeline_step s JOIN pipeline_job j ON j.id = s.job WHERE j.run = ? ORDER BY s.job, s.number`, n)
 	if err != nil {
 		return nil, fmt.Errorf("reading the steps of run %d: %w", n, err)
@@ -337,7 +337,7 @@ func (s *Service) step(ctx context.Context, a identity.Actor, n int64, job strin
 	if _, err := s.authorized(ctx, a, n, identity.Read); err != nil {
 		return logs.Ref{}, err
 	}
-	jobs, err := loadJobs(ctx, s.DB, n)
+	jobs, err := loadJobs(ctx, s.db, n)
 	if err != nil {
 		return logs.Ref{}, err
 	}
@@ -378,13 +378,13 @@ func (s *Service) ReadLog(ctx context.Context, a identity.Actor, n int64, job st
 func (s *Service) page(ctx context.Context, ref logs.Ref, from int64, limit int) (LogPage, error) {
 	var p LogPage
 	var status string
-	err := s.DB.QueryRow(ctx, `SELECT status FROM pipeline_step WHERE job = ? AND number = ?`, ref.Job, ref.Step).Scan(&status)
+	err := s.db.QueryRow(ctx, `SELECT status FROM pipeline_step WHERE job = ? AND number = ?`, ref.Job, ref.Step).Scan(&status)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return p, fmt.Errorf("reading a step: %w", err)
 	}
 	if errors.Is(err, sql.ErrNoRows) {
 		// The job has not been queued yet, or was skipped.
-		if err := s.DB.QueryRow(ctx, `SELECT status FROM pipeline_job WHERE id = ?`, ref.Job).Scan(&status); err != nil {
+		if err := s.db.QueryRow(ctx, `SELECT status FROM pipeline_job WHERE id = ?`, ref.Job).Scan(&status); err != nil {
 			return p, fmt.Errorf("reading a job: %w", err)
 		}
 	}
@@ -437,7 +437,7 @@ func (s *Service) Cancel(ctx context.Context, a identity.Actor, n int64) error {
 	if _, err := s.authorized(ctx, a, n, identity.Write); err != nil {
 		return err
 	}
-	return s.DB.Tx(ctx, func(tx *store.Tx) error {
+	return s.db.Tx(ctx, func(tx *store.Tx) error {
 		r, err := s.loadRun(ctx, tx, n)
 		if err != nil {
 			return err
@@ -462,7 +462,7 @@ func (s *Service) StartStage(ctx context.Context, a identity.Actor, n int64, sta
 	if _, err := s.authorized(ctx, a, n, identity.Write); err != nil {
 		return err
 	}
-	return s.DB.Tx(ctx, func(tx *store.Tx) error {
+	return s.db.Tx(ctx, func(tx *store.Tx) error {
 		r, err := s.loadRun(ctx, tx, n)
 		if err != nil {
 			return err
@@ -518,7 +518,7 @@ func (s *Service) Agents(ctx context.Context, a identity.Actor) ([]Agent, error)
 	if !a.Known() {
 		return nil, fault.New(fault.Unauthentic, "Sign in to see the agents.")
 	}
-	rows, err := s.DB.Query(ctx, `SELECT name, os, arch, version, slots, seen,
+	rows, err := s.db.Query(ctx, `SELECT name, os, arch, version, slots, seen,
 		(SELECT COUNT(*) FROM pipeline_job WHERE agent = pipeline_agent.name AND status = 'Running') FROM pipeline_agent ORDER BY name`)
 	if err != nil {
 		return nil, fmt.Errorf("listing agents: %w", err)

@@ -243,7 +243,7 @@ func saveJob(ctx context.Context, tx *store.Tx, j *jobRow) error {
 
 // insertJob adds a job.
 func insertJob(ctx context.Context, tx *store.Tx, j *jobRow) error {
-	_, err := tx.Exec(ctx, `INSERT INTO pipeline_job (`+jobColumns+`, spec) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+	_, err := tx.Exec(ctx, `INSERT INTO pipeline_job (`+jobColumns+`, spec, ticket) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'')`,
 		j.id, j.run, j.stage, j.name, j.leg, j.position, j.status, j.result, j.why, j.environment, j.agent, j.lease, j.stop, j.maxParallel,
 		bit(j.tolerant), text(j.outputs), millis(j.queued), millis(j.started), millis(j.finished), j.spec)
 	if err != nil {

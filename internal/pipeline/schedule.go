@@ -34,7 +34,7 @@ func (s *Service) advance(ctx context.Context, tx *store.Tx, r *runRow) error {
 	if err != nil {
 		return err
 	}
-	sc := &schedule{s: s, ctx: ctx, tx: tx, run: r, stages: stages, jobs: jobs, now: s.Clock.Now()}
+	sc := &schedule{s: s, ctx: ctx, tx: tx, run: r, stages: stages, jobs: jobs, now: s.clock.Now()}
 	for progressed := true; progressed; {
 		progressed = false
 		for _, d := range r.plan.Next(sc.state()) {
@@ -49,7 +49,7 @@ func (s *Service) advance(ctx context.Context, tx *store.Tx, r *runRow) error {
 		return err
 	}
 	if len(sc.facts) > 0 {
-		if err := s.Log.Append(ctx, tx, sc.facts...); err != nil {
+		if err := s.log.Append(ctx, tx, sc.facts...); err != nil {
 			return err
 		}
 	}
@@ -63,8 +63,9 @@ func (s *Service) advance(ctx context.Context, tx *store.Tx, r *runRow) error {
 	return nil
 }
 
-// onRun is the name under which those wait who watch a run.
-func onRun(n int64) string { return fmt.Sprintf("run:%d", n) }
+// onRun is the name under which those wait who watch a run. Runs share names, so that
+// the hub does not grow; who is woken looks whether it was for him.
+func onRun(n int64) string { return fmt.Sprintf("run:%d", n%256) }
 
 // state is what has happened so far, as plan.Next wants it.
 func (sc *schedule) state() plan.State {
@@ -232,7 +233,7 @@ func (sc *schedule) finishRun() error {
 	}
 	r.Status, r.Result, r.Finished = plan.Completed, result, sc.now
 	switch {
-	case result == plan.Canceled:
+	case result == plan.Canceled && r.canceled != "":
 		r.Why = r.canceled
 	case result != plan.Succeeded:
 		r.Why = sc.firstError()
@@ -263,7 +264,7 @@ func (sc *schedule) finishRun() error {
 func (sc *schedule) firstError() string {
 	var first *jobRow
 	for _, j := range sc.jobs {
-		if j.why != "" && (j.result == plan.Failed || j.result == plan.SucceededWithIssues) && (first == nil || j.finished.Before(first.finished)) {
+		if j.why != "" && (j.result == plan.Failed || j.result == plan.SucceededWithIssues || j.result == plan.Canceled) && (first == nil || j.finished.Before(first.finished)) {
 			first = j
 		}
 	}

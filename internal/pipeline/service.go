@@ -116,7 +116,16 @@ type Options struct {
 
 // Service is the pipeline domain. It is safe for concurrent use.
 type Service struct {
-	Parts
+	db      *store.DB
+	log     *event.Log
+	clock   clock.Clock
+	queue   *job.Queue
+	auth    Authorizer
+	source  Source
+	tokens  Tokens
+	blobs   Blobs
+	tasks   Tasks
+	logger  *slog.Logger
 	opts    Options
 	logs    *logs.Store
 	hub     hub
@@ -143,7 +152,8 @@ func New(p Parts, o Options) (*Service, error) {
 		o.Features = &validate.Features{Matrix: true}
 	}
 	return &Service{
-		Parts: p, opts: o, logs: logs.New(filepath.Join(o.Data, "logs")), catalog: validate.Builtin(),
+		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks,
+		logger: p.Logger, opts: o, logs: logs.New(filepath.Join(o.Data, "logs")), catalog: validate.Builtin(),
 		plans: map[int64]*plan.Plan{}, leases: map[string]time.Time{}, maskers: map[string]*mask.Masker{},
 	}, nil
 }
@@ -165,8 +175,8 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	var errs [3]error
-	wg.Go(func() { errs[0] = s.Log.Consume(ctx, consumer, s.onEvent, s.Logger) })
-	wg.Go(func() { errs[1] = s.Queue.Work(ctx, kindPush, 2, s.onPush, s.Logger) })
+	wg.Go(func() { errs[0] = s.log.Consume(ctx, consumer, s.onEvent, s.logger) })
+	wg.Go(func() { errs[1] = s.queue.Work(ctx, kindPush, 2, s.onPush, s.logger) })
 	wg.Go(func() { s.sweep(ctx) })
 	wg.Wait()
 	return errors.Join(append(errs[:], s.logs.Close())...)

@@ -68,10 +68,10 @@ func (s *Service) Start(ctx context.Context, a identity.Actor, repo, ref string,
 	if !ok {
 		return Run{}, fault.New(fault.Invalid, "%q is not the name of a repository.", repo).WithNext("write project/repo")
 	}
-	if err := s.Auth.Require(ctx, a, project, identity.Write); err != nil {
+	if err := s.auth.Require(ctx, a, project, identity.Write); err != nil {
 		return Run{}, err
 	}
-	full, commit, title, err := s.Source.Resolve(ctx, a, repo, ref)
+	full, commit, title, err := s.source.Resolve(ctx, a, repo, ref)
 	if err != nil {
 		return Run{}, err
 	}
@@ -116,7 +116,7 @@ func (s *Service) Rerun(ctx context.Context, a identity.Actor, n int64) (Run, er
 // start makes the rows of a run and starts what can start, in one transaction.
 func (s *Service) start(ctx context.Context, o Order, p *plan.Plan) (Run, error) {
 	var r runRow
-	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
+	err := s.db.Tx(ctx, func(tx *store.Tx) error {
 		n, err := next(ctx, tx, "run", 1)
 		if err != nil {
 			return err
@@ -133,7 +133,7 @@ func (s *Service) start(ctx context.Context, o Order, p *plan.Plan) (Run, error)
 		if err := s.insertRun(ctx, tx, &r, o.Parameters); err != nil {
 			return err
 		}
-		if err := s.Log.Append(ctx, tx, s.runFact(event.TypeRunQueued, &r, o.actor)); err != nil {
+		if err := s.log.Append(ctx, tx, s.runFact(event.TypeRunQueued, &r, o.actor)); err != nil {
 			return err
 		}
 		return s.advance(ctx, tx, &r)
@@ -149,7 +149,7 @@ var errDone = fault.New(fault.Conflict, "The run has been started already.")
 
 // makeRun names a run and evaluates its variables.
 func (s *Service) makeRun(ctx context.Context, tx *store.Tx, o Order, p *plan.Plan, n int64) (runRow, error) {
-	now := s.Clock.Now()
+	now := s.clock.Now()
 	r := runRow{plan: p, Run: Run{
 		Number: n, Project: o.Project, Repo: o.Repo, File: File, Reason: o.Reason, Ref: o.Ref, Commit: o.Commit, Title: o.Title,
 		Requester: o.Requester, RerunOf: o.RerunOf, Status: plan.Pending, Queued: now,
@@ -204,7 +204,7 @@ func (s *Service) insertRun(ctx context.Context, tx *store.Tx, r *runRow, parame
 		}
 		for k := range stage.Jobs {
 			position++
-			j := &jobRow{id: s.Clock.NewID(), run: r.Number, stage: stage.Name, name: stage.Jobs[k].Name, position: position, status: plan.Pending}
+			j := &jobRow{id: s.clock.NewID(), run: r.Number, stage: stage.Name, name: stage.Jobs[k].Name, position: position, status: plan.Pending}
 			if env := stage.Jobs[k].Environment; env != nil {
 				j.environment = env.Name
 			}

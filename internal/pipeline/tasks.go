@@ -22,7 +22,7 @@ func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if s.Tasks == nil {
+	if s.tasks == nil {
 		return fault.New(fault.Unavailable, "This server runs no tasks.")
 	}
 	body := bufio.NewReaderSize(http.MaxBytesReader(w, r.Body, protocol.MaxContext), 256<<10)
@@ -30,7 +30,7 @@ func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	run, err := s.loadRun(r.Context(), s.DB, row.run)
+	run, err := s.loadRun(r.Context(), s.db, row.run)
 	if err != nil {
 		return err
 	}
@@ -45,11 +45,15 @@ func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer func() {
 		if err := errors.Join(files.Close(), os.Remove(files.Name())); err != nil {
-			s.Logger.Warn("removing the files of a task", "error", err)
+			s.logger.Warn("removing the files of a task", "error", err)
 		}
 	}()
 	rc := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.WriteHeader(http.StatusOK)
+	if err := rc.Flush(); err != nil {
+		return err
+	}
 	enc := json.NewEncoder(w)
 	// An agent that is gone ends the request's context and with it the task.
 	say := func(reply protocol.TaskReply) {
@@ -57,7 +61,7 @@ func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
 		_ = rc.Flush()
 	}
 	c := claims(run, row)
-	outputs, err := s.Tasks.Run(r.Context(), TaskCall{
+	outputs, err := s.tasks.Run(r.Context(), TaskCall{
 		Job: c, Task: r.PathValue("task"), Inputs: in.Inputs, Context: files,
 		Token: func(ctx context.Context, audience string) (string, error) {
 			return s.jobToken(ctx, row.id, &job, c, audience)
@@ -70,7 +74,7 @@ func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
 			message += " (" + next + ")"
 		}
 		reply.Error = message
-		s.Logger.Warn("a task failed", "task", r.PathValue("task"), "run", row.run, "job", row.path(), "error", err)
+		s.logger.Warn("a task failed", "task", r.PathValue("task"), "run", row.run, "job", row.path(), "error", err)
 	}
 	say(reply)
 	return nil

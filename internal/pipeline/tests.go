@@ -99,7 +99,7 @@ func (s *Service) readResults(ctx context.Context, body io.Reader, reply *protoc
 			reply.Invalid = append(reply.Invalid, h.Name+": "+err.Error())
 			continue
 		}
-		digest, _, err := s.Blobs.Put(ctx, bytes.NewReader(raw), "", maxResultFile)
+		digest, _, err := s.blobs.Put(ctx, bytes.NewReader(raw), "", maxResultFile)
 		if err != nil {
 			return nil, err
 		}
@@ -132,11 +132,11 @@ func (s *Service) recordTests(ctx context.Context, row *jobRow, title string, f 
 		title = path.Base(f.name)
 	}
 	title = firstLine(masker.String(title))
-	return s.DB.Tx(ctx, func(tx *store.Tx) error {
-		id := s.Clock.NewID()
+	return s.db.Tx(ctx, func(tx *store.Tx) error {
+		id := s.clock.NewID()
 		_, err := tx.Exec(ctx, `INSERT INTO pipeline_test_run (id, run, job, title, total, passed, failed, skipped, millis, digest, created) VALUES (?,?,?,?,?,?,?,?,?,?,?)`,
 			id, row.run, row.path(), title, f.result.Total, f.result.Passed, f.result.Failed, f.result.Skipped,
-			int64(f.result.Seconds*1000), f.digest, millis(s.Clock.Now()))
+			int64(f.result.Seconds*1000), f.digest, millis(s.clock.Now()))
 		if err != nil {
 			return fmt.Errorf("adding test results: %w", err)
 		}
@@ -156,7 +156,7 @@ func (s *Service) recordTests(ctx context.Context, row *jobRow, title string, f 
 
 // testRuns reads the test runs of a run, with their failures when asked for.
 func (s *Service) testRuns(ctx context.Context, n int64, failures bool) ([]TestRun, error) {
-	rows, err := s.DB.Query(ctx, `SELECT id, job, title, total, passed, failed, skipped, millis, digest FROM pipeline_test_run WHERE run = ? ORDER BY created, id`, n)
+	rows, err := s.db.Query(ctx, `SELECT id, job, title, total, passed, failed, skipped, millis, digest FROM pipeline_test_run WHERE run = ? ORDER BY created, id`, n)
 	if err != nil {
 		return nil, fmt.Errorf("reading the test results of run %d: %w", n, err)
 	}
@@ -186,7 +186,7 @@ func (s *Service) testRuns(ctx context.Context, n int64, failures bool) ([]TestR
 }
 
 func (s *Service) failures(ctx context.Context, id string) ([]Failure, error) {
-	rows, err := s.DB.Query(ctx, `SELECT suite, name, message, details, millis FROM pipeline_test_failure WHERE test_run = ? ORDER BY position`, id)
+	rows, err := s.db.Query(ctx, `SELECT suite, name, message, details, millis FROM pipeline_test_failure WHERE test_run = ? ORDER BY position`, id)
 	if err != nil {
 		return nil, fmt.Errorf("reading failed tests: %w", err)
 	}

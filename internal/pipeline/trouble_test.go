@@ -162,9 +162,9 @@ steps:
 - checkout: none
 - bash: |
     sleep 1000 &
-    echo $!
+    echo $! | tee $(Agent.TempDirectory)/pid
     (setsid bash -c 'while :; do echo noise; sleep 0.01; done' &)
-- bash: kill -0 $(cat $(Agent.TempDirectory)/pid 2>/dev/null || pgrep -n -x sleep) && echo lives on
+- bash: kill -0 $(cat $(Agent.TempDirectory)/pid) && echo lives on
 `)
 	want(t, w, d, plan.Succeeded, d.Result)
 	if got := w.text(d, "__default.Job", 2); got != "lives on\n" {

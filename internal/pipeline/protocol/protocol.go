@@ -53,6 +53,9 @@ type Registered struct {
 // Claim asks for a job.
 type Claim struct {
 	Agent string `json:"agent"`
+	// Ticket is a random word for this claim, at most 64 bytes. A claim that is
+	// repeated with the same ticket, because the answer was lost, gets the same job.
+	Ticket string `json:"ticket"`
 	// WaitSeconds is how long the server may hold the request, at most 60.
 	WaitSeconds float64 `json:"wait_seconds"`
 }

@@ -59,6 +59,7 @@ CREATE TABLE pipeline_job (
   environment  TEXT   NOT NULL,
   agent        TEXT   NOT NULL,
   lease        TEXT   NOT NULL,
+  ticket       TEXT   NOT NULL,
   stop         TEXT   NOT NULL,
   max_parallel BIGINT NOT NULL,
   tolerant     BIGINT NOT NULL,
