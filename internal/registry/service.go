@@ -158,22 +158,25 @@ func (s *Service) mayDelete(ctx context.Context, a identity.Actor, repository st
 	return s.require(ctx, a, repository, identity.Maintain)
 }
 
-// May reports whether the actor may do an action of the token specification in a
-// repository: "pull", "push" or "delete".
-func (s *Service) May(ctx context.Context, a identity.Actor, repository, action string) (bool, error) {
+// Permit returns nil when the actor may do an action of the token specification in a
+// repository, "pull", "push" or "delete", and otherwise why not, as a fault.
+func (s *Service) Permit(ctx context.Context, a identity.Actor, repository, action string) error {
 	role, ok := map[string]identity.Role{"pull": identity.Read, "push": identity.Write, "delete": identity.Maintain}[action]
 	if !ok || !ValidName(repository) {
-		return false, nil
+		return fault.New(fault.Denied, "There is no action %.20q on %.80q.", action, repository)
 	}
 	err := s.require(ctx, a, repository, role)
-	switch fault.KindOf(err) {
-	case "":
-		return true, nil
-	case fault.NotFound:
-		// Who may make projects is asked when the push comes.
-		return a.Admin && a.Cap >= role, nil
-	case fault.Denied:
+	if fault.Is(err, fault.NotFound) && a.Admin && a.Cap >= role {
+		return nil // Who may make projects is asked when the push comes.
+	}
+	return err
+}
+
+// May reports whether Permit has nothing against it.
+func (s *Service) May(ctx context.Context, a identity.Actor, repository, action string) (bool, error) {
+	err := s.Permit(ctx, a, repository, action)
+	if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Denied) {
 		return false, nil
 	}
-	return false, err
+	return err == nil, err
 }

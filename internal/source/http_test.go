@@ -122,6 +122,19 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	}
 }
 
+// A body that Git's protocol does not know is the client's mistake, in words, and not ours.
+func TestNoProtocol(t *testing.T) {
+	w, _, _ := seeded(t)
+	for service, user := range map[string]string{"git-receive-pack": "wanda", "git-upload-pack": "rita"} {
+		for _, body := range []string{"zzzz", "0010", "0009hello"} {
+			resp, text := w.send("POST", "/shop/web.git/"+service, user, "application/x-"+service+"-request", strings.NewReader(body))
+			if resp.StatusCode != 400 || !strings.Contains(text, "Git's protocol") {
+				t.Errorf("%s of %q: %d %q", service, body, resp.StatusCode, text)
+			}
+		}
+	}
+}
+
 func TestGzipBody(t *testing.T) {
 	w, _, head := seeded(t)
 	var body bytes.Buffer

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"towpath.dev/towpath/internal/fault"
 )
 
 // Limits of a transfer.
@@ -83,9 +85,20 @@ func (t *transfer) run(cmd *exec.Cmd) error {
 	case errors.Is(inErr, errTooMuch):
 		return inErr
 	case waitErr != nil:
-		return fmt.Errorf("running git: %w: %s", waitErr, strings.TrimSpace(said.buf.String()))
+		words := strings.TrimSpace(said.buf.String())
+		err := fmt.Errorf("running git: %w: %s", waitErr, words)
+		if brokenProtocol(words) {
+			return fault.Wrap(fault.Invalid, err, "This request does not follow Git's protocol.").WithNext("use git itself as the client")
+		}
+		return err
 	}
 	return nil
+}
+
+// brokenProtocol reports, of git's last words, that it was the client's request that git
+// died of (pkt-line.c, upload-pack.c and receive-pack.c say it so).
+func brokenProtocol(words string) bool {
+	return strings.Contains(words, "protocol error") || strings.Contains(words, "hung up unexpectedly")
 }
 
 // feed copies the body to git. When git no longer reads, the rest is thrown away.

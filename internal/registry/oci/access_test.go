@@ -140,7 +140,10 @@ func TestToken(t *testing.T) {
 	if scope != pull {
 		t.Errorf("a reader got %q", scope)
 	}
-	bearer(401, token, "POST", "/v2/shop/web/blobs/uploads/")
+	// No other token would help a reader: he is told why instead of being sent for one.
+	if a := as(t, s, "").want(403, "POST", "/v2/shop/web/blobs/uploads/", nil, "Authorization", "Bearer "+token); !strings.Contains(a.text(), "DENIED") || !strings.Contains(a.text(), "write") {
+		t.Errorf("a reader who pushes is told %s", a.body)
+	}
 	if _, scope = get(client{t: t, s: s, user: "writer", secret: secret}, push); scope != pull {
 		t.Errorf("a token that may read only got %q", scope)
 	}

@@ -103,6 +103,20 @@ func (q *request) allows(actions string) bool {
 	return actions == "" || q.grantHolds(q.name, strings.Split(actions, ","))
 }
 
+// refused returns why the actor may not do the actions, whatever token he brings: then
+// a challenge to get another one would send him in a circle, without the reason.
+func (q *request) refused(actions string) error {
+	if q.name == "" {
+		return nil
+	}
+	for _, action := range strings.Split(actions, ",") {
+		if err := q.registry.Permit(q.ctx(), q.actor, q.name, action); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (q *request) grantHolds(name string, actions []string) bool {
 	if q.grant == nil {
 		return true

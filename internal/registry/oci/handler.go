@@ -138,6 +138,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !q.allows(actions) {
+		if err := q.refused(actions); err != nil {
+			q.fail(err)
+			return
+		}
 		q.challenge(actions, true)
 		return
 	}
