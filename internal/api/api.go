@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"net/http"
+	"path"
+	"reflect"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -39,6 +41,7 @@ func New(s Services, authenticate Authenticate, version string, log *slog.Logger
 		"token": {Type: "http", Scheme: "bearer"},
 		"basic": {Type: "http", Scheme: "basic"},
 	}
+	cfg.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	cfg.Security = []map[string][]string{{"token": {}}, {"basic": {}}}
 	a := &server{Services: s, api: humago.New(mux, cfg), log: log}
 	a.routes()
@@ -47,6 +50,20 @@ func New(s Services, authenticate Authenticate, version string, log *slog.Logger
 		a.problem(w, r, fault.New(fault.NotFound, "There is no %s %s in the API.", r.Method, r.URL.Path).WithNext("see /api/openapi.json"))
 	})
 	return a.identify(authenticate, mux)
+}
+
+// schemaName names a type in the document: with its package, unless it is one of ours,
+// because two domains may have an Image each.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	pkg := path.Base(t.PkgPath())
+	if t.Name() == "" || pkg == "api" || pkg == "." || strings.Contains(t.Name(), "[") {
+		return name
+	}
+	return strings.ToUpper(pkg[:1]) + pkg[1:] + name
 }
 
 // routes registers every operation, domain by domain.

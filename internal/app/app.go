@@ -228,7 +228,7 @@ func (a *App) openSupply(ctx context.Context) error {
 }
 
 func (a *App) openEvidence(context.Context) error {
-	a.Evidence = evidence.New(a.db, a.Log, a.Identity, a.clock)
+	a.Evidence = evidence.New(a.db, a.Log, a.Identity, a.logger)
 	return nil
 }
 
@@ -241,12 +241,13 @@ func (a *App) recover(ctx context.Context) error {
 func (a *App) Run(ctx context.Context) error {
 	parts := []part{
 		{"http", func(ctx context.Context) error { return serve(ctx, a.main, a.handler()) }},
-		{"evidence", func(ctx context.Context) error { return a.Evidence.Run(ctx, a.logger) }},
+		{"evidence", a.Evidence.Run},
 		{"supply", func(ctx context.Context) error { return a.Supply.Run(ctx, a.logger) }},
 		{"builder", a.builder.Run},
 		{"collector", func(ctx context.Context) error { return a.Registry.CollectForever(ctx, time.Hour) }},
 		{"cluster", a.Cluster.Run},
 		{"pods", a.Deploy.Run},
+		{"packs", a.maintain},
 		{"pipeline", a.Pipeline.Run},
 		{"agents", a.runAgents},
 	}
@@ -258,6 +259,20 @@ func (a *App) Run(ctx context.Context) error {
 		parts = append([]part{{"issuer", func(ctx context.Context) error { return serve(ctx, secure, a.Identity.WellKnown()) }}}, parts...)
 	}
 	return runAll(ctx, parts)
+}
+
+// maintain packs the repositories now and then: every push keeps a pack of its own.
+func (a *App) maintain(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Hour):
+		}
+		if err := a.Source.Maintain(ctx); err != nil && ctx.Err() == nil {
+			a.logger.Error("maintaining repositories", "error", err)
+		}
+	}
 }
 
 // Close gives back what New took. It may be called more than once.

@@ -35,25 +35,12 @@ func (a *App) handler() http.Handler {
 			known.ServeHTTP(w, r)
 		case path == "/healthz":
 			w.WriteHeader(http.StatusNoContent)
-		case isGit(r):
+		case source.Handles(r):
 			git.ServeHTTP(w, r)
 		default:
 			pages.ServeHTTP(w, r)
 		}
 	})
-}
-
-// isGit reports a request of a Git client, wrong ones too: those get Git's errors.
-func isGit(r *http.Request) bool {
-	if _, ok := source.ParsePath(r.URL.Path); ok {
-		return true
-	}
-	for _, end := range []string{"/info/refs", "/git-upload-pack", "/git-receive-pack"} {
-		if strings.HasSuffix(r.URL.Path, end) {
-			return true
-		}
-	}
-	return false
 }
 
 func (a *App) services() api.Services {

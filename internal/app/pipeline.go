@@ -96,7 +96,7 @@ var _ supply.Runs = runs{}
 
 // Provenance returns the facts of a run.
 func (r runs) Provenance(ctx context.Context, n int64) (provenance.Facts, error) {
-	got, err := r.pipeline.Run(ctx, identity.SystemActor("supply"), n)
+	got, err := r.pipeline.Show(ctx, identity.SystemActor("supply"), n)
 	if err != nil {
 		return provenance.Facts{}, err
 	}
