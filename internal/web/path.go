@@ -198,11 +198,11 @@ func figures(s evidence.Summary, at string, now time.Time) []page.Figure {
 			live.Href = at + "/environments/" + page.Esc(parts[1]) + "/releases/" + parts[2]
 		}
 	}
-	lead := page.Figure{Name: "Commit to production", Value: unknown, Note: "median of the last 20"}
+	lead := page.Figure{Name: "Commit to production", Value: unknown, Note: "median of 20"}
 	if s.CommitToProduction != nil {
 		lead.Value = page.Took(time.Duration(*s.CommitToProduction))
 	}
-	failed := page.Figure{Name: "Change failure", Value: unknown, Note: "of the last 50 releases"}
+	failed := page.Figure{Name: "Change failure", Value: unknown, Note: "of 50 releases"}
 	if s.FailureRate != nil {
 		failed.Value = strconv.FormatFloat(*s.FailureRate*100, 'f', 1, 64) + "\u202f%"
 	}

@@ -38,10 +38,13 @@
     if (s < 60 * 86400) return Math.floor(s / 86400) + ' d';
     return null;
   };
+  // The server's clock counts: this machine's may be wrong.
+  const skew = (Date.parse(document.body.dataset.now || '') || Date.now()) - Date.now();
   const tick = () => {
-    const now = Date.now();
+    const now = Date.now() + skew;
     for (const t of $$('time[data-ago]')) {
-      const text = ago(Date.parse(t.dateTime), now);
+      let text = ago(Date.parse(t.dateTime), now);
+      if (text && t.dataset.ago) text = text === 'now' ? 'just now' : text + ' ago';
       if (text && t.textContent !== text) t.textContent = text;
     }
   };

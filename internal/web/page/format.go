@@ -31,6 +31,18 @@ func Ago(now, t time.Time) string {
 	return t.Format("2006-01-02")
 }
 
+// AgoWords is Ago inside a sentence: "6 min ago", "just now", "on 2026-09-04".
+func AgoWords(now, t time.Time) string {
+	switch text := Ago(now, t); {
+	case text == "now":
+		return "just now"
+	case t.IsZero() || now.Sub(t) >= 60*24*time.Hour:
+		return "on " + text
+	default:
+		return text + " ago"
+	}
+}
+
 // Took says how long something took: "0.4 s", "22.6 s", "1 min 12 s", "2 h 5 min".
 func Took(d time.Duration) string {
 	switch {
@@ -39,8 +51,10 @@ func Took(d time.Duration) string {
 	case d < 100*time.Second:
 		s := math.Round(d.Seconds()*10) / 10
 		return strconv.FormatFloat(s, 'f', 1, 64) + " s"
-	case d < time.Hour:
+	case d < 10*time.Minute:
 		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+	case d < time.Hour:
+		return strconv.Itoa(int(d.Minutes())) + " min"
 	}
 	return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
 }
