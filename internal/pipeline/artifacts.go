@@ -126,7 +126,6 @@ func (s *Service) sayOfRun(ctx context.Context, tx *store.Tx, row *jobRow, kind 
 	tx.AfterCommit(func() { s.hub.signal(onRun(row.run)) })
 	return s.log.Append(ctx, tx, event.Fact{
 		Type: kind, Subject: event.OfRun(row.run), Project: project, Actor: fmt.Sprintf("run:%d", row.run), Payload: payload,
-		Links: []event.Link{},
 	})
 }
 

@@ -5,13 +5,12 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
-
-	"database/sql"
 
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"

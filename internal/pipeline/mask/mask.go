@@ -168,8 +168,7 @@ func (m *Masker) Cut(text []byte, limit int) int {
 // span is a part of a text that is to be hidden.
 type span struct{ from, to int }
 
-// find returns the secrets in a text in their order; what overlaps or touches is
-// one span.
+// find returns the secrets in a text in their order; what overlaps is one span.
 func (m *Masker) find(text []byte) []span {
 	m.mu.RLock()
 	needles := m.needles

@@ -1,0 +1,133 @@
+package pipeline
+
+import (
+	"time"
+
+	"towpath.dev/towpath/internal/pipeline/plan"
+	"towpath.dev/towpath/internal/pipeline/protocol"
+)
+
+// Run is a run in a list. Times are zero until they have come.
+type Run struct {
+	Number    int64       `json:"number"` // unique in the installation
+	Name      string      `json:"name"`   // Build.BuildNumber
+	Project   string      `json:"project"`
+	Repo      string      `json:"repo"` // "project/repo"
+	File      string      `json:"file"`
+	Ref       string      `json:"ref"`
+	Commit    string      `json:"commit"`
+	Title     string      `json:"title"`  // first line of the commit's message
+	Reason    string      `json:"reason"` // IndividualCI, Manual
+	Requester string      `json:"requester"`
+	RerunOf   int64       `json:"rerun_of,omitempty"`
+	Status    plan.Status `json:"status"` // Pending, Running, Completed
+	Result    plan.Result `json:"result,omitempty"`
+	Why       string      `json:"why,omitempty"` // first error
+	Queued    time.Time   `json:"queued"`
+	Started   time.Time   `json:"started,omitzero"`
+	Finished  time.Time   `json:"finished,omitzero"`
+}
+
+// Detail is a run with everything in it.
+type Detail struct {
+	Run
+	Stages    []Stage             `json:"stages"`
+	Artifacts []protocol.Artifact `json:"artifacts"`
+	Tests     []TestRun           `json:"tests"`
+	Images    []Image             `json:"images"`
+}
+
+// Stage is a stage of a run.
+type Stage struct {
+	Name        string      `json:"name"`
+	DisplayName string      `json:"display_name"`
+	DependsOn   []string    `json:"depends_on,omitempty"`
+	Status      plan.Status `json:"status"`
+	Result      plan.Result `json:"result,omitempty"`
+	Why         string      `json:"why,omitempty"`
+	// Manual stages wait until somebody starts them; Requested says who did.
+	Manual    bool      `json:"manual,omitempty"`
+	Requested string    `json:"requested,omitempty"`
+	Started   time.Time `json:"started,omitzero"`
+	Finished  time.Time `json:"finished,omitzero"`
+	Jobs      []Job     `json:"jobs"`
+}
+
+// Job is a job of a run, or one leg of a job.
+type Job struct {
+	Path        string            `json:"path"` // "Stage.Job", "Stage.Job.leg"
+	Name        string            `json:"name"`
+	Leg         string            `json:"leg,omitempty"`
+	DisplayName string            `json:"display_name"`
+	Kind        plan.JobKind      `json:"kind"`
+	DependsOn   []string          `json:"depends_on,omitempty"`
+	Environment string            `json:"environment,omitempty"`
+	Agent       string            `json:"agent,omitempty"`
+	Status      plan.Status       `json:"status"` // also Queued, and Waiting for another leg
+	Result      plan.Result       `json:"result,omitempty"`
+	Why         string            `json:"why,omitempty"`
+	Outputs     map[string]string `json:"outputs,omitempty"`
+	Queued      time.Time         `json:"queued,omitzero"`
+	Started     time.Time         `json:"started,omitzero"`
+	Finished    time.Time         `json:"finished,omitzero"`
+	Steps       []Step            `json:"steps"`
+}
+
+// Step is a step of a job.
+type Step struct {
+	Number      int         `json:"number"` // from 1, over all hooks
+	Hook        string      `json:"hook,omitempty"`
+	Name        string      `json:"name,omitempty"`
+	DisplayName string      `json:"display_name"`
+	Task        string      `json:"task"`
+	Status      plan.Status `json:"status"`
+	Result      plan.Result `json:"result,omitempty"`
+	Why         string      `json:"why,omitempty"`
+	Started     time.Time   `json:"started,omitzero"`
+	Finished    time.Time   `json:"finished,omitzero"`
+	Lines       int64       `json:"lines"` // of its log so far
+}
+
+// Image is an image that a step of the run put into the registry, as its output
+// variables say.
+type Image struct {
+	Job    string `json:"job"`
+	Step   string `json:"step"`
+	Name   string `json:"name"` // host/repository:tag
+	Digest string `json:"digest"`
+}
+
+// TestRun is a set of test results.
+type TestRun struct {
+	ID       string    `json:"id"`
+	Job      string    `json:"job"`
+	Title    string    `json:"title"`
+	Total    int       `json:"total"`
+	Passed   int       `json:"passed"`
+	Failed   int       `json:"failed"`
+	Skipped  int       `json:"skipped"`
+	Seconds  float64   `json:"seconds"`
+	Digest   string    `json:"digest"` // of the stored result file
+	Failures []Failure `json:"failures,omitempty"`
+}
+
+// Failure is a test that failed.
+type Failure struct {
+	Suite   string  `json:"suite"`
+	Name    string  `json:"name"`
+	Message string  `json:"message"`
+	Details string  `json:"details,omitempty"`
+	Seconds float64 `json:"seconds"`
+}
+
+// Filter selects runs; zero fields select everything.
+type Filter struct {
+	Project string // the project; needed unless Repo or Commit is set
+	Repo    string // "project/repo"
+	Ref     string // "refs/heads/main"
+	Commit  string // full hash
+	Status  plan.Status
+	Result  plan.Result
+	Before  int64 // only runs with a smaller number, for the next page
+	Limit   int   // at most so many; 0 means 50, the most is 200
+}

@@ -1,0 +1,66 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/pipeline/plan"
+	"towpath.dev/towpath/internal/store"
+)
+
+// Cancel asks a run to end: what has not started is cancelled, running steps are
+// interrupted, steps with always() still run. It needs the write role.
+func (s *Service) Cancel(ctx context.Context, a identity.Actor, n int64) error {
+	if _, err := s.authorized(ctx, a, n, identity.Write); err != nil {
+		return err
+	}
+	return s.db.Tx(ctx, func(tx *store.Tx) error {
+		r, err := s.loadRun(ctx, tx, n)
+		if err != nil {
+			return err
+		}
+		if r.Status == plan.Completed {
+			return fault.New(fault.Conflict, "Run %d has ended already: %s.", n, word(r.Result))
+		}
+		if r.canceled != "" {
+			return nil
+		}
+		r.canceled = "cancelled by " + a.String()
+		if _, err := tx.Exec(ctx, `UPDATE pipeline_run SET canceled = ? WHERE number = ?`, r.canceled, n); err != nil {
+			return fmt.Errorf("cancelling run %d: %w", n, err)
+		}
+		return s.advance(ctx, tx, r)
+	})
+}
+
+// StartStage starts a manual stage once the stages it depends on are complete. It needs
+// the write role.
+func (s *Service) StartStage(ctx context.Context, a identity.Actor, n int64, stage string) error {
+	if _, err := s.authorized(ctx, a, n, identity.Write); err != nil {
+		return err
+	}
+	return s.db.Tx(ctx, func(tx *store.Tx) error {
+		r, err := s.loadRun(ctx, tx, n)
+		if err != nil {
+			return err
+		}
+		planned := r.plan.Stage(stage)
+		if planned == nil {
+			return fault.New(fault.NotFound, "Run %d has no stage %q.", n, stage)
+		}
+		if !planned.Manual {
+			return fault.New(fault.Conflict, "The stage %s starts by itself.", planned.Name)
+		}
+		res, err := tx.Exec(ctx, `UPDATE pipeline_stage SET requested = ? WHERE run = ? AND name = ? AND requested = '' AND status = 'Pending'`, a.String(), n, planned.Name)
+		if err != nil {
+			return fmt.Errorf("starting stage %s: %w", planned.Name, err)
+		}
+		if changed, err := res.RowsAffected(); err != nil || changed == 0 {
+			return errors.Join(err, fault.New(fault.Conflict, "The stage %s has been started already.", planned.Name))
+		}
+		return s.advance(ctx, tx, r)
+	})
+}
