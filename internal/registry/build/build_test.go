@@ -71,6 +71,27 @@ func start(t *testing.T, s *registrytest.Server) *build.Builder {
 	return b
 }
 
+// A server without the builder's programs goes on: Run waits for its end, and only who
+// wants to build hears why it is impossible.
+func TestNoPrograms(t *testing.T) {
+	dir := t.TempDir()
+	b := build.New(build.Config{Root: dir, Socket: filepath.Join(dir, "s"), LogFile: filepath.Join(dir, "log")}, nil, clock.System(), slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- b.Run(ctx) }()
+	_, err := b.Build(ctx, build.Request{ContextDir: dir, Repository: "shop/web", Tags: []string{"1"}}, nil)
+	if !fault.Is(err, fault.Unavailable) {
+		t.Errorf("Build = %v", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run = %v", err)
+	}
+	if _, err = b.Build(t.Context(), build.Request{ContextDir: dir, Repository: "shop/web", Tags: []string{"1"}}, nil); err == nil || !strings.Contains(err.Error(), "buildkitd is missing") {
+		t.Errorf("Build = %v", err)
+	}
+}
+
 // archive makes a tar stream; a name that ends in "@" is a symbolic link to the content.
 func archive(t *testing.T, files map[string]string) *bytes.Buffer {
 	t.Helper()

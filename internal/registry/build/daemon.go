@@ -73,11 +73,15 @@ const (
 )
 
 // Run keeps the daemon running until ctx ends, then stops it and returns nil. When the
-// daemon cannot run here at all it returns the reason at once; Build returns it too.
+// daemon cannot run here at all, the reason is logged and Build returns it: a server
+// without a builder still does everything else.
 func (b *Builder) Run(ctx context.Context) error {
 	if err := b.cfg.check(); err != nil {
 		b.setDown(err)
-		return err
+		message, _ := fault.Public(err)
+		b.log.Warn("no image builder", "why", message)
+		<-ctx.Done()
+		return nil
 	}
 	pause := firstPause
 	for {
