@@ -73,7 +73,7 @@ func (a *App) agent(ctx context.Context, account string) error {
 	}
 	args := []string{
 		"--server", "http://" + loopback(a.Addr), "--token-file", filepath.Join(a.cfg.Data, "agent-token"), "--work", work,
-		"--name", "host", "--jobs", fmt.Sprint(a.cfg.Agents),
+		"--name", "host", "--slots", fmt.Sprint(a.cfg.Agents),
 	}
 	if account != "" {
 		args = append(args, "--user", account)

@@ -206,7 +206,7 @@ func (a *App) openCluster(ctx context.Context) error {
 		CAFile: filepath.Join(a.cfg.Data, "issuer-ca.pem"), Audience: cluster.Audience,
 	}
 	a.Cluster = cluster.NewEmbedded(cluster.Config{
-		Program: filepath.Join(a.cfg.Programs, "towpath-kube"), Data: dir, Settings: set,
+		Program: filepath.Join(a.cfg.Programs, "towpath-kube"), Data: dir, Log: filepath.Join(a.cfg.Data, "logs", "cluster.log"), Settings: set,
 	}, a.Identity, a.clock, a.logger)
 	return nil
 }

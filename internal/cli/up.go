@@ -250,7 +250,7 @@ func (e *env) awaitReady(ctx context.Context, api *client.Client, cfg app.Config
 			return e.announce(s, cfg)
 		case cluster.Failed:
 			return fault.New(fault.Unavailable, "The cluster cannot start: %s", s.Cluster.Why).
-				WithNext("run `towpath doctor`; its log is %s", filepath.Join(cfg.Data, "kube", "supervisor.log"))
+				WithNext("run `towpath doctor`; its log is %s", filepath.Join(cfg.Data, "logs", "cluster.log"))
 		}
 		select {
 		case <-ctx.Done():

@@ -28,7 +28,8 @@ import (
 // keeps towpath-kube's default.
 type Config struct {
 	Program string // path of towpath-kube
-	Data    string // absolute folder for the cluster's state; short, because sockets live in it
+	Data    string // absolute folder for the cluster's state alone; short, because sockets live in it
+	Log     string // file that what towpath-kube says on stderr is appended to
 
 	Settings Settings
 }
@@ -150,7 +151,7 @@ func (e *Embedded) once(ctx context.Context, config string, start time.Time) err
 	cmd.SysProcAttr = childAttr()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopGrace
-	logFile, err := os.OpenFile(filepath.Join(e.cfg.Data, "supervisor.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	logFile, err := os.OpenFile(e.cfg.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("opening the cluster's log: %w", err)
 	}
