@@ -134,8 +134,52 @@ func (a *Agent) register(ctx context.Context) (time.Duration, error) {
 // claimWait is how long a claim waits at the server.
 const claimWait = 30 * time.Second
 
+// place is where a job will run: prepared before there is one, so that a job starts
+// without waiting for it.
+type place struct {
+	slot   int
+	space  *workspace
+	warden *warden.Warden
+}
+
+// place makes the place of the next job of a slot.
+func (a *Agent) place(slot int) (*place, error) {
+	space, err := a.openWorkspace(slot)
+	if err != nil {
+		return nil, err
+	}
+	w, err := warden.Start(a.cfg.Warden)
+	if err != nil {
+		return nil, errors.Join(err, space.close())
+	}
+	return &place{slot: slot, space: space, warden: w}, nil
+}
+
+// leave ends the processes of a place and moves its files away.
+func (a *Agent) leave(p *place) error {
+	return errors.Join(p.warden.KillAll(), p.warden.Close(), p.space.close(), a.discard(p.space.dir))
+}
+
 // slot runs one job after the other.
 func (a *Agent) slot(ctx context.Context, number int, lease time.Duration) error {
+	for ctx.Err() == nil {
+		p, err := a.place(number)
+		if err != nil {
+			return fmt.Errorf("preparing the place of a job: %w", err)
+		}
+		err = a.next(ctx, p, lease)
+		if lerr := a.leave(p); lerr != nil {
+			a.log.Error("clearing up after a job", "error", lerr)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// next waits for a job and runs it.
+func (a *Agent) next(ctx context.Context, p *place, lease time.Duration) error {
 	for ctx.Err() == nil {
 		var job protocol.Job
 		ticket := rand.Text()
@@ -153,9 +197,10 @@ func (a *Agent) slot(ctx context.Context, number int, lease time.Duration) error
 		}
 		log := a.log.With("run", job.Run, "job", job.Path())
 		log.Info("job claimed")
-		if err := a.runJob(ctx, number, lease, &job, log); err != nil {
+		if err := a.runJob(ctx, p, lease, &job, log); err != nil {
 			log.Error("running the job", "error", err)
 		}
+		return nil
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (s *stopper) stopped() bool {
 
 // runJob runs a job to its end and reports it. An error is the agent's own trouble; a
 // job that fails is none.
-func (a *Agent) runJob(ctx context.Context, slot int, lease time.Duration, job *protocol.Job, log *slog.Logger) error {
+func (a *Agent) runJob(ctx context.Context, p *place, lease time.Duration, job *protocol.Job, log *slog.Logger) error {
 	sp, err := newSpool(filepath.Join(a.cfg.Dir, "spool", job.ID), a.client, job)
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func (a *Agent) runJob(ctx context.Context, slot int, lease time.Duration, job *
 	life, die := context.WithCancel(context.WithoutCancel(ctx))
 	defer die()
 	go sp.deliver(life)
-	r := &jobRun{agent: a, job: job, log: log, spool: sp, stop: &stopper{c: make(chan struct{})}, masker: mask.New(job.Token, a.cfg.Token)}
+	r := &jobRun{agent: a, job: job, log: log, spool: sp, space: p.space, warden: p.warden, stop: &stopper{c: make(chan struct{})}, masker: mask.New(job.Token, a.cfg.Token)}
 	leave := context.AfterFunc(ctx, func() { r.stop.stop(Stopped, true, false) })
 	defer leave()
 	beating, rest := context.WithCancel(life)
@@ -95,7 +95,7 @@ func (a *Agent) runJob(ctx context.Context, slot int, lease time.Duration, job *
 		})
 		defer t.Stop()
 	}
-	result, err := r.run(slot)
+	result, err := r.run(p.slot)
 	if err != nil {
 		log.Error("the job could not run", "error", err)
 		r.why = "the agent could not run the job: " + err.Error()
@@ -103,24 +103,11 @@ func (a *Agent) runJob(ctx context.Context, slot int, lease time.Duration, job *
 	return r.finish(life, ctx, result, rest)
 }
 
-// run prepares the workspace and runs the phases.
-func (r *jobRun) run(slot int) (result plan.Result, err error) {
-	r.space, err = r.agent.openWorkspace(slot)
-	if err != nil {
-		return plan.Failed, err
-	}
+// run runs the phases and ends what they leave running.
+func (r *jobRun) run(slot int) (plan.Result, error) {
 	defer func() {
-		if cerr := r.space.close(); cerr != nil {
-			r.log.Warn("closing the workspace", "error", cerr)
-		}
-	}()
-	r.warden, err = warden.Start(r.agent.cfg.Warden)
-	if err != nil {
-		return plan.Failed, err
-	}
-	defer func() {
-		if kerr := errors.Join(r.warden.KillAll(), r.warden.Close()); kerr != nil {
-			r.log.Error("ending the processes of the job", "error", kerr)
+		if err := r.warden.KillAll(); err != nil {
+			r.log.Error("ending the processes of the job", "error", err)
 		}
 	}()
 	r.base = r.agent.baseEnv(r.space)
@@ -287,9 +274,6 @@ func (r *jobRun) finish(life, ctx context.Context, result plan.Result, rest func
 		err = nil
 	}
 	cerr := r.spool.close(err != nil && !permanent(err))
-	if r.space != nil {
-		cerr = errors.Join(cerr, r.agent.discard(r.space.dir))
-	}
 	r.log.Info("job finished", "result", result)
 	return errors.Join(err, cerr)
 }
