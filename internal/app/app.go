@@ -90,6 +90,11 @@ func (a *App) openFolder(context.Context) error {
 	if err := os.MkdirAll(a.cfg.Data, 0o711); err != nil {
 		return fmt.Errorf("making the data folder: %w", err)
 	}
+	// The unprivileged user of the agent passes through to its workspace; it can list
+	// nothing here, and every file that it must not read has a mode of its own.
+	if err := os.Chmod(a.cfg.Data, 0o711); err != nil {
+		return fmt.Errorf("opening the data folder to the agent: %w", err)
+	}
 	f, err := lock(a.cfg.Data)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 
@@ -71,6 +72,15 @@ func connect(dsn string) (*DB, error) {
 		}
 		pool.SetMaxOpenConns(16)
 		return &DB{write: pool, read: pool, postgres: true}, nil
+	}
+	// The database holds password hashes and sealed secrets: nobody else may read it.
+	// The files beside it (-wal, -shm) take its mode.
+	f, err := os.OpenFile(dsn, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("making the database file: %w", err)
+	}
+	if err := errors.Join(f.Chmod(0o600), f.Close()); err != nil {
+		return nil, fmt.Errorf("closing the database file to others: %w", err)
 	}
 	// WAL lets readers go on beside the writer. synchronous=FULL makes a commit
 	// durable over a power cut, which an acknowledged push or upload promises.
