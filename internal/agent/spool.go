@@ -124,8 +124,8 @@ func (s *spool) write(st *stepSpool, records []byte, lines int64) error {
 // a slow connection, little enough for a live view.
 const chunkSize = 1 << 20
 
-// pace is the least time between two log requests, so that a step that prints a
-// line at a time does not make a request of each.
+// pace is the least time between two log requests, and half of it that after an update,
+// so that a step that prints a line at a time does not make a request of each.
 const pace = 10 * time.Millisecond
 
 // deliver brings everything to the server until the spool is closed and empty, ctx
@@ -143,6 +143,9 @@ func (s *spool) deliver(ctx context.Context) {
 			return
 		case len(updates) > 0:
 			err = s.sendUpdates(ctx, updates)
+			if st == nil && !closing {
+				time.Sleep(pace / 2)
+			}
 		case st != nil:
 			err = s.sendLog(ctx, st)
 			if err == nil && !closing {

@@ -56,7 +56,7 @@ type jobRow struct {
 	stop        string // why it is to stop
 	maxParallel int
 	tolerant    bool   // continueOnError
-	spec        string // protocol.Job as JSON, without secrets
+	spec        string // protocol.Job as JSON, without secrets; read by claim alone
 	outputs     map[string]string
 	queued      time.Time
 	started     time.Time
@@ -217,17 +217,16 @@ func loadJobs(ctx context.Context, h store.Handle, n int64) ([]*jobRow, error) {
 	return out, rows.Err()
 }
 
-// loadJob reads one job with its specification; nil when there is none.
+// loadJob reads one job without its specification, which may be large; nil when there
+// is none.
 func loadJob(ctx context.Context, h store.Handle, id string) (*jobRow, error) {
-	var spec string
-	j, err := scanJob(h.QueryRow(ctx, `SELECT `+jobColumns+`, spec FROM pipeline_job WHERE id = ?`, id), &spec)
+	j, err := scanJob(h.QueryRow(ctx, `SELECT `+jobColumns+` FROM pipeline_job WHERE id = ?`, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading job %s: %w", id, err)
 	}
-	j.spec = spec
 	return j, nil
 }
 

@@ -34,8 +34,8 @@ func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var job protocol.Job
-	if err := json.Unmarshal([]byte(row.spec), &job); err != nil {
+	job, err := s.spec(r.Context(), row.id)
+	if err != nil {
 		return err
 	}
 	// An answer may begin only when the whole request has been read.
@@ -64,7 +64,7 @@ func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
 	outputs, err := s.tasks.Run(r.Context(), TaskCall{
 		Job: c, Task: r.PathValue("task"), Inputs: in.Inputs, Context: files,
 		Token: func(ctx context.Context, audience string) (string, error) {
-			return s.jobToken(ctx, row.id, &job, c, audience)
+			return s.jobToken(ctx, row.id, job, c, audience)
 		},
 	}, func(line string) { say(protocol.TaskReply{Line: line}) })
 	reply := protocol.TaskReply{Done: true, Outputs: outputs}
@@ -78,6 +78,19 @@ func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
 	}
 	say(reply)
 	return nil
+}
+
+// spec reads what the agent was told about a job.
+func (s *Service) spec(ctx context.Context, id string) (*protocol.Job, error) {
+	var raw string
+	if err := s.db.QueryRow(ctx, `SELECT spec FROM pipeline_job WHERE id = ?`, id).Scan(&raw); err != nil {
+		return nil, fmt.Errorf("reading job %s: %w", id, err)
+	}
+	var job protocol.Job
+	if err := json.Unmarshal([]byte(raw), &job); err != nil {
+		return nil, fmt.Errorf("reading job %s: %w", id, err)
+	}
+	return &job, nil
 }
 
 // taskDir holds the files of running tasks; what a killed server left there is removed
