@@ -136,7 +136,7 @@ func (h *handler) run(w http.ResponseWriter, r request) error {
 		})
 	}
 	job, step := chosen(d, r)
-	v.Stages = stagesOf(d, job, step, h.Clock.Now())
+	v.Stages = stagesOf(d, job, step)
 	if err := h.tab(r, d, &v, job, step); err != nil {
 		return err
 	}
@@ -267,30 +267,30 @@ func runOf(r pipeline.Run) page.Run {
 	}
 }
 
-// span is how long something has taken so far, "" before it began.
-func span(started, finished, now time.Time) string {
-	switch {
-	case started.IsZero():
+// span is how long something took, "" before it has ended.
+func span(started, finished time.Time) string {
+	if started.IsZero() || finished.IsZero() {
 		return ""
-	case finished.IsZero():
-		return page.Took(now.Sub(started).Truncate(time.Second))
 	}
 	return page.Took(finished.Sub(started))
 }
 
-func stagesOf(d *pipeline.Detail, job string, step int, now time.Time) []page.Stage {
+func stagesOf(d *pipeline.Detail, job string, step int) []page.Stage {
 	var out []page.Stage
 	for _, st := range d.Stages {
 		s, word := state(st.Status, st.Result)
 		stage := page.Stage{Name: st.Name, Title: orElse(st.DisplayName, st.Name), State: s, Note: word}
-		if t := span(st.Started, st.Finished, now); t != "" && s != page.Wait {
+		switch t := span(st.Started, st.Finished); {
+		case s == page.Passing:
+			stage.Began = st.Started
+		case t != "" && s != page.Wait:
 			stage.Note += " · " + t
 		}
 		if st.Why != "" {
 			stage.Note = st.Why
 		}
 		for _, j := range st.Jobs {
-			one := jobOf(st, j, job, step, now)
+			one := jobOf(st, j, job, step)
 			stage.Current = stage.Current || one.Current
 			stage.Jobs = append(stage.Jobs, one)
 		}
@@ -306,25 +306,28 @@ func orElse(s, other string) string {
 	return s
 }
 
-func jobOf(st pipeline.Stage, j pipeline.Job, job string, step int, now time.Time) page.Job {
+func jobOf(st pipeline.Stage, j pipeline.Job, job string, step int) page.Job {
 	s, word := state(j.Status, j.Result)
-	out := page.Job{ID: j.Path, Title: orElse(st.DisplayName, st.Name) + " / " + orElse(j.DisplayName, j.Name), State: s, Note: span(j.Started, j.Finished, now), Why: j.Why, Current: j.Path == job}
+	out := page.Job{ID: j.Path, Title: orElse(st.DisplayName, st.Name) + " / " + orElse(j.DisplayName, j.Name), State: s, Note: span(j.Started, j.Finished), Why: j.Why, Current: j.Path == job}
 	if st.Name == "__default" || st.DisplayName == "__default" {
 		out.Title = orElse(j.DisplayName, j.Name)
+	}
+	if s == page.Passing {
+		out.Began = j.Started
 	}
 	if out.Note == "" {
 		out.Note = word
 	}
 	for _, p := range j.Steps {
 		s, word := state(p.Status, p.Result)
-		note := span(p.Started, p.Finished, now)
-		if note == "" || s == page.Wait {
-			note = ""
-			if p.Result == plan.Skipped {
-				note = word
-			}
+		one := page.Step{Number: p.Number, Title: orElse(p.DisplayName, p.Task), State: s, Note: span(p.Started, p.Finished), Current: j.Path == job && p.Number == step}
+		switch {
+		case s == page.Passing:
+			one.Began = p.Started
+		case p.Result == plan.Skipped:
+			one.Note = word
 		}
-		out.Steps = append(out.Steps, page.Step{Number: p.Number, Title: orElse(p.DisplayName, p.Task), State: s, Note: note, Current: j.Path == job && p.Number == step})
+		out.Steps = append(out.Steps, one)
 	}
 	return out
 }

@@ -49,6 +49,11 @@
     }
   };
   setInterval(tick, 10_000);
+  const took = (s) => (s < 60 ? Math.floor(s) + ' s' : s < 600 ? Math.floor(s / 60) + ' min ' + Math.floor(s % 60) + ' s' :
+    s < 3600 ? Math.floor(s / 60) + ' min' : Math.floor(s / 3600) + ' h ' + Math.floor((s % 3600) / 60) + ' min');
+  setInterval(() => {
+    for (const t of $$('time[data-took]')) t.textContent = took(Math.max(0, (Date.now() + skew - Date.parse(t.dateTime)) / 1000));
+  }, 1000);
 
   // ---- Renewing regions in place ----
   // patch makes the element "was" equal to "is" by the least change, so that focus,
@@ -67,7 +72,7 @@
   // content is what counts as a change worth a highlight: not a clock that went on.
   const content = (n) => {
     const c = n.cloneNode(true);
-    for (const t of $$('time[data-ago]', c)) t.textContent = '';
+    for (const t of $$('time', c)) t.textContent = '';
     return c.textContent.replace(/\s+/g, ' ') + $$('[class]', c).map((e) => e.getAttribute('class')).join(' ').replace(/ ?fresh/g, '');
   };
   const patch = (was, is) => {
@@ -113,6 +118,7 @@
         const was = is.id && document.getElementById(is.id);
         if (was && !was.contains(document.activeElement?.closest('input, textarea, select'))) patch(was, is);
       }
+      swapLog(doc);
       tick();
     } catch { /* The stream comes back and renews again. */ } finally {
       renewing = false;
@@ -215,7 +221,7 @@
       if (!el) return;
       $$('.at', log).forEach((e) => e.classList.remove('at'));
       el.classList.add('at');
-      el.scrollIntoView({ block: 'center', inline: 'nearest' });
+      box.scrollTop += el.getBoundingClientRect().top - box.getBoundingClientRect().top - box.clientHeight / 2 + LINE;
       if (why) follow(false);
     };
     const atHash = () => {
@@ -343,10 +349,24 @@
       if (log.dataset.open === 'true') { load(chunks.size - 1)?.then?.(() => follow(true)); follow(true); }
     }
     listen();
-    return { input, step };
+    return { input, step, close: () => { source?.close(); source = null; seen.disconnect(); window.removeEventListener('hashchange', atHash); } };
   };
-  const logEl = $('[data-log]');
-  const viewer = logEl && openLog(logEl);
+  let viewer;
+  const showLog = () => {
+    const el = $('[data-log]');
+    viewer = el && openLog(el);
+  };
+  showLog();
+  // swapLog goes on to the step that runs now, when the address names none and nobody is
+  // looking for something in the log.
+  function swapLog(doc) {
+    const was = $('#logslot'), is = $('#logslot', doc);
+    if (!was || !is || new URLSearchParams(location.search).has('step') || viewer?.input.value || /^#L/.test(location.hash)) return;
+    if (was.firstElementChild?.id === is.firstElementChild?.id) return;
+    viewer?.close();
+    was.replaceChildren(...[...is.childNodes].map((n) => document.importNode(n, true)));
+    showLog();
+  }
 
   // ---- Lines of files ----
   const lineAt = () => {

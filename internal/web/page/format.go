@@ -48,7 +48,7 @@ func Took(d time.Duration) string {
 	switch {
 	case d < 0:
 		return "–"
-	case d < 100*time.Second:
+	case d < time.Minute:
 		s := math.Round(d.Seconds()*10) / 10
 		return strconv.FormatFloat(s, 'f', 1, 64) + " s"
 	case d < 10*time.Minute:
@@ -57,6 +57,14 @@ func Took(d time.Duration) string {
 		return strconv.Itoa(int(d.Minutes())) + " min"
 	}
 	return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+}
+
+// TookSoFar is Took for what goes on: whole seconds, because it changes while one looks.
+func TookSoFar(d time.Duration) string {
+	if d < time.Minute {
+		return strconv.Itoa(int(max(d, 0).Seconds())) + " s"
+	}
+	return Took(max(d, 0).Truncate(time.Second))
 }
 
 // Bytes writes a size with at most one decimal in units of 1024: "512 B", "8.1 MB".

@@ -1205,7 +1205,7 @@ func TracePage(s Shell, ref string, c evidence.Chain) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			for _, st := range c.Stations {
-				var templ_7745c5c3_Var51 = []any{templ.KV("self", st.Subject == c.Subject)}
+				var templ_7745c5c3_Var51 = []any{templ.KV("self", st.Subject == c.Subject && st.Kind == c.Subject.Kind())}
 				templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var51...)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

@@ -34,6 +34,7 @@ type Stage struct {
 	Name, Title string
 	State       State
 	Note        string
+	Began       time.Time // while it goes on, else zero
 	Jobs        []Job
 	Current     bool
 }
@@ -43,7 +44,8 @@ type Job struct {
 	ID      string // names the job's logs
 	Title   string // "Build / cart"
 	State   State
-	Note    string // duration, "skipped", "waits for an agent"
+	Note    string    // duration, "skipped", "waits for an agent"
+	Began   time.Time // while it goes on, else zero
 	Steps   []Step
 	Why     string
 	Current bool
@@ -55,6 +57,7 @@ type Step struct {
 	Title   string
 	State   State
 	Note    string
+	Began   time.Time // while it goes on, else zero
 	Current bool
 }
 
@@ -145,13 +148,21 @@ func (r Run) began() time.Time {
 	return r.Started
 }
 
+// since is when a run began that goes on, else zero.
+func (r Run) since() time.Time {
+	if r.Finished.IsZero() {
+		return r.Started
+	}
+	return time.Time{}
+}
+
 // took says how long the run took, or takes by now.
 func (r Run) took(s Shell) string {
 	switch {
 	case r.Started.IsZero():
 		return "–"
 	case r.Finished.IsZero():
-		return Took(s.Now.Sub(r.Started))
+		return TookSoFar(s.Now.Sub(r.Started))
 	}
 	return Took(r.Finished.Sub(r.Started))
 }

@@ -129,7 +129,7 @@ func logo() templ.Component {
 			templ_7745c5c3_Var7 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "<svg width=\"22\" height=\"22\" viewBox=\"0 0 22 22\" aria-hidden=\"true\"><rect class=\"on\" width=\"22\" height=\"22\" rx=\"6\"></rect><path class=\"ln\" d=\"M3 14.5h5V8h6v6.5h5\"></path></svg>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "<svg class=\"logo\" width=\"22\" height=\"22\" viewBox=\"0 0 22 22\" aria-hidden=\"true\"><rect class=\"on\" width=\"22\" height=\"22\" rx=\"6\"></rect><path class=\"ln\" d=\"M3 14.5h5V8h6v6.5h5\"></path></svg>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

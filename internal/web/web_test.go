@@ -1,0 +1,433 @@
+package web_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"towpath.dev/towpath/internal/web"
+	"towpath.dev/towpath/internal/web/webtest"
+)
+
+// site is the pages over the fixture, with what they log.
+type site struct {
+	*webtest.Fixture
+	srv *httptest.Server
+	log *bytes.Buffer
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{Fixture: webtest.New(), log: &bytes.Buffer{}}
+	d := s.Deps()
+	d.Logger = slog.New(slog.NewTextHandler(s.log, nil))
+	s.srv = httptest.NewServer(web.New(d, web.Options{PublicURL: "http://localhost:7080", Version: "v0.1.0"}))
+	t.Cleanup(s.srv.Close)
+	t.Cleanup(s.srv.CloseClientConnections)
+	return s
+}
+
+// visitor is a browser without a screen.
+type visitor struct {
+	t *testing.T
+	s *site
+	c *http.Client
+}
+
+// as returns a visitor who is signed in as user, or nobody for "".
+func (s *site) as(t *testing.T, user string) *visitor {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &visitor{t, s, &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	if user != "" {
+		u, err := url.Parse(s.srv.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		jar.SetCookies(u, []*http.Cookie{s.SessionCookie(s.Session(user))})
+	}
+	return v
+}
+
+type reply struct {
+	*http.Response
+	body string
+}
+
+func (v *visitor) do(req *http.Request) reply {
+	v.t.Helper()
+	res, err := v.c.Do(req)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return reply{res, string(b)}
+}
+
+func (v *visitor) get(path string, headers ...string) reply {
+	v.t.Helper()
+	req, err := http.NewRequestWithContext(v.t.Context(), http.MethodGet, v.s.srv.URL+path, nil)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	return v.do(req)
+}
+
+func (v *visitor) post(path string, form url.Values, headers ...string) reply {
+	v.t.Helper()
+	req, err := http.NewRequestWithContext(v.t.Context(), http.MethodPost, v.s.srv.URL+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	return v.do(req)
+}
+
+var csrfField = regexp.MustCompile(`name="csrf" value="([0-9a-f]+)"`)
+
+// token is the form token on a page.
+func (v *visitor) token(path string) string {
+	v.t.Helper()
+	m := csrfField.FindStringSubmatch(v.get(path).body)
+	if m == nil {
+		v.t.Fatalf("%s has no form", path)
+	}
+	return m[1]
+}
+
+// pages are the addresses of every kind of page within a project.
+var pages = []string{
+	"/projects/shop", "/projects/shop?open=42", "/projects/shop?show=shut&q=retry", "/projects/shop/runs", "/projects/shop/runs?start=1", "/projects/shop/runs/2040",
+	"/projects/shop/runs/2041", "/projects/shop/runs/2040?tab=tests", "/projects/shop/runs/2040?tab=artifacts", "/projects/shop/runs/2040?tab=file",
+	"/projects/shop/code", "/projects/shop/code/shop", "/projects/shop/code/fresh", "/projects/shop/code/shop/tree/main/cart", "/projects/shop/code/shop/tree/feature%2Ftags",
+	"/projects/shop/code/shop/blob/main/cart/rounding.go", "/projects/shop/code/shop/blob/main/evil.html", "/projects/shop/code/shop/raw/main/evil.html",
+	"/projects/shop/code/shop/commits/main", "/projects/shop/code/shop/commit/" + webtest.Newest, "/projects/shop/code/shop/branches",
+	"/projects/shop/images", "/projects/shop/images/shop/cart@" + webtest.Digest, "/projects/shop/images/shop/cart@" + webtest.Digest + "?tab=findings",
+	"/projects/shop/images/shop/cart@" + webtest.Digest + "?tab=packages&q=module07", "/projects/shop/images/shop/cart@" + webtest.Digest + "?tab=layers",
+	"/projects/shop/images/shop/cart@" + webtest.Digest + "?tab=referrers", "/projects/shop/images/shop/cart:main", "/projects/shop/environments",
+	"/projects/shop/environments/production", "/projects/shop/environments/production/releases/47", "/projects/shop/trace/commit/" + webtest.Newest,
+	"/projects/shop/trace/release/shop/production/48", "/projects/shop/settings",
+}
+
+func TestEveryPageIsShownToWhoMayReadIt(t *testing.T) {
+	s := newSite(t)
+	for _, user := range []string{"ada", "bob"} {
+		v := s.as(t, user)
+		for _, path := range append([]string{"/projects", "/settings", "/status", "/search?q=run&project=shop"}, pages...) {
+			if r := v.get(path); r.StatusCode != http.StatusOK {
+				t.Errorf("%s: GET %s: status %d", user, path, r.StatusCode)
+			}
+		}
+	}
+}
+
+func TestNoPageIsShownToWhoMayNot(t *testing.T) {
+	s := newSite(t)
+	more := []string{
+		"/projects/shop/events", "/projects/shop/runs/2041/events", "/projects/shop/runs/2040/log/Build.cart/3", "/projects/shop/runs/2040/log/Build.cart/3/raw",
+		"/projects/shop/runs/2040/log/Build.cart/3/find?q=a", "/projects/shop/runs/2041/log/Build.cart/3/events", "/projects/shop/runs/2040/artifacts/drop",
+		"/projects/shop/images/" + webtest.Digest,
+	}
+	eve, nobody := s.as(t, "eve"), s.as(t, "")
+	for _, path := range append(more, pages...) {
+		r := eve.get(path)
+		if r.StatusCode != http.StatusNotFound {
+			t.Errorf("eve: GET %s: status %d, want 404", path, r.StatusCode)
+		}
+		for _, secret := range []string{"Price rounding", "coverage", "golang.org/x/net", webtest.Digest[:20]} {
+			if strings.Contains(r.body, secret) && !strings.Contains(path, secret) {
+				t.Errorf("eve: GET %s shows %q", path, secret)
+			}
+		}
+		r = nobody.get(path)
+		if want := "/login?next=" + url.QueryEscape(path); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != want {
+			t.Errorf("nobody: GET %s: status %d to %q, want 303 to %q", path, r.StatusCode, r.Header.Get("Location"), want)
+		}
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	s := newSite(t)
+	v := s.as(t, "ada")
+	for _, path := range []string{"/projects/shop", "/login", "/projects/nowhere", "/assets/x/towpath.js", "/projects/shop/code/shop/raw/main/evil.html"} {
+		r := v.get(path)
+		csp := r.Header.Get("Content-Security-Policy")
+		if !strings.HasPrefix(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
+			t.Errorf("%s: policy %q", path, csp)
+		}
+		if r.Header.Get("X-Content-Type-Options") != "nosniff" || r.Header.Get("Referrer-Policy") == "" {
+			t.Errorf("%s: headers %v", path, r.Header)
+		}
+	}
+	if r := v.get("/projects/shop/code/shop/raw/main/evil.html"); !strings.HasPrefix(r.Header.Get("Content-Type"), "text/plain") || !strings.Contains(r.Header.Get("Content-Security-Policy"), "sandbox") {
+		t.Errorf("a foreign file is served as %v", r.Header)
+	}
+	if got := v.get("/projects/shop").Header.Get("Cache-Control"); got != "no-store" {
+		t.Errorf("a page may be kept: %q", got)
+	}
+}
+
+// foreign is markup that must never stand in a page as such, and what the policy forbids.
+var foreign = []*regexp.Regexp{
+	regexp.MustCompile(`<script>`), regexp.MustCompile(`<script(?: [^>]*)?>[^<]`), regexp.MustCompile(`<img`), regexp.MustCompile(`<[^>]+ style=`),
+	regexp.MustCompile(`<[a-z]+(?: [a-z-]+(?:="[^"]*")?)* on[a-z]+=`), regexp.MustCompile(`href="javascript:`), regexp.MustCompile(`<b>\.txt`),
+}
+
+func TestForeignTextIsEscaped(t *testing.T) {
+	s := newSite(t)
+	v := s.as(t, "ada")
+	seen := map[string]bool{}
+	for _, path := range append(pages, "/projects/shop?q=%3Cscript%3Ealert(1)%3C/script%3E", "/projects/shop/runs/2040/log/Build.cart/3", "/search?project=shop&q=%3Cscript%3E", "/projects/%3Cscript%3Ex") {
+		if strings.Contains(path, "/raw/") {
+			continue
+		}
+		r := v.get(path)
+		for _, f := range foreign {
+			if m := f.FindString(r.body); m != "" {
+				t.Errorf("%s: %q stands in the page", path, m)
+			}
+		}
+		for _, text := range []string{"&lt;script&gt;alert(1)", "&lt;img src=x", "&lt;b&gt;.txt"} {
+			seen[text] = seen[text] || strings.Contains(r.body, text)
+		}
+	}
+	for _, text := range []string{"&lt;script&gt;alert(1)", "&lt;img src=x", "&lt;b&gt;.txt"} {
+		if !seen[text] {
+			t.Errorf("no page showed %q: the fixture lost its foreign text", text)
+		}
+	}
+}
+
+func TestForms(t *testing.T) {
+	s := newSite(t)
+	ada, bob := s.as(t, "ada"), s.as(t, "bob")
+	good := ada.token("/projects/shop/runs/2041")
+	for _, c := range []struct {
+		name    string
+		v       *visitor
+		token   string
+		headers []string
+		want    int
+	}{
+		{"without a token", ada, "", nil, http.StatusForbidden},
+		{"with another session's token", ada, bob.token("/settings"), nil, http.StatusForbidden},
+		{"from another site", ada, good, []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden},
+		{"from another origin", ada, good, []string{"Origin", "http://evil.example"}, http.StatusForbidden},
+		{"by a reader", bob, bob.token("/settings"), nil, http.StatusForbidden},
+		{"as the page sends it", ada, good, []string{"Sec-Fetch-Site", "same-origin"}, http.StatusSeeOther},
+	} {
+		before := len(s.Canceled)
+		r := c.v.post("/projects/shop/runs/2041/cancel", url.Values{"csrf": {c.token}}, c.headers...)
+		if r.StatusCode != c.want {
+			t.Errorf("%s: status %d, want %d", c.name, r.StatusCode, c.want)
+		}
+		if done := len(s.Canceled) > before; done != (c.want == http.StatusSeeOther) {
+			t.Errorf("%s: cancelled is %v", c.name, done)
+		}
+	}
+	if strings.Contains(bob.get("/projects/shop/runs/2041").body, "Cancel the run") {
+		t.Error("a reader is offered to cancel the run")
+	}
+	if !strings.Contains(ada.get("/projects/shop/runs/2041").body, "steps with always() still run") {
+		t.Error("the notice is not shown")
+	}
+	if strings.Contains(ada.get("/projects/shop/runs/2041").body, "steps with always() still run") {
+		t.Error("the notice is shown twice")
+	}
+}
+
+func TestLogin(t *testing.T) {
+	s := newSite(t)
+	for _, c := range []struct{ user, password, next, to string }{
+		{"ada", webtest.Password, "/projects/shop/runs/2040?tab=tests", "/projects/shop/runs/2040?tab=tests"},
+		{"ada", webtest.Password, "//evil.example/x", "/projects"},
+		{"ada", webtest.Password, "https://evil.example", "/projects"},
+		{"ada", webtest.Password, "/\\evil.example", "/projects"},
+		{"ada", "wrong", "/projects", ""},
+	} {
+		v := s.as(t, "")
+		r := v.post("/login", url.Values{"user": {c.user}, "password": {c.password}, "next": {c.next}})
+		if r.Header.Get("Location") != c.to {
+			t.Errorf("%v: leads to %q", c, r.Header.Get("Location"))
+		}
+		if in := v.get("/projects").StatusCode == http.StatusOK; in != (c.to != "") {
+			t.Errorf("%v: signed in is %v", c, in)
+		}
+		if c.to == "" && (r.StatusCode != http.StatusUnauthorized || !strings.Contains(r.body, "User name or password is wrong.") || strings.Contains(r.body, "wrong\"")) {
+			t.Errorf("%v: status %d, %s", c, r.StatusCode, r.body)
+		}
+	}
+	v := s.as(t, "ada")
+	if r := v.post("/logout", url.Values{"csrf": {v.token("/settings")}}); r.StatusCode != http.StatusSeeOther || v.get("/projects").StatusCode == http.StatusOK {
+		t.Errorf("signing out: status %d", r.StatusCode)
+	}
+}
+
+func TestTokenSecretIsShownOnce(t *testing.T) {
+	s := newSite(t)
+	v := s.as(t, "ada")
+	r := v.post("/settings/tokens", url.Values{"csrf": {v.token("/settings")}, "name": {"ci"}, "scope": {"write"}, "days": {"30"}})
+	if r.StatusCode != http.StatusOK || !strings.Contains(r.body, "twp_secretsecretsecret") {
+		t.Fatalf("status %d: the secret is not shown", r.StatusCode)
+	}
+	if strings.Contains(v.get("/settings").body, "twp_") {
+		t.Error("the secret is shown again")
+	}
+	if r := v.post("/settings/tokens/02T/revoke", url.Values{"csrf": {v.token("/settings")}}); r.StatusCode != http.StatusSeeOther || !s.Tokens[1].Revoked {
+		t.Errorf("revoking: status %d", r.StatusCode)
+	}
+}
+
+func TestErrorPageKeepsTheCauseToItself(t *testing.T) {
+	s := newSite(t)
+	s.Broken = errors.New("disk on fire at /var/lib/towpath")
+	r := s.as(t, "ada").get("/projects/shop")
+	if r.StatusCode != http.StatusInternalServerError || strings.Contains(r.body, "on fire") {
+		t.Errorf("status %d: %s", r.StatusCode, r.body)
+	}
+	id := regexp.MustCompile(`data-copy="([0-9a-f]{12})"`).FindStringSubmatch(r.body)
+	if id == nil || !strings.Contains(s.log.String(), "error_id="+id[1]) || !strings.Contains(s.log.String(), "on fire") {
+		t.Errorf("id %v does not find the cause in %s", id, s.log)
+	}
+	if !strings.Contains(s.as(t, "bob").get("/projects/shop/runs/99").body, "list the runs with: towpath run list") {
+		t.Error("the next step is missing")
+	}
+}
+
+func TestEmptyPagesTeach(t *testing.T) {
+	s := newSite(t)
+	s.Empty = true
+	v := s.as(t, "ada")
+	for path, want := range map[string]string{
+		"/projects/shop":              "git remote add towpath http://localhost:7080/shop/shop.git",
+		"/projects/shop/code":         "git push -u towpath main",
+		"/projects/shop/code/fresh":   "git remote add towpath http://localhost:7080/shop/fresh.git",
+		"/projects/shop/runs":         "git add azure-pipelines.yml",
+		"/projects/shop/images":       "docker push localhost:7080/shop/web:1",
+		"/projects/shop/environments": "environment: production",
+	} {
+		if r := v.get(path); !strings.Contains(r.body, want) {
+			t.Errorf("%s does not say %q", path, want)
+		}
+	}
+}
+
+func TestAssets(t *testing.T) {
+	s := newSite(t)
+	v := s.as(t, "")
+	m := regexp.MustCompile(`/assets/[0-9a-f]+/[a-z./]+`).FindAllString(v.get("/login").body, -1)
+	if len(m) < 4 {
+		t.Fatalf("assets: %v", m)
+	}
+	for _, path := range m {
+		r := v.get(path)
+		if r.StatusCode != http.StatusOK || !strings.Contains(r.Header.Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: %d %v", path, r.StatusCode, r.Header)
+		}
+	}
+	if r := v.get("/assets/0000/towpath.css"); r.StatusCode != http.StatusOK || strings.Contains(r.Header.Get("Cache-Control"), "immutable") {
+		t.Errorf("an old address: %d %v", r.StatusCode, r.Header)
+	}
+	if r := v.get("/assets/0000/../web.go"); r.StatusCode == http.StatusOK {
+		t.Error("a file outside of the assets is served")
+	}
+}
+
+func TestFilters(t *testing.T) {
+	s := newSite(t)
+	v := s.as(t, "ada")
+	for path, want := range map[string][]string{
+		"/projects/shop":                           {"Price rounding for multi-currency carts", "Bump grpc", "Dark mode"},
+		"/projects/shop?show=mine":                 {"Price rounding for multi-currency carts", "Faster cold start"},
+		"/projects/shop?show=held":                 {"Catalog search by tag"},
+		"/projects/shop?show=production":           {"Faster cold start"},
+		"/projects/shop?q=grpc":                    {"Bump grpc"},
+		"/projects/shop/runs?show=failed":          {"first try"},
+		"/projects/shop/runs?q=2036":               {"Catalog search by tag"},
+		"/projects/shop/images?q=pricing":          {"shop/pricing"},
+		"/projects?q=bill":                         {"billing"},
+		"/projects/shop/runs/2040?tab=tests&q=JPY": {"TestPriceRounding"},
+	} {
+		body := v.get(path).body
+		for _, w := range want {
+			if !strings.Contains(body, w) {
+				t.Errorf("%s does not show %q", path, w)
+			}
+		}
+		if strings.Contains(path, "?") && strings.Contains(body, "Dark mode") {
+			t.Errorf("%s shows what it should leave out", path)
+		}
+	}
+}
+
+var link = regexp.MustCompile(`href="(/[^"#]*)`)
+
+// TestTwoClicks follows every link of the Path page, and every link of those pages: none
+// is dead, and every room and every piece of evidence is among them.
+func TestTwoClicks(t *testing.T) {
+	s := newSite(t)
+	v := s.as(t, "ada")
+	seen := map[string]bool{}
+	next := []string{"/projects/shop?open=42"}
+	for range 3 {
+		var found []string
+		for _, path := range next {
+			r := v.get(path)
+			if r.StatusCode == http.StatusSeeOther {
+				r = v.get(r.Header.Get("Location"))
+			}
+			if r.StatusCode != http.StatusOK && !strings.Contains(path, "/raw/") && !known(path) {
+				t.Errorf("GET %s: status %d", path, r.StatusCode)
+			}
+			if !strings.HasPrefix(r.Header.Get("Content-Type"), "text/html") {
+				continue
+			}
+			for _, m := range link.FindAllStringSubmatch(r.body, -1) {
+				to := strings.ReplaceAll(m[1], "&amp;", "&")
+				if !seen[to] && !strings.HasPrefix(to, "/assets/") {
+					seen[to] = true
+					found = append(found, to)
+				}
+			}
+		}
+		next = found
+	}
+	for _, want := range []string{
+		"/projects/shop/runs/2041", "/projects/shop/runs/2041?tab=tests", "/projects/shop/code/shop/commit/" + webtest.Newest,
+		"/projects/shop/images/shop/cart@" + webtest.Digest + "?tab=findings", "/projects/shop/images/shop/cart@" + webtest.Digest + "?tab=packages",
+		"/projects/shop/environments/production/releases/48", "/projects/shop/trace/pod/1d2f", "/projects/shop/settings", "/settings", "/status",
+	} {
+		if !seen[want] {
+			t.Errorf("%s is not within two clicks of the Path page", want)
+		}
+	}
+}
+
+// known are links to what the fixture does not have, though an installation would: pods
+// and images of other releases.
+func known(path string) bool {
+	return slices.ContainsFunc([]string{"/environments/staging", "/runs/19", "/runs/203", "/runs/204", "chart", "/web"}, func(p string) bool { return strings.Contains(path, p) }) ||
+		strings.Contains(path, "/commit/") || strings.HasPrefix(path, "/projects/billing")
+}
