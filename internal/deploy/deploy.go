@@ -243,7 +243,7 @@ func (s *Service) carryOut(ctx context.Context, r *Release, h *helm, j helmJob, 
 		return err
 	}
 	sayf("Release %s: applying %s to namespace %s as run %d (server-side apply).", r.ID(), orManifests(r.Chart), r.Namespace, r.Run)
-	got, err := h.apply(ctx, waiting, j)
+	got, err := h.apply(waiting, j)
 	r.Images, r.Hosts = j.post.seen, s.urls(j.post.hosts)
 	if got != nil {
 		r.Revision = got.Version

@@ -80,8 +80,14 @@ type helmJob struct {
 }
 
 // apply installs or upgrades and waits until everything is ready by kstatus, until
-// waiting ends (a fault seen by the watcher), or until the time is up.
-func (h *helm) apply(ctx, waiting context.Context, j helmJob) (*helmrelease.Release, error) {
+// waiting ends (the run was cancelled, or the watcher saw a fault), or until the time
+// is up. Helm is not given a context that ends: it would return at once while its own
+// goroutine still writes the history, in a race with the rollback that follows.
+func (h *helm) apply(waiting context.Context, j helmJob) (*helmrelease.Release, error) {
+	if err := context.Cause(waiting); err != nil {
+		return nil, err
+	}
+	ctx := context.WithoutCancel(waiting)
 	strategy := kube.StatusWatcherStrategy
 	if !j.wait {
 		strategy = kube.HookOnlyStrategy
