@@ -268,7 +268,7 @@ func (t *tour) ended(ctx context.Context) (found, error) {
 	if err != nil {
 		return found{}, err
 	}
-	if r.Result != "succeeded" {
+	if r.Result != "Succeeded" {
 		return found{}, fmt.Errorf("run %d ended %s; see %s/projects/shop/runs/%d", t.run, r.Result, t.server, t.run)
 	}
 	var stages []any

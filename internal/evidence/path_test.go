@@ -161,7 +161,7 @@ func TestBoard(t *testing.T) {
 		}
 		// Change a took 9 minutes from the push to its release, e took 7; one of three failed.
 		wantSummary := `{"in_production":{"release":"shop/production/3","commit":"` + sha("e") + `","title":"Change e","since":"2026-03-01T12:19:30Z"},` +
-			`"commit_to_production_seconds":480,"failure_rate":0.3333333333333333,"open_findings":{"critical":1,"high":4,"medium":0},"runs_active":1}`
+			`"commit_to_production_seconds":480,"commit_to_production_of":2,"failure_rate":0.3333333333333333,"failure_rate_of":3,"open_findings":{"critical":1,"high":4,"medium":0},"runs_active":1}`
 		if diff := cmp.Diff(wantSummary, string(text)); diff != "" {
 			t.Errorf("summary (-want +got):\n%s", diff)
 		}

@@ -16,9 +16,13 @@ type Summary struct {
 	// CommitToProduction is the median time from the push of a change to its first
 	// release in production, over the last 20 changes that came there.
 	CommitToProduction *Duration `json:"commit_to_production_seconds,omitempty"`
+	// CommitToProductionOf is how many changes that is the median of.
+	CommitToProductionOf int `json:"commit_to_production_of,omitempty"`
 	// FailureRate is the share (0 to 1) of the last 50 finished releases in production
 	// that failed or were rolled back.
 	FailureRate *float64 `json:"failure_rate,omitempty"`
+	// FailureRateOf is how many releases that is the share of.
+	FailureRateOf int `json:"failure_rate_of,omitempty"`
 	// OpenFindings counts what the newest scans found in the images of the change in
 	// production; nil before all of them were scanned with advisory data.
 	OpenFindings *Findings `json:"open_findings,omitempty"`
@@ -122,7 +126,9 @@ func current(list []released) *released {
 }
 
 func (s *Service) summary(ctx context.Context, project string, releases []released) (Summary, error) {
-	sum := Summary{CommitToProduction: leadTime(releases), FailureRate: failureRate(releases)}
+	var sum Summary
+	sum.CommitToProduction, sum.CommitToProductionOf = leadTime(releases)
+	sum.FailureRate, sum.FailureRateOf = failureRate(releases)
 	err := s.db.QueryRow(ctx, `SELECT COUNT(*) FROM path_part WHERE project = ? AND lock = ? AND state = ?`, project, LockBuild, string(Passing)).Scan(&sum.RunsActive)
 	if err != nil {
 		return sum, fmt.Errorf("counting the active runs of %s: %w", project, err)
@@ -166,7 +172,7 @@ func (s *Service) findings(ctx context.Context, change int64) (*Findings, error)
 	return sum, rows.Err()
 }
 
-func leadTime(releases []released) *Duration {
+func leadTime(releases []released) (median *Duration, of int) {
 	var times []time.Duration
 	for _, r := range releases {
 		if r.isFirst && len(times) < leadTimeOver {
@@ -174,15 +180,15 @@ func leadTime(releases []released) *Duration {
 		}
 	}
 	if len(times) == 0 {
-		return nil
+		return nil, 0
 	}
 	slices.Sort(times)
 	n := len(times)
 	d := Duration((times[(n-1)/2] + times[n/2]) / 2)
-	return &d
+	return &d, n
 }
 
-func failureRate(releases []released) *float64 {
+func failureRate(releases []released) (rate *float64, of int) {
 	finished, failed := 0, 0
 	for _, r := range releases {
 		if r.state == Passing || finished == failureRateOver {
@@ -194,10 +200,10 @@ func failureRate(releases []released) *float64 {
 		}
 	}
 	if finished == 0 {
-		return nil
+		return nil, 0
 	}
-	rate := float64(failed) / float64(finished)
-	return &rate
+	share := float64(failed) / float64(finished)
+	return &share, finished
 }
 
 // Subject returns what the release is called in the logbook.

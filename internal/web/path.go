@@ -19,10 +19,6 @@ const counted = 200
 // perPage is how many changes a page of the Path shows.
 const perPage = 50
 
-// later are the locks whose parts of the product are not there yet: their columns appear
-// with the first evidence.
-var later = []string{evidence.LockReview, evidence.LockPolicy, evidence.LockBacklog}
-
 // filters of the Path, in the order of their pills; the first shows everything.
 var filters = []struct {
 	key, text string
@@ -79,7 +75,7 @@ func (h *handler) pathView(r request) (page.Path, error) {
 	if err != nil {
 		return v, err
 	}
-	shown := columns(board.Rows)
+	shown := evidence.Locks()
 	for _, name := range shown {
 		v.Columns = append(v.Columns, title(name))
 	}
@@ -103,21 +99,6 @@ func fits(row evidence.Row, f evidence.Filter) bool {
 		return false
 	}
 	return f.State == "" || slices.ContainsFunc(row.Cells, func(c evidence.Cell) bool { return c.State == f.State })
-}
-
-// columns are the locks to show: all but those that no change has come to and that the
-// product has no part for yet.
-func columns(rows []evidence.Row) []string {
-	var out []string
-	for _, name := range evidence.Locks() {
-		used := slices.ContainsFunc(rows, func(row evidence.Row) bool {
-			return slices.ContainsFunc(row.Cells, func(c evidence.Cell) bool { return c.Lock == name && c.State != evidence.None })
-		})
-		if used || !slices.Contains(later, name) {
-			out = append(out, name)
-		}
-	}
-	return out
 }
 
 func title(word string) string {
@@ -198,12 +179,14 @@ func figures(s evidence.Summary, at string, now time.Time) []page.Figure {
 			live.Href = at + "/environments/" + page.Esc(parts[1]) + "/releases/" + parts[2]
 		}
 	}
-	lead := page.Figure{Name: "Commit to production", Value: unknown, Note: "median of 20"}
+	lead := page.Figure{Name: "Commit to production", Value: unknown, Note: "no release yet"}
 	if s.CommitToProduction != nil {
+		lead.Note = "median of " + page.Count(s.CommitToProductionOf)
 		lead.Value = page.Took(time.Duration(*s.CommitToProduction))
 	}
-	failed := page.Figure{Name: "Change failure", Value: unknown, Note: "of 50 releases"}
+	failed := page.Figure{Name: "Change failure", Value: unknown, Note: "no release yet"}
 	if s.FailureRate != nil {
+		failed.Note = "of " + page.Count(s.FailureRateOf) + " releases"
 		failed.Value = strconv.FormatFloat(*s.FailureRate*100, 'f', 1, 64) + "\u202f%"
 	}
 	found := page.Figure{Name: "Open findings", Value: unknown, Note: "in production"}

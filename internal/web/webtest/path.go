@@ -74,7 +74,7 @@ func (e Evidence) Path(ctx context.Context, a identity.Actor, project string, f 
 	lead, rate := evidence.Duration(14*time.Minute), 0.041
 	b := evidence.Board{Summary: evidence.Summary{
 		InProduction:       &evidence.InProduction{Release: "shop/production/46", Commit: Fourth, Title: "Faster cold start for web", Since: Now.Add(-5 * time.Hour)},
-		CommitToProduction: &lead, FailureRate: &rate, OpenFindings: &evidence.Findings{High: 1, Medium: 2}, RunsActive: 1,
+		CommitToProduction: &lead, CommitToProductionOf: 14, FailureRate: &rate, FailureRateOf: 48, OpenFindings: &evidence.Findings{High: 1, Medium: 2}, RunsActive: 1,
 	}}
 	for _, r := range rows() {
 		has := f.State == ""
