@@ -1,0 +1,10 @@
+// Package e2e tests the product as a whole on a real cluster: the built programs, an
+// embedded Kubernetes of its own, git, builds, deployments, traffic through the front
+// door, and the ends that nobody plans (kill -9, cancelled runs, a cluster restarted).
+//
+// Every test makes a project of its own in one shared installation, which TestMain
+// starts and takes away again, with nothing left on the host. It needs root and what
+// `towpath-kube check` asks for, and fails with that program's words where they are
+// missing. `go test -short` leaves all of it out. The programs are taken from
+// $TOWPATH_BIN, ../../bin by default; `make build kube` makes them.
+package e2e
