@@ -236,14 +236,15 @@ func deployCell(c *Cell, releases []part) {
 			shown = p
 		}
 	}
-	c.Fact = fmt.Sprintf("%s %d", shown.body.Environment, shown.body.Number)
+	// A cell is narrow: the number first, the environment's name on the second line.
+	c.Fact = fmt.Sprintf("release %d", shown.body.Number)
 	switch {
 	case c.State == Shut:
 		c.Detail = strings.TrimSuffix(shown.body.Name+": "+shown.body.Why, ": ")
 	case len(list) > 1:
 		c.Detail = plural(len(list), "environment")
 	default:
-		c.Detail = seconds(shown.body.Seconds)
+		c.Detail = strings.TrimSuffix(shown.body.Environment+", "+seconds(shown.body.Seconds), ", ")
 	}
 }
 
@@ -258,8 +259,11 @@ func healthCell(c *Cell, pods []part) {
 			ready++
 		}
 	}
-	c.Fact = fmt.Sprintf("%d of %s", ready, plural(len(pods), "pod"))
+	c.Fact = fmt.Sprintf("%d of %d", ready, len(pods))
 	c.Detail = first1(slices.DeleteFunc(slices.Clone(pods), func(p part) bool { return p.body.State == Open }), func(b body) string { return b.Why })
+	if c.Detail == "" {
+		c.Detail = "pods ready"
+	}
 }
 
 func plural(n int, word string) string {

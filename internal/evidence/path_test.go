@@ -88,27 +88,27 @@ func TestRulesOfTheCells(t *testing.T) {
 		{"the images of an earlier run are history", []event.Fact{p, q, img, ok, scan("s1", "b", 1, 0), queued(2, "a", "main"), image(2, "c", "shop/web", "2"), finished(2, "succeeded", ""), scan("s2", "c", 0, 0), signed("c")},
 			"build open: 1 image | run 2, 1 min 12 s | run:2\nscan open: 0 high | 1 image, SBOM 41 | image:" + digest("c") + "\nsign open: signed | 1 image | image:" + digest("c") + "\n"},
 		{"release started: the build is through", []event.Fact{p, q, released("production", 48, 1, "")},
-			"build open: run 1 |  | run:1\ndeploy passing: production 48 |  | release:shop/production/48\n"},
+			"build open: run 1 |  | run:1\ndeploy passing: release 48 | production | release:shop/production/48\n"},
 	}
 	// The deployed ones, shown with pods.
-	const built, live = "build open: run 1 | 1 min 12 s | run:1\n", "deploy open: production 48 | 9.0 s | release:shop/production/48\n"
+	const built, live = "build open: run 1 | 1 min 12 s | run:1\n", "deploy open: release 48 | production, 9.0 s | release:shop/production/48\n"
 	deployed := []event.Fact{p, q, released("production", 48, 1, ""), released("production", 48, 1, "deployed"), ok}
 	and := func(more ...event.Fact) []event.Fact { return append(append([]event.Fact(nil), deployed...), more...) }
 	r48 := "shop/production/48"
 	examples = append(examples,
 		example{"deployed", deployed, built + live},
 		example{"release failed", []event.Fact{p, q, released("production", 48, 1, "failed"), finished(1, "failed", "helm")},
-			built + "deploy shut: production 48 | failed: pod web-1 does not start | release:shop/production/48\n"},
-		example{"release rolled back", []event.Fact{p, q, released("production", 48, 1, "rolled-back"), ok}, built + "deploy shut: production 48 | rolled-back | release:shop/production/48\n"},
+			built + "deploy shut: release 48 | failed: pod web-1 does not start | release:shop/production/48\n"},
+		example{"release rolled back", []event.Fact{p, q, released("production", 48, 1, "rolled-back"), ok}, built + "deploy shut: release 48 | rolled-back | release:shop/production/48\n"},
 		example{"the newest release of an environment counts", []event.Fact{p, q, released("production", 47, 1, "failed"), released("production", 48, 1, "deployed"), ok}, built + live},
 		example{"of two environments the worse is shown", []event.Fact{p, q, released("production", 48, 1, "failed"), released("staging", 3, 1, "deployed"), ok},
-			built + "deploy shut: production 48 | failed: pod web-1 does not start | release:shop/production/48\n"},
+			built + "deploy shut: release 48 | failed: pod web-1 does not start | release:shop/production/48\n"},
 		example{"two environments", []event.Fact{p, q, released("staging", 3, 1, "deployed"), released("production", 48, 1, "deployed"), ok},
-			built + "deploy open: production 48 | 2 environments | release:shop/production/48\n"},
-		example{"pods are ready", and(pod("u1", r48, "b", true, ""), pod("u2", r48, "b", true, "")), built + live + "health open: 2 of 2 pods |  | pod:u2\n"},
-		example{"a pod starts", and(pod("u1", r48, "b", true, ""), pod("u2", r48, "b", false, "")), built + live + "health passing: 1 of 2 pods |  | pod:u2\n"},
-		example{"a pod fails", and(pod("u1", r48, "b", true, ""), pod("u2", r48, "b", false, "CrashLoopBackOff")), built + live + "health shut: 1 of 2 pods | CrashLoopBackOff | pod:u2\n"},
-		example{"a pod recovers", and(pod("u1", r48, "b", false, "CrashLoopBackOff"), pod("u1", r48, "b", true, "")), built + live + "health open: 1 of 1 pod |  | pod:u1\n"},
+			built + "deploy open: release 48 | 2 environments | release:shop/production/48\n"},
+		example{"pods are ready", and(pod("u1", r48, "b", true, ""), pod("u2", r48, "b", true, "")), built + live + "health open: 2 of 2 | pods ready | pod:u2\n"},
+		example{"a pod starts", and(pod("u1", r48, "b", true, ""), pod("u2", r48, "b", false, "")), built + live + "health passing: 1 of 2 | pods ready | pod:u2\n"},
+		example{"a pod fails", and(pod("u1", r48, "b", true, ""), pod("u2", r48, "b", false, "CrashLoopBackOff")), built + live + "health shut: 1 of 2 | CrashLoopBackOff | pod:u2\n"},
+		example{"a pod recovers", and(pod("u1", r48, "b", false, "CrashLoopBackOff"), pod("u1", r48, "b", true, "")), built + live + "health open: 1 of 1 | pods ready | pod:u1\n"},
 		example{"pods are gone", and(pod("u1", r48, "b", true, ""), gone("u1", r48)), built + live},
 	)
 	for _, ex := range examples {

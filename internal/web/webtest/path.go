@@ -49,14 +49,14 @@ func rows() []evidence.Row {
 	good := []string{"build open 4 images|run 2036, 1 min 12 s|run:2036", "test open 303 of 303||run:2036", "scan open 0 high|4 images, SBOM 41|image:" + Digest, "sign open signed|4 images, SLSA provenance|image:" + Digest}
 	return []evidence.Row{
 		row(42, Newest, "Price rounding for multi-currency carts", "main", "cart-dev", 6*time.Minute, "build open 4 images|run 2041, 1 min 12 s|run:2041", "test open 312 of 312||run:2041",
-			"scan open 0 high|4 images, SBOM 41|image:"+Digest, "sign open signed|4 images, SLSA provenance|image:"+Digest, "deploy passing production 48||release:shop/production/48", "health passing 3 of 12 pods|production 48|pod:1d2f"),
+			"scan open 0 high|4 images, SBOM 41|image:"+Digest, "sign open signed|4 images, SLSA provenance|image:"+Digest, "deploy passing release 48|production|release:shop/production/48", "health passing 3 of 12|production 48|pod:1d2f"),
 		row(40, "a41c9d2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f", "Price rounding, first try", "price-rounding", "cart-dev", 11*time.Minute, "build open run 2040|31 s|run:2040", "test shut 311 of 312|1 failed|run:2040"),
-		row(38, Second, "Checkout: retry on 503 from pricing", "main", "web-dev", 52*time.Minute, append(good, "deploy shut production 47|rolled-back: pod web is not ready|release:shop/production/47", "health shut 1 of 4 pods|production 47|pod:1d2f")...),
+		row(38, Second, "Checkout: retry on 503 from pricing", "main", "web-dev", 52*time.Minute, append(good, "deploy shut release 47|rolled-back: pod web is not ready|release:shop/production/47", "health shut 1 of 4|production 47|pod:1d2f")...),
 		row(35, "b51c9d2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f", "Bump grpc to 1.78", "deps/grpc", "towpath-bot", 70*time.Minute, "build open 4 images|run 2038, 58 s|run:2038", "test open 303 of 303||run:2038", "scan shut 1 critical|4 images|image:"+Digest),
 		row(33, Third, "Catalog search by tag", "main", "catalog-dev", 2*time.Hour, append(good, "deploy held staging 31|waits for an agent|release:shop/staging/31")...),
 		row(31, "c51c9d2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f", "<img src=x onerror=alert(1)> in a title, which is long enough to be cut off somewhere", "main", "eve", 3*time.Hour, "build shut no run|azure-pipelines.yml (Line: 4, Col: 3): unexpected value 'scirpt'|"),
-		row(12, Fourth, "Faster cold start for web", "main", "cart-dev", 5*time.Hour, append(good, "deploy open production 46|2 environments|release:shop/production/46", "health open 4 of 4 pods|production 46|pod:1d2f")...),
-		row(9, "d51c9d2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f", "Dark mode for the storefront", "main", "web-dev", 25*time.Hour, append(good, "deploy open production 45|8.1 s|release:shop/production/45", "health open 4 of 4 pods|production 45|pod:1d2f")...),
+		row(12, Fourth, "Faster cold start for web", "main", "cart-dev", 5*time.Hour, append(good, "deploy open release 46|2 environments|release:shop/production/46", "health open 4 of 4|production 46|pod:1d2f")...),
+		row(9, "d51c9d2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f", "Dark mode for the storefront", "main", "web-dev", 25*time.Hour, append(good, "deploy open release 45|production, 8.1 s|release:shop/production/45", "health open 4 of 4|production 45|pod:1d2f")...),
 	}
 }
 
