@@ -11,12 +11,12 @@ KUBE_LD := -s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION) -X 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LD := -s -w -X main.version=$(VERSION)
 
-.PHONY: demo test deps build kube check unit scenarios cluster browser bench help
+.PHONY: demo test deps build kube check unit slow cluster bench help
 
 demo: deps ## Install what is missing, build, start everything, run the loop, stay up. ONCE=1: end after it and write build/demo.json.
 	@$(GO) run ./cmd/towpath-demo $(if $(ONCE),--once)
 
-test: deps build kube unit scenarios cluster browser ## Every test, the cluster ones included.
+test: deps build kube unit cluster slow ## Every test, the cluster ones included.
 	@echo "All suites passed."
 
 deps: ## Install the host packages that are missing (root, Debian).
@@ -34,19 +34,22 @@ kube: ## bin/towpath-kube and the upstream programs under bin/kube (about 12 min
 	@cd kube && $(GO) build -tags seccomp -ldflags '-s -w' -o $(BIN)/kube/ tool
 	@cd kube && $(GO) build -tags seccomp -ldflags '$(KUBE_LD)' -o $(BIN)/towpath-kube .
 
-unit: ## Unit and store tests, the latter on SQLite and on a private PostgreSQL.
-	@TOWPATH_KUBE_BIN=$(BIN)/kube $(GO) run ./internal/store/storetest/pgrun -- $(GO) test ./...
-	@cd examples/shop && $(GO) test ./...
+# The slow suites drive the built programs one at a time, so that none starves another.
+SLOW := ./internal/scenario ./internal/web/browser ./internal/e2e
+GOTEST := $(GO) test -vet=off
 
-scenarios: build ## testdata/script/*.txtar on the built binaries.
-	@TOWPATH_BIN=$(BIN) $(GO) test -count=1 ./testdata/...
+unit: export TOWPATH_KUBE_BIN = $(BIN)/kube
+unit: ## Unit and store tests, the latter on SQLite and on a private PostgreSQL; the registry's conformance suite; the sample's own tests.
+	@$(GO) run ./internal/store/storetest/pgrun -- $(GOTEST) $$($(GO) list ./... | grep -vE '/internal/(scenario|web/browser|e2e)$$')
+	@cd examples/shop && $(GOTEST) ./...
+
+slow: export TOWPATH_BIN = $(BIN)
+slow: build kube ## Scenarios on the built programs, the browser, and deployments on a live cluster.
+	@$(GOTEST) -count=1 -p 1 -timeout 30m $(SLOW)
 
 cluster: export CGO_ENABLED = 1
-cluster: kube ## The embedded cluster, end to end.
-	@cd kube && TOWPATH_BIN=$(BIN) $(GO) test -tags seccomp -vet=off -count=1 -timeout 20m ./...
-
-browser: build ## The main way through the UI in headless Chromium.
-	@TOWPATH_BIN=$(BIN) $(GO) test -count=1 ./internal/web/browser/...
+cluster: kube ## The embedded cluster by itself, end to end.
+	@cd kube && TOWPATH_BIN=$(BIN) $(GOTEST) -tags seccomp -count=1 -p 1 -timeout 30m ./...
 
 check: ## Format, vet, generated code, import rules.
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -116,8 +116,8 @@ func TestRequire(t *testing.T) {
 		{"job maintains its project", run("shop"), 0, "shop", identity.Maintain, fault.Denied},
 		{"job of another project", run("blog"), 0, "shop", identity.Read, fault.NotFound},
 		{"job of a project that is gone", run("blog"), 0, "blog", identity.Read, fault.NotFound},
-		{"node pulls", node, 0, "shop", identity.Read, ""},
-		{"node pushes", node, 0, "shop", identity.Write, fault.Denied},
+		{"node reads no project", node, 0, "shop", identity.Read, fault.NotFound},
+		{"node writes no project", node, 0, "shop", identity.Write, fault.NotFound},
 		{"a member's name in another kind", identity.Actor{Kind: "robot", Name: "bob", Cap: identity.Admin}, identity.Admin, "shop", identity.Read, fault.NotFound},
 	}
 	storetest.Each(t, func(t *testing.T, db *store.DB) {

@@ -71,7 +71,9 @@ func (s *Service) role(ctx context.Context, a Actor, project string) (Role, erro
 	case a.Kind == KindRun:
 		return Write, nil
 	case a.Kind == KindNode:
-		return Read, nil
+		// The node pulls images and nothing else: the registry lets it, by its kind. Code,
+		// logs and secrets of a project are none of its business.
+		return None, nil
 	case a.Admin:
 		return Admin, nil
 	}
@@ -100,9 +102,11 @@ func (s *Service) Visible(ctx context.Context, a Actor) ([]Project, error) {
 	}
 	query, args := `SELECT name, created FROM identity_project`, []any{}
 	switch {
-	case a.Admin, a.Kind == KindNode:
+	case a.Admin:
 	case a.Kind == KindRun:
 		query, args = query+` WHERE name = ?`, []any{a.Job.Project}
+	case a.Kind != KindUser:
+		return nil, nil
 	default:
 		query += ` p JOIN identity_member m ON m.project = p.name WHERE m.username = ? AND m.role <> ?`
 		args = []any{a.Name, None.String()}
@@ -149,7 +153,7 @@ func (s *Service) CreateProject(ctx context.Context, a Actor, name string) (Proj
 		return s.grant(ctx, tx, a, name, a.Name, Admin)
 	})
 	if store.Unique(err) {
-		return Project{}, fault.New(fault.Conflict, "A project %q exists already.", name)
+		return Project{}, fault.New(fault.Conflict, "A project %q exists already.", name).WithNext("choose another name")
 	}
 	if err != nil {
 		return Project{}, fmt.Errorf("creating project %s: %w", name, err)

@@ -44,7 +44,7 @@ func (s *Service) CreateUser(ctx context.Context, a Actor, name, password string
 		return s.say(ctx, tx, a, event.TypeUserCreated, "", event.Of(event.KindUser, name), event.UserCreated{V: 1, Name: name, Admin: admin})
 	})
 	if store.Unique(err) {
-		return User{}, fault.New(fault.Conflict, "A user %q exists already.", name)
+		return User{}, fault.New(fault.Conflict, "A user %q exists already.", name).WithNext("choose another name")
 	}
 	if err != nil {
 		return User{}, fmt.Errorf("creating user %s: %w", name, err)

@@ -128,6 +128,14 @@ func (s *Service) require(ctx context.Context, a identity.Actor, repository stri
 		return &Error{Code: CodeUnauthorized, Fault: fault.New(fault.Unauthentic, "Log in to use the registry.").
 			WithNext("run docker login with a user name and a personal token")}
 	}
+	// The cluster's node pulls what was deployed, from every project; who may deploy what
+	// was decided when the release was made.
+	if a.Kind == identity.KindNode {
+		if r == identity.Read {
+			return nil
+		}
+		return fault.New(fault.Denied, "The cluster's node may pull images, and nothing else.")
+	}
 	if err := s.auth.Require(ctx, a, ProjectOf(repository), r); err != nil {
 		return fmt.Errorf("authorising %s for %s: %w", r, repository, err)
 	}
@@ -140,7 +148,7 @@ func (s *Service) mayPush(ctx context.Context, a identity.Actor, repository stri
 	if err := checkName(repository); err != nil {
 		return err
 	}
-	if !a.Known() {
+	if !a.Known() || a.Kind == identity.KindNode {
 		return s.require(ctx, a, repository, identity.Write)
 	}
 	if err := s.auth.EnsureProject(ctx, a, ProjectOf(repository)); err != nil {
