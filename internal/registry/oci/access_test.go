@@ -50,7 +50,7 @@ func TestAccess(t *testing.T) {
 		{"PUT", manifests + "v2", m, map[string]int{"nobody": 401, "reader": 403, "node": 403, "stranger": 404, "alien": 404, "writer": 201, "run": 201}},
 		{"DELETE", manifests + "v2", nil, map[string]int{"nobody": 401, "reader": 403, "writer": 403, "run": 403, "node": 403, "stranger": 404, "alien": 404, "admin": 202}},
 		{"DELETE", blobs + layer, nil, map[string]int{"nobody": 401, "reader": 403, "writer": 403, "run": 403, "stranger": 404, "admin": 405}},
-		{"POST", "/v2/brand/web/blobs/uploads/", nil, map[string]int{"reader": 404, "writer": 404, "run": 404, "node": 404}},
+		{"POST", "/v2/brand/web/blobs/uploads/", nil, map[string]int{"reader": 404, "writer": 404, "run": 404, "node": 403}},
 		{"POST", "/v2/brand/web/blobs/uploads/", nil, map[string]int{"admin": 202}}, // which makes the project
 	} {
 		for who, status := range c.want {
