@@ -33,6 +33,7 @@ type Fixture struct {
 	Sessions map[string]string // session → user
 	Canceled []int64           // runs that somebody cancelled
 	Empty    bool              // the project has nothing in it
+	Pushed   []string          // titles of changes that came later, oldest first
 	Broken   error             // what every question about the Path is answered with
 }
 
@@ -56,6 +57,13 @@ func (f *Fixture) Append(e event.Event) {
 	f.Events = append(f.Events, e)
 	close(f.wake)
 	f.wake = make(chan struct{})
+}
+
+// Push adds a change on top of the Path.
+func (f *Fixture) Push(title string) {
+	f.Lock()
+	defer f.Unlock()
+	f.Pushed = append(f.Pushed, title)
 }
 
 // Session signs a user in and returns the cookie's value.

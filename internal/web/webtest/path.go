@@ -76,7 +76,13 @@ func (e Evidence) Path(ctx context.Context, a identity.Actor, project string, f 
 		InProduction:       &evidence.InProduction{Release: "shop/production/46", Commit: Fourth, Title: "Faster cold start for web", Since: Now.Add(-5 * time.Hour)},
 		CommitToProduction: &lead, CommitToProductionOf: 14, FailureRate: &rate, FailureRateOf: 48, OpenFindings: &evidence.Findings{High: 1, Medium: 2}, RunsActive: 1,
 	}}
-	for _, r := range rows() {
+	list := rows()
+	e.f.Lock()
+	for i, title := range e.f.Pushed {
+		list = append([]evidence.Row{{ID: int64(100 + i), Project: "shop", Repo: "shop/shop", Branch: "main", Commit: Second, Title: title, Author: "ada", PushedBy: "user:ada", Pushed: Now, Cells: cells(Now)}}, list...)
+	}
+	e.f.Unlock()
+	for _, r := range list {
 		has := f.State == ""
 		for _, c := range r.Cells {
 			has = has || c.State == f.State
