@@ -18,6 +18,10 @@ func (e *env) kubectl() *cobra.Command {
 		Use: "kubectl …", Short: "Run kubectl against the installation's cluster", DisableFlagParsing: true,
 		Example: "  towpath kubectl get pods -A\n  towpath kubectl -n shop logs deploy/web",
 		RunE: func(c *cobra.Command, args []string) error {
+			// Flags are kubectl's, but the help of this very command needs no cluster.
+			if len(args) == 1 && (args[0] == "--help" || args[0] == "-h") {
+				return c.Help()
+			}
 			file, err := e.kubeconfigFile(c)
 			if err != nil {
 				return err

@@ -26,7 +26,10 @@ func (e *env) pipelines() *cobra.Command {
 		Use: "validate [FILE]", Short: "Check an azure-pipelines.yml on this machine", Args: cobra.MaximumNArgs(1),
 		Example: "  towpath pipeline validate\n  towpath pipeline validate examples/shop/azure-pipelines.yml",
 		RunE: func(c *cobra.Command, args []string) error {
-			root, file := split(args)
+			root, file, err := split(args)
+			if err != nil {
+				return err
+			}
 			_, found := compile.Compile(c.Context(), file, folder(root), compile.Options{Features: validate.Features{Matrix: true}})
 			return e.diagnostics(found, file)
 		},
@@ -35,12 +38,15 @@ func (e *env) pipelines() *cobra.Command {
 		Use: "expand [FILE]", Short: "Print the pipeline with its templates and ${{ }} expanded", Args: cobra.MaximumNArgs(1),
 		Example: "  towpath pipeline expand examples/shop/azure-pipelines.yml",
 		RunE: func(c *cobra.Command, args []string) error {
-			root, file := split(args)
+			root, file, err := split(args)
+			if err != nil {
+				return err
+			}
 			text, found := compile.Expand(c.Context(), file, folder(root), compile.Options{Features: validate.Features{Matrix: true}})
 			if err := e.diagnostics(found, ""); err != nil {
 				return err
 			}
-			_, err := fmt.Fprint(e.out, string(text))
+			_, err = fmt.Fprint(e.out, string(text))
 			return err
 		},
 	}
@@ -72,12 +78,17 @@ func (e *env) pipelines() *cobra.Command {
 	return noun("pipeline", "Pipeline files: check, expand, run", check, expanded, run)
 }
 
-// split returns the folder that templates are relative to, and the file in it.
-func split(args []string) (root, file string) {
-	if len(args) == 0 {
-		return ".", pipeline.File
+// split returns the folder that templates are relative to, and the file in it, which
+// must be there.
+func split(args []string) (root, file string, err error) {
+	path := pipeline.File
+	if len(args) > 0 {
+		path = args[0]
 	}
-	return filepath.Dir(args[0]), filepath.Base(args[0])
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return "", "", fault.Wrap(fault.NotFound, err, "There is no file %s here.", path).WithNext("name the file: towpath pipeline validate FILE")
+	}
+	return filepath.Dir(path), filepath.Base(path), nil
 }
 
 // folder loads templates from a folder of this machine, and from nowhere else.
@@ -95,16 +106,12 @@ func folder(root string) expand.Loader {
 	})
 }
 
-// diagnostics prints what was found; errors end the command with exit code 1. A file
-// that is not there is its own error.
+// diagnostics prints what was found; errors end the command with exit code 1.
 func (e *env) diagnostics(found compile.Diagnostics, file string) error {
 	for _, d := range found {
 		fmt.Fprintln(e.err, d.Error())
 	}
-	if err := found.Err(); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return fault.Wrap(fault.NotFound, err, "There is no file %s here.", file)
-		}
+	if found.Err() != nil {
 		return exitCode(1)
 	}
 	if file != "" {

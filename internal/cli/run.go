@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,6 +59,12 @@ func (e *env) runs() *cobra.Command {
 			got, err := runDetail(c.Context(), client, args[0])
 			if err != nil {
 				return err
+			}
+			// Which tests failed, and with what words, is not part of the run itself.
+			if slices.ContainsFunc(got.Tests, func(t pipeline.TestRun) bool { return t.Failed > 0 }) {
+				if err := client.Get(c.Context(), fmt.Sprintf("/runs/%d/tests", got.Number), nil, &got.Tests); err != nil {
+					return err
+				}
 			}
 			return e.print(got, func() table { return runTable(got) })
 		},
