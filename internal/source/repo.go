@@ -112,7 +112,7 @@ func (s *Service) create(ctx context.Context, actor identity.Actor, project, nam
 		s.opts.Logger.Warn("a folder without a repository stays until the next start", "folder", s.dir(r), "error", rerr)
 	}
 	if store.Unique(err) {
-		return Repo{}, fault.Wrap(fault.Conflict, err, "The repository %s exists already.", r.FullName())
+		return Repo{}, fault.Wrap(fault.Conflict, err, "The repository %s exists already.", r.FullName()).WithNext("push to it, or choose another name")
 	}
 	return Repo{}, fmt.Errorf("making the repository %s: %w", r.FullName(), err)
 }
