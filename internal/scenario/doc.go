@@ -21,6 +21,7 @@
 //	wait-text FILE TEXT      wait until a file, or a run's log (run:N), holds the text
 //	wait-file PATTERN        wait until a file exists; wait-no-process does the opposite for processes
 //	image push|pull REF      a real registry client
+//	resume FILE UPLOAD       send the rest of an upload that was cut off
 //	stall start N            a way to the server that stops after N bytes; stall wait
 //	sqlite STATEMENT         change the database behind the back of the stopped server
 //	subst FILE…              put variables of the environment in for @NAME@

@@ -260,3 +260,34 @@ func subst(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(out), 0o644))
 	}
 }
+
+// resume is resume FILE UPLOAD: what clients do with an upload that was cut off. It asks
+// how far it is and sends the rest of the file.
+func resume(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 || neg {
+		ts.Fatalf("usage: resume FILE UPLOAD")
+	}
+	send := func(method string, status int, body string, header http.Header) http.Header {
+		req, err := http.NewRequest(method, of(ts).url+args[1], strings.NewReader(body))
+		ts.Check(err)
+		req.Header = header
+		req.Header.Set("Authorization", of(ts).authorization(ts.Getenv("AS")))
+		resp, err := http.DefaultClient.Do(req)
+		ts.Check(err)
+		ts.Check(resp.Body.Close())
+		if resp.StatusCode != status {
+			ts.Fatalf("%s %s: status %s, want %d", method, args[1], resp.Status, status)
+		}
+		return resp.Header
+	}
+	_, last, _ := strings.Cut(send(http.MethodGet, http.StatusNoContent, "", http.Header{}).Get("Range"), "-")
+	n, err := strconv.Atoi(last)
+	ts.Check(err)
+	file := ts.ReadFile(args[0])
+	if n+1 >= len(file) {
+		ts.Fatalf("nothing is left to send: the upload is at %d of %d bytes", n+1, len(file))
+	}
+	send(http.MethodPatch, http.StatusAccepted, file[n+1:], http.Header{
+		"Content-Type": {"application/octet-stream"}, "Content-Range": {fmt.Sprintf("%d-%d", n+1, len(file)-1)},
+	})
+}

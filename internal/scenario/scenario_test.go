@@ -39,6 +39,7 @@ func verbs() map[string]verb {
 		"exit":            exit,
 		"server":          server,
 		"http":            request,
+		"resume":          resume,
 		"json":            compareJSON,
 		"setjson":         takeJSON,
 		"setstdout":       takeStdout,

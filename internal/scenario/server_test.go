@@ -16,7 +16,7 @@ import (
 
 // patience bounds every wait of a script: it is a limit against hanging, not a bar that
 // anything is measured with.
-const patience = 90 * time.Second
+const patience = 60 * time.Second
 
 type storyKey struct{}
 
