@@ -83,6 +83,9 @@ func (a *Adopted) Status() Status { return a.board.get() }
 // Changed returns a channel that closes at the next change of Status.
 func (a *Adopted) Changed() <-chan struct{} { return a.board.changed() }
 
+// Await waits for the first answer of the cluster.
+func (a *Adopted) Await(ctx context.Context) error { return a.board.await(ctx) }
+
 // Admin returns the kubeconfig's own identity.
 func (a *Adopted) Admin(context.Context) (*rest.Config, error) { return rest.CopyConfig(a.cfg), nil }
 

@@ -69,6 +69,10 @@ type Cluster interface {
 	Status() Status
 	// Changed returns a channel that closes at the next change of Status.
 	Changed() <-chan struct{}
+	// Await returns nil once the cluster is ready, or was and is being mended. It returns
+	// fault.Unavailable at once when it will not come up by itself (there is none, or it
+	// failed), and when ctx ends.
+	Await(ctx context.Context) error
 	// Admin returns a client configuration with the platform's own rights, and
 	// fault.Unavailable while the cluster is not ready.
 	Admin(ctx context.Context) (*rest.Config, error)
@@ -95,6 +99,9 @@ func (None) Status() Status {
 
 // Changed returns a channel that never closes.
 func (None) Changed() <-chan struct{} { return nil }
+
+// Await returns fault.Unavailable.
+func (None) Await(context.Context) error { return errNone() }
 
 // Admin returns fault.Unavailable.
 func (None) Admin(context.Context) (*rest.Config, error) { return nil, errNone() }

@@ -161,6 +161,8 @@ func (e *Embedded) once(ctx context.Context, config string, start time.Time) err
 	if err != nil {
 		return err
 	}
+	// What the last supervisor left is of no use until this one says that it is ready.
+	e.client.Store(nil)
 	e.board.update(func(s *Status) { s.State, s.Why, s.Since, s.Components = Starting, "", start, nil })
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, os.ErrNotExist) {
@@ -276,16 +278,14 @@ func (e *Embedded) Status() Status { return e.board.get() }
 // Changed returns a channel that closes at the next change of Status.
 func (e *Embedded) Changed() <-chan struct{} { return e.board.changed() }
 
+// Await waits while the cluster is starting.
+func (e *Embedded) Await(ctx context.Context) error { return e.board.await(ctx) }
+
 // Admin returns the administrator's identity.
 func (e *Embedded) Admin(context.Context) (*rest.Config, error) {
 	cfg := e.client.Load()
 	if cfg == nil {
-		s := e.board.get()
-		why := s.Why
-		if why == "" {
-			why = "it is " + s.State
-		}
-		return nil, fault.New(fault.Unavailable, "The cluster is not ready: %s.", why).WithNext("watch it with `towpath status`")
+		return nil, notReady(e.board.get())
 	}
 	return rest.CopyConfig(cfg), nil
 }

@@ -12,6 +12,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	helmrelease "helm.sh/helm/v4/pkg/release/v1"
 	"helm.sh/helm/v4/pkg/strvals"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
@@ -167,18 +168,25 @@ func (s *Service) release(ctx context.Context, t Target, chartName string, j hel
 	}
 	defer unlock()
 
+	if err := s.await(ctx); err != nil {
+		return Release{}, err
+	}
 	admin, err := s.adminClient(ctx)
 	if err != nil {
 		return Release{}, err
 	}
-	if err := prepare(ctx, admin, env); err != nil {
+	installation, err := s.installation(ctx)
+	if err != nil {
+		return Release{}, err
+	}
+	if err := prepare(ctx, admin, env, installation); err != nil {
 		return Release{}, err
 	}
 	r := Release{
 		Project: env.Project, Environment: env.Name, Namespace: env.Namespace, Name: t.Name, Chart: chartName,
 		Run: job.Run, Commit: job.Commit, Actor: t.Actor.String(), Requester: job.Requester,
 	}
-	giveBack, err := lease(ctx, admin, env.Namespace, fmt.Sprintf("run/%d", job.Run), s.Logger)
+	giveBack, err := lease(ctx, admin, env.Namespace, fmt.Sprintf("run/%d", job.Run), say, s.Logger)
 	if err != nil {
 		return r, err
 	}
@@ -211,6 +219,13 @@ func (s *Service) release(ctx context.Context, t Target, chartName string, j hel
 		return r, errors.Join(err, rerr)
 	}
 	return r, err
+}
+
+// await gives a cluster that is starting, after `towpath up`, the time that it needs.
+func (s *Service) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, DefaultTimeout)
+	defer cancel()
+	return s.Clusters.Await(ctx)
 }
 
 func (s *Service) adminClient(ctx context.Context) (kubernetes.Interface, error) {
@@ -317,6 +332,9 @@ func publicWhy(err error) string {
 	var f *fault.Error
 	if errors.As(err, &f) {
 		return firstLine(f.Message)
+	}
+	if apierrors.IsForbidden(err) {
+		return "a run may change nothing outside of its environment's namespace: " + firstLine(err.Error())
 	}
 	return firstLine(err.Error())
 }

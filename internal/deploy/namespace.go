@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -10,13 +11,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 )
 
-// Labels on a namespace that an environment owns.
+// Labels on a namespace that an environment owns. The installation tells servers apart
+// that share an adopted cluster and happen to have projects of the same name.
 const (
-	labelProject     = "towpath.dev/project"
-	labelEnvironment = "towpath.dev/environment"
+	labelProject      = "towpath.dev/project"
+	labelEnvironment  = "towpath.dev/environment"
+	labelInstallation = "towpath.dev/installation"
 )
 
 // bindingName is the role binding that lets an environment's jobs deploy.
@@ -24,9 +28,10 @@ const bindingName = "towpath-deployers"
 
 // prepare makes the environment's namespace and gives its deployers the built-in role
 // "admin" in it. It is idempotent and refuses a namespace that bears somebody else's
-// labels, or none: Towpath never takes over what it did not make.
-func prepare(ctx context.Context, c kubernetes.Interface, env Environment) error {
-	want := map[string]string{labelProject: env.Project, labelEnvironment: env.Name}
+// labels, or none: Towpath never takes over what it did not make. A namespace that was
+// handed over by a person bears no installation and is accepted.
+func prepare(ctx context.Context, c kubernetes.Interface, env Environment, installation string) error {
+	want := map[string]string{labelProject: env.Project, labelEnvironment: env.Name, labelInstallation: installation}
 	ns, err := c.CoreV1().Namespaces().Get(ctx, env.Namespace, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
@@ -40,6 +45,10 @@ func prepare(ctx context.Context, c kubernetes.Interface, env Environment) error
 		return fault.New(fault.Denied, "Namespace %s exists in the cluster and does not belong to environment %s of project %s.", env.Namespace, env.Name, env.Project).
 			WithNext("choose another namespace, or hand it over: kubectl label namespace %s %s=%s %s=%s", env.Namespace,
 				labelProject, env.Project, labelEnvironment, env.Name)
+	case ns.Labels[labelInstallation] != "" && ns.Labels[labelInstallation] != installation:
+		return fault.New(fault.Denied, "Namespace %s belongs to another Towpath installation on this cluster.", env.Namespace).
+			WithNext("choose another namespace; if that installation is no more: kubectl label namespace %s --overwrite %s=%s", env.Namespace,
+				labelInstallation, installation)
 	}
 	if _, err := c.RbacV1().RoleBindings(env.Namespace).Get(ctx, bindingName, metav1.GetOptions{}); err == nil {
 		return nil
@@ -55,4 +64,17 @@ func prepare(ctx context.Context, c kubernetes.Interface, env Environment) error
 		return fmt.Errorf("binding the deployers of namespace %s: %w", env.Namespace, err)
 	}
 	return nil
+}
+
+// installation identifies this installation for as long as its logbook lives: by the
+// logbook's first event.
+func (s *Service) installation(ctx context.Context) (string, error) {
+	first, err := s.Log.Read(ctx, event.Query{Limit: 1})
+	if err != nil {
+		return "", err
+	}
+	if len(first) == 0 {
+		return "", errors.New("identifying the installation: its logbook is empty")
+	}
+	return first[0].ID, nil
 }

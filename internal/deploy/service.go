@@ -16,6 +16,9 @@ import (
 // Clusters is the cluster that releases go to. Admin and As return
 // fault.Unavailable while it is not ready.
 type Clusters interface {
+	// Await waits while the cluster is starting. It returns fault.Unavailable at once
+	// when the cluster will not come up by itself, and when ctx ends.
+	Await(ctx context.Context) error
 	// Admin returns access with the platform's own rights.
 	Admin(ctx context.Context) (*rest.Config, error)
 	// As returns access with the identity of the job and the groups given.

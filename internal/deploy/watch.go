@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -184,11 +185,31 @@ func (s *Service) owner(ctx context.Context, pod *corev1.Pod) (*Release, *Pod, e
 		}
 	}
 	// A new pod, after scaling or a restart, belongs to what its environment runs now.
+	// Pods of a release that is under way are recorded when it ends.
 	newest, err := releases(ctx, s.DB, `(project, environment) IN (SELECT project, name FROM environment WHERE namespace = ?)
-		ORDER BY number DESC LIMIT 1`, pod.Namespace)
+		ORDER BY number DESC LIMIT ?`, pod.Namespace, maxHistory)
 	if err != nil || len(newest) == 0 || newest[0].Result == Started {
 		return nil, nil, err
 	}
-	r, err := current(ctx, s.DB, newest[0].Project, newest[0].Environment)
-	return r, nil, err
+	return ownerOf(newest, podOf(pod).Images), nil, nil
+}
+
+// ownerOf picks the release that a pod with these images came of: the newest that was
+// deployed, unless a pod of another one is still there, as after a server that was
+// killed in the middle; nil when no release has such images.
+func ownerOf(newest []Release, images []string) *Release {
+	var other *Release
+	for i := range newest {
+		has := digests(newest[i].Images)
+		if slices.ContainsFunc(images, func(d string) bool { return !slices.Contains(has, d) }) {
+			continue
+		}
+		if newest[i].Result == Deployed {
+			return &newest[i]
+		}
+		if other == nil {
+			other = &newest[i]
+		}
+	}
+	return other
 }
