@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"path"
@@ -171,18 +172,41 @@ func (a *server) problem(w http.ResponseWriter, r *http.Request, err error) {
 
 // op registers one operation. The id is "noun-verb", as on the command line.
 func op[I, O any](a *server, method, path, id, summary string, handle func(context.Context, *I) (*O, error)) {
-	sized(a, 1<<20, method, path, id, summary, handle)
+	register(a, operation(method, path, id, summary), handle)
 }
 
-// sized is op for a body of at most limit bytes.
+// sized is op for a body of at most limit bytes, which is held in memory: only an
+// administrator may send it, and that is asked before it is read.
 func sized[I, O any](a *server, limit int64, method, path, id, summary string, handle func(context.Context, *I) (*O, error)) {
+	o := operation(method, path, id, summary)
+	o.MaxBodyBytes = limit
+	o.Middlewares = huma.Middlewares{func(h huma.Context, next func(huma.Context)) {
+		err := a.Identity.RequireAdmin(h.Context(), actor(h.Context()))
+		if err == nil {
+			next(h)
+			return
+		}
+		p := a.explain(h.Context(), id, err)
+		h.SetHeader("Content-Type", p.ContentType(""))
+		h.SetStatus(p.Status)
+		_ = json.NewEncoder(h.BodyWriter()).Encode(p) // The client is gone when this fails.
+	}}
+	register(a, o, handle)
+}
+
+func operation(method, path, id, summary string) huma.Operation {
 	o := huma.Operation{
 		OperationID: id, Method: method, Path: Prefix + path, Summary: summary, Tags: []string{strings.SplitN(id, "-", 2)[0]},
-		MaxBodyBytes: limit, Errors: []int{400, 401, 403, 404, 409, 500, 503},
+		MaxBodyBytes: 1 << 20, Errors: []int{400, 401, 403, 404, 409, 500, 503},
 	}
 	if method == http.MethodPost {
 		o.DefaultStatus = http.StatusOK
 	}
+	return o
+}
+
+func register[I, O any](a *server, o huma.Operation, handle func(context.Context, *I) (*O, error)) {
+	id := o.OperationID
 	huma.Register(a.api, o, func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {

@@ -27,11 +27,15 @@ func (a *server) identityRoutes() {
 	op(a, http.MethodGet, "/me", "me-show", "Who am I", func(ctx context.Context, _ *Empty) (*Body[Me], error) {
 		who := actor(ctx)
 		if !who.Known() {
-			return nil, fault.New(fault.Unauthentic, "You are not signed in.").WithNext("run `towpath login`")
+			return nil, notSignedIn()
 		}
 		return body(Me{Actor: who.String(), Name: who.Name, Admin: who.Admin, Scope: who.Cap.String()}, nil)
 	})
 	op(a, http.MethodGet, "/projects", "project-list", "Projects that I may see", func(ctx context.Context, _ *Empty) (*Body[[]identity.Project], error) {
+		// An empty list would tell nobody that there is nothing, which is not so.
+		if !actor(ctx).Known() {
+			return nil, notSignedIn()
+		}
 		return body(list(a.Identity.Visible(ctx, actor(ctx))))
 	})
 	op(a, http.MethodPost, "/projects", "project-create", "Make a project", func(ctx context.Context, in *struct {
@@ -87,6 +91,10 @@ func (a *server) identityRoutes() {
 	}) (*Body[identity.User], error) {
 		return body(a.Identity.CreateUser(ctx, actor(ctx), in.Body.Name, in.Body.Password, in.Body.Admin))
 	})
+}
+
+func notSignedIn() error {
+	return fault.New(fault.Unauthentic, "You are not signed in.").WithNext("run `towpath login`")
 }
 
 // list makes an empty list of none, so that clients need not know null.
