@@ -96,7 +96,8 @@ func (e *env) remember(name string, t target) error {
 }
 
 // chosen returns the server to talk to: flags first, then $TOWPATH_SERVER and
-// $TOWPATH_TOKEN, then the context.
+// $TOWPATH_TOKEN, then the current context. A context that is named by its flag goes
+// before the environment: who names one must not reach another server.
 func (e *env) chosen() (target, error) {
 	first := func(vals ...string) string {
 		for _, v := range vals {
@@ -106,7 +107,10 @@ func (e *env) chosen() (target, error) {
 		}
 		return ""
 	}
-	t := target{Server: first(e.server, e.getenv("TOWPATH_SERVER")), Token: first(e.token, e.getenv("TOWPATH_TOKEN"))}
+	t := target{Server: e.server, Token: e.token}
+	if e.contextName == "" {
+		t = target{Server: first(t.Server, e.getenv("TOWPATH_SERVER")), Token: first(t.Token, e.getenv("TOWPATH_TOKEN"))}
+	}
 	if t.Server != "" && t.Token != "" {
 		return t, nil
 	}
