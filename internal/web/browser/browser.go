@@ -29,7 +29,7 @@ func Find() (string, error) {
 // Browser is a running Chromium.
 type Browser struct {
 	cmd     *exec.Cmd
-	in      *os.File
+	in, out *os.File
 	profile string
 	done    chan struct{}
 
@@ -60,7 +60,7 @@ func Start(program string) (*Browser, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Browser{in: toWrite, profile: profile, done: make(chan struct{}), waiting: map[int64]chan answer{}, heard: map[string]func(string, json.RawMessage){}}
+	b := &Browser{in: toWrite, out: fromRead, profile: profile, done: make(chan struct{}), waiting: map[int64]chan answer{}, heard: map[string]func(string, json.RawMessage){}}
 	b.cmd = exec.Command(program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
 		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe", "--user-data-dir="+filepath.Join(profile, "data"))
 	b.cmd.ExtraFiles = []*os.File{toRead, fromWrite} // The browser reads 3 and writes 4.
@@ -80,13 +80,14 @@ func (b *Browser) Stop() error {
 	// The group is of this browser alone: it was made at the start.
 	_ = syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL)
 	_ = b.cmd.Wait() // It was killed; its status says nothing.
+	// A helper that left the group may still hold the other end of the pipe.
+	err = errors.Join(err, b.out.Close())
 	<-b.done
 	return errors.Join(err, os.RemoveAll(b.profile))
 }
 
-func (b *Browser) read(from io.ReadCloser) {
+func (b *Browser) read(from io.Reader) {
 	defer close(b.done)
-	defer from.Close()
 	r := bufio.NewReaderSize(from, 1<<20)
 	for {
 		raw, err := r.ReadBytes(0)

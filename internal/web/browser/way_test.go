@@ -151,7 +151,7 @@ const lacks = `(() => {
 	if (all("main h1").length !== 1) out.push("h1: " + all("main h1").length);
 	if (all("[aria-live=polite]").length < 2) out.push("no live region");
 	const name = (e) => (e.getAttribute("aria-label") || (e.labels && [...e.labels].map((l) => l.textContent).join(" ")) || e.textContent || e.title || "").trim();
-	for (const e of all("a[href], button, input:not([type=hidden]), select, summary")) if (!name(e)) out.push("no name: " + e.outerHTML.slice(0, 90));
+	for (const e of all("a[href], button, input:not([type=hidden]), select, summary")) if (!e.hidden && !name(e)) out.push("no name: " + e.outerHTML.slice(0, 90));
 	for (const n of all("nav")) if (!n.getAttribute("aria-label")) out.push("a nav without a name");
 	const ids = new Set();
 	for (const e of all("[id]")) { if (ids.has(e.id)) out.push("id twice: " + e.id); ids.add(e.id); }
