@@ -143,6 +143,37 @@ func (e *Embedded) write() (string, error) {
 // stopGrace is how long towpath-kube may take to stop its pods and children.
 const stopGrace = 60 * time.Second
 
+// awaitPredecessor waits until the supervisor of a server that was killed has ended: it
+// stops in order when its server dies, and holds the cluster's lock until then.
+func (e *Embedded) awaitPredecessor(ctx context.Context) error {
+	told := false
+	for deadline := time.Now().Add(stopGrace); ; {
+		f, err := os.OpenFile(filepath.Join(e.cfg.Data, "lock"), os.O_RDWR, 0)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("opening the cluster's lock: %w", err)
+		}
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+		if err := f.Close(); err != nil {
+			return fmt.Errorf("closing the cluster's lock: %w", err)
+		}
+		if err == nil || time.Now().After(deadline) {
+			return nil // Past the deadline towpath-kube itself says who holds it.
+		}
+		if !told {
+			told = true
+			e.board.update(func(s *Status) { s.Why = "the cluster of the last server is still stopping" })
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
 func (e *Embedded) once(ctx context.Context, config string, start time.Time) error {
 	cmd := exec.CommandContext(ctx, e.cfg.Program, "up", "--config", config)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + e.cfg.Data, "LANG=C.UTF-8"}
@@ -164,6 +195,9 @@ func (e *Embedded) once(ctx context.Context, config string, start time.Time) err
 	// What the last supervisor left is of no use until this one says that it is ready.
 	e.client.Store(nil)
 	e.board.update(func(s *Status) { s.State, s.Why, s.Since, s.Components = Starting, "", start, nil })
+	if err := e.awaitPredecessor(ctx); err != nil {
+		return err
+	}
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return fault.Wrap(fault.Unavailable, err, "The embedded Kubernetes (%s) is not installed.", e.cfg.Program).

@@ -19,7 +19,7 @@ func TestRollback(t *testing.T) {
 	old := p.pods("roll")
 
 	visitor := p.visit()
-	bad, said := p.refused("Bad", p.imageStage(), p.helmStage(p.byDigest(), "failReady=true"))
+	bad, said := p.refused("Bad", p.imageStage(), within("8s", p.helmStage(p.byDigest(), "failReady=true")))
 	visitor.end(t, good.Commit)
 	r := p.latest()
 	if r.Result != deploy.RolledBack || r.Run != bad.Number {
@@ -50,7 +50,7 @@ func TestRollback(t *testing.T) {
 // time-out then.
 func TestCrash(t *testing.T) {
 	p := newProject(t, shared, "crash")
-	_, said := p.refused("Crashes", p.imageStage(), strings.Replace(p.helmStage(p.byDigest(), "crash=true"), "--timeout 20s", "--timeout 30m", 1))
+	_, said := p.refused("Crashes", p.imageStage(), within("30m", p.helmStage(p.byDigest(), "crash=true")))
 	if !strings.Contains(said, "crashed") || !strings.Contains(said, "exit code 3") {
 		t.Errorf("the reason is: %s", said)
 	}
@@ -59,7 +59,7 @@ func TestCrash(t *testing.T) {
 // TestFirstInstallFails wants that nothing is left of an install that never served.
 func TestFirstInstallFails(t *testing.T) {
 	p := newProject(t, shared, "first")
-	_, said := p.refused("Bad", p.imageStage(), p.helmStage(p.byDigest(), "failReady=true"))
+	_, said := p.refused("Bad", p.imageStage(), within("8s", p.helmStage(p.byDigest(), "failReady=true")))
 	if !strings.Contains(said, "was taken away") || !strings.Contains(said, "Readiness probe failed") {
 		t.Errorf("the reason is: %s", said)
 	}
@@ -81,7 +81,7 @@ func TestFirstInstallFails(t *testing.T) {
 func (p *project) waiting(title string) pipeline.Run {
 	p.t.Helper()
 	old := p.pods(p.name)
-	stage := strings.Replace(p.helmStage(p.byDigest(), "failReady=true"), "--timeout 20s", "--timeout 10m", 1)
+	stage := within("10m", p.helmStage(p.byDigest(), "failReady=true"))
 	run := p.push(title, p.imageStage(), stage)
 	p.eventually("the new pod of "+title+" runs", func() error {
 		if r := p.latest(); r.Run != run.Number || r.Result != deploy.Started {

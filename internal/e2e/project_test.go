@@ -121,9 +121,14 @@ func (p *project) helmStage(image string, values ...string) string {
                     releaseName: app
                     install: true
                     waitForExecution: true
-                    arguments: --timeout 20s
+                    arguments: --timeout 2m
                     overrideValues: |
                       ` + strings.Join(all, "\n                      ") + "\n"
+}
+
+// within bounds how long a stage that is meant to fail is waited for.
+func within(limit, stage string) string {
+	return strings.Replace(stage, "--timeout 2m", "--timeout "+limit, 1)
 }
 
 // manifestStage applies manifests/app.yaml to an environment.
