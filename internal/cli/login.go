@@ -69,21 +69,28 @@ func (e *env) askToken(base string, stdin bool) (string, error) {
 	if t := e.getenv("TOWPATH_TOKEN"); t != "" {
 		return t, nil
 	}
-	if f, ok := e.in.(*os.File); ok && !stdin && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprintf(e.err, "Make a token at %s/settings/tokens and paste it here: ", base)
+	ask := ""
+	if !stdin {
+		ask = fmt.Sprintf("Make a token at %s/settings and paste it here: ", base)
+	}
+	t, err := e.readSecret(ask)
+	if err == nil && t == "" {
+		err = fault.New(fault.Invalid, "No token was given.").WithNext("pipe it in: towpath login URL --token-stdin < FILE")
+	}
+	return t, err
+}
+
+// readSecret reads a secret from stdin: from a terminal without showing it, after the
+// question, which "" suppresses.
+func (e *env) readSecret(ask string) (string, error) {
+	if f, ok := e.in.(*os.File); ok && ask != "" && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprint(e.err, ask)
 		b, err := term.ReadPassword(int(f.Fd()))
 		fmt.Fprintln(e.err)
 		return strings.TrimSpace(string(b)), err
 	}
 	b, err := io.ReadAll(io.LimitReader(e.in, 64<<10))
-	if err != nil {
-		return "", err
-	}
-	t := strings.TrimSpace(string(b))
-	if t == "" {
-		return "", fault.New(fault.Invalid, "No token was given.").WithNext("pipe it in: towpath login URL --token-stdin < FILE")
-	}
-	return t, nil
+	return strings.TrimSpace(string(b)), err
 }
 
 // installHelper makes git ask this program for the server's password.

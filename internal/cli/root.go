@@ -123,7 +123,7 @@ func (e *env) root() *cobra.Command {
 	}
 	add("host", e.up(), e.down(), e.status(), e.doctor(), e.serve(), e.kubectl(), e.kubeconfig())
 	add("loop", e.projects(), e.repos(), e.pipelines(), e.runs(), e.images(), e.envs())
-	add("know", e.trace(), e.log(), e.advisories(), e.login(), e.contexts())
+	add("know", e.trace(), e.log(), e.advisories(), e.login(), e.contexts(), e.tokens(), e.users())
 	return root
 }
 

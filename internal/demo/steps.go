@@ -410,7 +410,48 @@ func (t *tour) sign(ctx context.Context) (found, error) {
 		}
 		return nil, errors.New("there is no valid signature and provenance that names the commit")
 	})
-	return found{detail: "signed by " + identity + ", provenance names the commit", evidence: evidence}, err
+	if err != nil {
+		return found{evidence: evidence}, err
+	}
+	worst, err := t.afterPush(ctx)
+	evidence["seconds_after_push"] = worst
+	return found{detail: fmt.Sprintf("signed by %s, provenance names the commit; the last document came %.1f s after its push", identity, worst), evidence: evidence}, err
+}
+
+// afterPush reads in the logbook how long after its push the last document about an
+// image of the run was there: the worst of all images, in seconds.
+func (t *tour) afterPush(ctx context.Context) (float64, error) {
+	var all []struct {
+		Time    time.Time
+		Type    string
+		Payload struct {
+			Image  string
+			Digest string
+		}
+	}
+	if err := t.read(ctx, &all, "log", "list", "--limit", "1000"); err != nil {
+		return 0, err
+	}
+	pushed, last := map[string]time.Time{}, map[string]time.Time{}
+	for _, e := range all {
+		switch e.Type {
+		case "image.pushed":
+			pushed[e.Payload.Digest] = e.Time
+		case "sbom.created", "scan.finished", "image.signed", "provenance.created":
+			if e.Time.After(last[e.Payload.Image]) {
+				last[e.Payload.Image] = e.Time
+			}
+		}
+	}
+	worst := 0.0
+	for _, i := range t.images {
+		p, ok := pushed[i.Digest]
+		if !ok || last[i.Digest].IsZero() {
+			return 0, fmt.Errorf("the logbook does not tell when %s was pushed and described", i.Repository)
+		}
+		worst = max(worst, last[i.Digest].Sub(p).Seconds())
+	}
+	return worst, nil
 }
 
 // release is the environment's current release as the command line shows it.
