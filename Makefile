@@ -54,7 +54,9 @@ cluster: kube ## The embedded cluster by itself, end to end.
 check: ## Format, vet, generated code, import rules.
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	@$(GO) vet ./...
-	@$(GO) test ./internal/arch
+	@$(GO) run github.com/a-h/templ/cmd/templ@v0.3.977 generate -path internal/web >/dev/null
+	@git diff --exit-code --stat -- 'internal/web/**/*_templ.go' || { echo 'generated pages are stale: commit what `make check` wrote'; exit 1; }
+	@$(GO) test -vet=off ./internal/arch
 
 bench: build ## The measurements of docs/benchmarks.md.
 	@./scripts/bench.sh
