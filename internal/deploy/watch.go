@@ -191,17 +191,27 @@ func (s *Service) owner(ctx context.Context, pod *corev1.Pod) (*Release, *Pod, e
 	if err != nil || len(newest) == 0 || newest[0].Result == Started {
 		return nil, nil, err
 	}
-	return ownerOf(newest, podOf(pod).Images), nil, nil
+	return ownerOf(newest, pinned(pod)), nil, nil
 }
 
-// ownerOf picks the release that a pod with these images came of: the newest that was
+// pinned returns the digests that a pod's spec asks for. What really runs does not
+// matter here: a tag of a foreign registry becomes a digest that no release names.
+func pinned(pod *corev1.Pod) []string {
+	images := make([]string, 0, len(pod.Spec.Containers))
+	for _, c := range pod.Spec.Containers {
+		images = append(images, c.Image)
+	}
+	return digests(images)
+}
+
+// ownerOf picks the release that a pod with these digests came of: the newest that was
 // deployed, unless a pod of another one is still there, as after a server that was
 // killed in the middle; nil when no release has such images.
-func ownerOf(newest []Release, images []string) *Release {
+func ownerOf(newest []Release, pinned []string) *Release {
 	var other *Release
 	for i := range newest {
 		has := digests(newest[i].Images)
-		if slices.ContainsFunc(images, func(d string) bool { return !slices.Contains(has, d) }) {
+		if slices.ContainsFunc(pinned, func(d string) bool { return !slices.Contains(has, d) }) {
 			continue
 		}
 		if newest[i].Result == Deployed {
