@@ -61,7 +61,7 @@ func (g *gate) serve(to string) {
 		g.mu.Lock()
 		g.conns = append(g.conns, client, server)
 		g.mu.Unlock()
-		go func() { _, _ = io.Copy(client, server); _ = client.Close() }()
+		go func() { _, _ = io.Copy(client, server); _ = client.(*net.TCPConn).CloseWrite() }()
 		go func() {
 			_, err := io.Copy(limited{server, g}, client)
 			if err == nil {
