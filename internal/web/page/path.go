@@ -37,6 +37,17 @@ func onKey(list []Filter) string {
 	return ""
 }
 
+// idle reports whether no change on the page has come to a lock: its column needs no more
+// room than its name.
+func (v Path) idle(column int) bool {
+	for _, c := range v.Changes {
+		if column < len(c.Locks) && c.Locks[column].State != Wait {
+			return false
+		}
+	}
+	return true
+}
+
 func lockTitle(l Lock) string {
 	t := l.Name + ": " + l.Fact
 	if l.Note != "" {
