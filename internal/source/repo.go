@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"towpath.dev/towpath/internal/event"
@@ -39,16 +40,26 @@ func (s *Service) initRepo(ctx context.Context, dir string) error {
 	}
 	tmp, err := os.MkdirTemp(s.repos, "new-")
 	if err != nil {
-		return fmt.Errorf("making a repository: %w", err)
+		return explained(fmt.Errorf("making a repository: %w", err))
 	}
 	_, err = s.git.Run(ctx, tmp, nil, 1<<16, "init", "--quiet", "--bare", "--template=", "--object-format=sha1", "--initial-branch="+DefaultBranch)
 	if err == nil {
 		err = os.Rename(tmp, dir)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("making a repository: %w", err), os.RemoveAll(tmp))
+		return errors.Join(explained(fmt.Errorf("making a repository: %w", err)), os.RemoveAll(tmp))
 	}
 	return nil
+}
+
+// explained gives a full disk its words: it is nobody's mistake, and the same call
+// succeeds when there is room again.
+func explained(err error) error {
+	if !errors.Is(err, syscall.ENOSPC) {
+		return err
+	}
+	return fault.Wrap(fault.Unavailable, err, "The disk that holds the repositories is full; nothing was changed.").
+		WithNext("free space on the server's data folder, then try again")
 }
 
 // CreateRepo makes an empty repository in an existing project, for which the actor

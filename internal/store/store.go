@@ -17,6 +17,8 @@ import (
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"towpath.dev/towpath/internal/fault"
 )
 
 //go:embed migrations/*.sql
@@ -162,15 +164,25 @@ func (db *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 		if rerr := raw.Rollback(); rerr != nil && !errors.Is(rerr, sql.ErrTxDone) {
 			return errors.Join(err, fmt.Errorf("rolling back: %w", rerr))
 		}
-		return err
+		return explained(err)
 	}
 	if err := raw.Commit(); err != nil {
-		return fmt.Errorf("committing: %w", err)
+		return explained(fmt.Errorf("committing: %w", err))
 	}
 	for _, f := range tx.after {
 		f()
 	}
 	return nil
+}
+
+// explained gives a full disk the words that whoever asked may see: it is nobody's
+// mistake, and the same call succeeds when there is room again.
+func explained(err error) error {
+	if !Full(err) {
+		return err
+	}
+	return fault.Wrap(fault.Unavailable, err, "The disk that holds Towpath's database is full; nothing was changed.").
+		WithNext("free space on the server's data folder, then try again")
 }
 
 // AfterCommit registers f to run after the transaction has committed. It is not

@@ -49,6 +49,11 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("git %s ended with status %d: %s", e.Command, e.Code, strings.TrimSpace(e.Stderr))
 }
 
+// Is lets errors.Is(err, syscall.ENOSPC) find a disk that git found full.
+func (e *ExitError) Is(target error) bool {
+	return target == syscall.ENOSPC && strings.Contains(e.Stderr, "No space left on device")
+}
+
 // callTimeout bounds a call whose context has no deadline of its own.
 const callTimeout = 60 * time.Second
 
