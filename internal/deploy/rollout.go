@@ -17,10 +17,11 @@ import (
 )
 
 // How long a pod may be unable to start before waiting longer is pointless, and how
-// often it may crash.
+// often it may crash. Some programs crash until what they need is there: the fourth
+// crash comes about a minute after the first, as the kubelet waits ever longer.
 const (
 	pullGrace  = 20 * time.Second
-	maxCrashes = 3
+	maxCrashes = 4
 )
 
 // rollout watches the pods of a namespace while a release is applied: it says what
@@ -107,8 +108,9 @@ func condition(pod *corev1.Pod) (word string, hopeless bool) {
 		case "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
 			return s.State.Waiting.Reason + ": " + firstLine(s.State.Waiting.Message), true
 		case "CrashLoopBackOff":
-			if s.RestartCount >= maxCrashes {
-				return fmt.Sprintf("container %s crashed %d times%s", s.Name, s.RestartCount, lastExit(s)), true
+			// It waits for its next start, so it crashed once more than it was restarted.
+			if crashes := s.RestartCount + 1; crashes >= maxCrashes {
+				return fmt.Sprintf("container %s crashed %d times%s", s.Name, crashes, lastExit(s)), true
 			}
 			return fmt.Sprintf("container %s crashed%s, starting again", s.Name, lastExit(s)), false
 		}

@@ -41,10 +41,10 @@ func TestCondition(t *testing.T) {
 		{"ConfigMissing", corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{waiting("CreateContainerConfigError", `secret "db" not found`, 0)}},
 			`CreateContainerConfigError: secret "db" not found`, true},
 		{"Creating", corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{waiting("ContainerCreating", "", 0)}}, "pending", false},
-		{"CrashedOnce", corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{waiting("CrashLoopBackOff", "back-off", 1)}},
+		{"CrashedOnce", corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{waiting("CrashLoopBackOff", "back-off", maxCrashes-2)}},
 			"container web crashed (exit code 3), starting again", false},
-		{"CrashedOften", corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{waiting("CrashLoopBackOff", "back-off", maxCrashes)}},
-			"container web crashed 3 times (exit code 3)", true},
+		{"CrashedOften", corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{waiting("CrashLoopBackOff", "back-off", maxCrashes-1)}},
+			"container web crashed 4 times (exit code 3)", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			word, hopeless := condition(&corev1.Pod{Status: c.status})
@@ -60,7 +60,7 @@ func TestCondition(t *testing.T) {
 func TestHopeless(t *testing.T) {
 	pull := corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{waiting("ErrImagePull", "not found", 0)}}
 	fine := corev1.PodStatus{Phase: corev1.PodPending}
-	crash := corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{waiting("CrashLoopBackOff", "", maxCrashes)}}
+	crash := corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{waiting("CrashLoopBackOff", "", maxCrashes-1)}}
 	type step struct {
 		after  time.Duration
 		status corev1.PodStatus
@@ -74,7 +74,7 @@ func TestHopeless(t *testing.T) {
 		{"PullMayRecover", []step{{0, pull, "new"}, {pullGrace - time.Second, pull, "new"}}, ""},
 		{"PullFailsTooLong", []step{{0, pull, "new"}, {pullGrace, pull, "new"}}, "pod web: ErrImagePull: not found"},
 		{"PullRecovered", []step{{0, pull, "new"}, {5 * time.Second, fine, "new"}, {pullGrace, pull, "new"}}, ""},
-		{"CrashedOften", []step{{0, crash, "new"}}, "pod web: container web crashed 3 times (exit code 3)"},
+		{"CrashedOften", []step{{0, crash, "new"}}, "pod web: container web crashed 4 times (exit code 3)"},
 		{"OldPodsDoNotCount", []step{{0, crash, "old"}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

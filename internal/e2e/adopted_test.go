@@ -12,6 +12,7 @@ import (
 // TestAdopted deploys from a second server to the same cluster as one that somebody
 // else runs: by its kubeconfig, impersonating the run.
 func TestAdopted(t *testing.T) {
+	t.Parallel()
 	owner := newProject(t, shared, "stock")
 	built := owner.deployed("Image", owner.imageStage())
 	image := shared.registry() + "/stock/app@" + built.Stages[0].Jobs[0].Outputs["app.digest"]

@@ -3,7 +3,8 @@
 // door, and the ends that nobody plans (kill -9, cancelled runs, a cluster restarted).
 //
 // Every test makes a project of its own in one shared installation, which TestMain
-// starts and takes away again, with nothing left on the host. It needs root and what
+// starts and takes away again, with nothing left on the host. Tests that restart the
+// installation run alone; the others run beside each other. It needs root and what
 // `towpath-kube check` asks for, and fails with that program's words where they are
 // missing. `go test -short` leaves all of it out. The programs are taken from
 // $TOWPATH_BIN, ../../bin by default; `make build kube` makes them.

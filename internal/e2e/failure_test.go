@@ -13,6 +13,7 @@ import (
 
 // TestRollback releases a version that never gets ready, over one that serves.
 func TestRollback(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, shared, "roll")
 	good := p.deployed("Good", p.imageStage(), p.helmStage(p.byDigest()))
 	p.serves(good.Commit)
@@ -49,6 +50,7 @@ func TestRollback(t *testing.T) {
 // TestCrash releases a version that ends as soon as it starts: nobody waits for the
 // time-out then.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, shared, "crash")
 	_, said := p.refused("Crashes", p.imageStage(), within("30m", p.helmStage(p.byDigest(), "crash=true")))
 	if !strings.Contains(said, "crashed") || !strings.Contains(said, "exit code 3") {
@@ -58,6 +60,7 @@ func TestCrash(t *testing.T) {
 
 // TestFirstInstallFails wants that nothing is left of an install that never served.
 func TestFirstInstallFails(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, shared, "first")
 	_, said := p.refused("Bad", p.imageStage(), within("8s", p.helmStage(p.byDigest(), "failReady=true")))
 	if !strings.Contains(said, "was taken away") || !strings.Contains(said, "Readiness probe failed") {
@@ -103,6 +106,7 @@ func (p *project) waiting(title string) pipeline.Run {
 
 // TestCancelledRun cancels a run in the middle of its deployment.
 func TestCancelledRun(t *testing.T) {
+	t.Parallel()
 	p := newProject(t, shared, "cancel")
 	good := p.deployed("Good", p.imageStage(), p.helmStage(p.byDigest()))
 	p.serves(good.Commit)

@@ -83,7 +83,7 @@ func bare(p place) (*installation, error) {
 	if err := os.WriteFile(file, []byte(s.token+"\n"), 0o600); err != nil {
 		return nil, err
 	}
-	s.args = []string{"serve", "--data", data, "--listen", s.listen, "--admin-token-file", file, "--agents", "2"}
+	s.args = []string{"serve", "--data", data, "--listen", s.listen, "--admin-token-file", file, "--agents", "3"}
 	return s, nil
 }
 
@@ -96,6 +96,14 @@ func (s *installation) logFile() string {
 
 // start runs the server and waits until it serves and its cluster is ready.
 func (s *installation) start() error {
+	if err := s.serve(); err != nil {
+		return err
+	}
+	return s.clusterReady()
+}
+
+// serve runs the server and waits until it serves; its cluster is still starting then.
+func (s *installation) serve() error {
 	s.starts++
 	log, err := os.Create(s.logFile())
 	if err != nil {
@@ -129,7 +137,7 @@ func (s *installation) start() error {
 	case <-time.After(patience):
 		return errors.Join(errors.New("the server printed no ready line"), cmd.Process.Kill())
 	}
-	return s.clusterReady()
+	return nil
 }
 
 func (s *installation) clusterReady() error {

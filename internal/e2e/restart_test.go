@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"towpath.dev/towpath/internal/deploy"
 	"towpath.dev/towpath/internal/pipeline/plan"
@@ -148,16 +149,27 @@ func TestDownAndUp(t *testing.T) {
 	p := newProject(t, shared, "again")
 	run := p.deployed("Good", p.imageStage(), p.helmStage(p.byDigest()))
 	p.serves(run.Commit)
+	start := time.Now()
 	if err := p.stop(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("down after %.1f s", time.Since(start).Seconds())
 	if build, err := p.ask(t.Context(), p.door); err == nil {
 		t.Errorf("build %s answers while everything is down", build)
 	}
-	if err := p.start(); err != nil {
+	if err := p.serve(); err != nil {
 		t.Fatal(err)
 	}
+	// Who pushes as soon as the server answers does not have to know that its cluster is
+	// still starting: the deployment waits for it.
+	early := newProject(t, shared, "early")
+	pushed := early.push("Early", early.imageStage(), early.helmStage(early.byDigest()))
+	if err := p.clusterReady(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("down and ready again after %.1f s", time.Since(start).Seconds())
 	p.serves(run.Commit)
+	t.Logf("serves again after %.1f s", time.Since(start).Seconds())
 	p.eventually("the pod that serves is the one that is known", func() error {
 		there := p.pods("again")
 		for _, pod := range p.environment("production").Current.Pods {
@@ -171,6 +183,9 @@ func TestDownAndUp(t *testing.T) {
 		t.Errorf("the environment is %+v", got)
 	}
 	wholeLog(t, p)
+	if run := early.ended(pushed.Number); run.Result != plan.Succeeded {
+		t.Errorf("run %d, pushed while the cluster started, ended %s: %s", run.Number, run.Result, run.Why)
+	}
 	next := p.deployed("Better", p.imageStage(), p.helmStage(p.byDigest()))
 	p.serves(next.Commit)
 }
