@@ -16,6 +16,10 @@
 //	http [FLAG…] METHOD PATH STATUS
 //	json FILE PATH VALUE     compare one value of a JSON document
 //	setjson NAME FILE PATH   take one value of a JSON document into the environment
+//	setstdout NAME           take the last output into the environment
+//	validjson FILE           exactly one JSON document
+//	commands                 walk through the help of every command
+//	random FILE BYTES        bytes that do not compress
 //	wait-run N RESULT        wait until a run has ended so
 //	wait-event TYPE TEXT     wait until the logbook has such an event with the text in it
 //	wait-text FILE TEXT      wait until a file, or a run's log (run:N), holds the text
