@@ -189,3 +189,33 @@ func TestDownAndUp(t *testing.T) {
 	next := p.deployed("Better", p.imageStage(), p.helmStage(p.byDigest()))
 	p.serves(next.Commit)
 }
+
+// TestDownWhileDeploying stops the server in order while a deployment waits for its pod:
+// it puts the old version back first, or says that it could not.
+func TestDownWhileDeploying(t *testing.T) {
+	p := newProject(t, shared, "stop")
+	good := p.deployed("Good", p.imageStage(), p.helmStage(p.byDigest()))
+	p.serves(good.Commit)
+	run := p.waiting("Never ready")
+	start := time.Now()
+	if err := p.stop(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("down after %.1f s", time.Since(start).Seconds())
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	p.serves(good.Commit)
+	r := p.latest()
+	if r.Run != run.Number || r.Result != deploy.RolledBack && r.Result != deploy.Failed || r.Why == "" {
+		t.Errorf("the release is %s: %s", r.Result, r.Why)
+	}
+	got := p.ended(run.Number)
+	if got.Result != plan.Failed && got.Result != plan.Canceled || got.Why == "" {
+		t.Errorf("run %d ended %s: %q", run.Number, got.Result, got.Why)
+	}
+	t.Logf("the release is %s: %s; run %d ended %s: %s", r.Result, r.Why, run.Number, got.Result, got.Why)
+	next := p.deployed("Good again", p.imageStage(), p.helmStage(p.byDigest()))
+	p.serves(next.Commit)
+	wholeLog(t, p)
+}
