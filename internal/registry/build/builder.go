@@ -295,7 +295,7 @@ func (b *Builder) explain(ctx context.Context, err error, p *printer) error {
 			return fault.Wrap(fault.Unavailable, err, "The image builder went away during the build.").WithNext("run the build again")
 		}
 	}
-	if strings.Contains(text, "failed to push") && (strings.Contains(text, "authorization failed") || strings.Contains(text, "unauthorized") || strings.Contains(text, "denied")) {
+	if strings.Contains(text, "failed to push") && (strings.Contains(text, "authorization failed") || strings.Contains(text, "unauthorized") || strings.Contains(text, "denied") || strings.Contains(text, "that you may see")) {
 		return fault.Wrap(fault.Denied, err, "The image was built, but its push was refused: these credentials may not push there.").
 			WithNext("push into the job's own project")
 	}
