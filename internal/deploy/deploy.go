@@ -162,6 +162,11 @@ func (s *Service) release(ctx context.Context, t Target, chartName string, j hel
 	if err != nil {
 		return Release{}, err
 	}
+	ctx, done, err := s.shift.enter(ctx)
+	if err != nil {
+		return Release{}, err
+	}
+	defer done()
 	unlock, err := s.locks.take(ctx, env.Project+"/"+env.Name)
 	if err != nil {
 		return Release{}, err
@@ -306,6 +311,9 @@ func (s *Service) undo(ctx context.Context, r *Release, h *helm, j helmJob, got 
 	}
 	if ctx.Err() != nil {
 		r.Why = "the run was cancelled"
+		if errors.Is(context.Cause(ctx), errStopping) {
+			r.Why = errStopping.Error()
+		}
 	}
 	if got == nil || got.Version == 0 || !j.wait {
 		return fault.Wrap(fault.Invalid, cause, "Release %s failed: %s", r.ID(), r.Why)

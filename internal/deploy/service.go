@@ -59,10 +59,13 @@ type Service struct {
 	Deps
 	opts  Options
 	locks *locks
+	shift *shift
 }
 
 // New returns a Service.
-func New(d Deps, o Options) *Service { return &Service{Deps: d, opts: o, locks: newLocks()} }
+func New(d Deps, o Options) *Service {
+	return &Service{Deps: d, opts: o, locks: newLocks(), shift: newShift()}
+}
 
 // Results of a release.
 const (

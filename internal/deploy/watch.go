@@ -33,8 +33,15 @@ func (s *Service) Recover(ctx context.Context) error {
 }
 
 // Run watches the pods of all environments and records when they change, until ctx
-// ends. It waits for the cluster and comes back after it was away.
+// ends. It waits for the cluster and comes back after it was away. Before it returns,
+// releases that are under way are cancelled and put the old version back; so it must be
+// stopped before the cluster is.
 func (s *Service) Run(ctx context.Context) error {
+	defer func() {
+		if !s.shift.finish(settleTime) {
+			s.Logger.Warn("a release is still under way; the next start records its end")
+		}
+	}()
 	for ctx.Err() == nil {
 		client, err := s.adminClient(ctx)
 		if err == nil {

@@ -191,7 +191,7 @@ func TestDownAndUp(t *testing.T) {
 }
 
 // TestDownWhileDeploying stops the server in order while a deployment waits for its pod:
-// it puts the old version back first, or says that it could not.
+// it puts the old version back first.
 func TestDownWhileDeploying(t *testing.T) {
 	p := newProject(t, shared, "stop")
 	good := p.deployed("Good", p.imageStage(), p.helmStage(p.byDigest()))
@@ -207,7 +207,9 @@ func TestDownWhileDeploying(t *testing.T) {
 	}
 	p.serves(good.Commit)
 	r := p.latest()
-	if r.Run != run.Number || r.Result != deploy.RolledBack && r.Result != deploy.Failed || r.Why == "" {
+	// The agent, which stops first, may have given the run up before the server did.
+	known := strings.Contains(r.Why, "the server was stopped") || r.Why == "the run was cancelled"
+	if r.Run != run.Number || r.Result != deploy.RolledBack || !known {
 		t.Errorf("the release is %s: %s", r.Result, r.Why)
 	}
 	got := p.ended(run.Number)
