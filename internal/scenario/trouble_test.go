@@ -61,7 +61,16 @@ func (g *gate) serve(to string) {
 		g.mu.Lock()
 		g.conns = append(g.conns, client, server)
 		g.mu.Unlock()
-		go func() { _, _ = io.Copy(client, server); _ = client.(*net.TCPConn).CloseWrite() }()
+		go func() {
+			_, _ = io.Copy(client, server)
+			if g.spent() {
+				// The server is gone and nobody reads what the client still sends: it learns
+				// so by a reset, as from a real server that died, and does not write for ever.
+				_ = client.Close()
+				return
+			}
+			_ = client.(*net.TCPConn).CloseWrite()
+		}()
 		go func() {
 			_, err := io.Copy(limited{server, g}, client)
 			if err == nil {
@@ -69,6 +78,13 @@ func (g *gate) serve(to string) {
 			}
 		}()
 	}
+}
+
+// spent says that nothing passes any more.
+func (g *gate) spent() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.left == 0
 }
 
 func (g *gate) close() {
