@@ -99,6 +99,11 @@ func (a *Agent) prepare() error {
 // cancelled, reported, and nil is returned. A server that is away is waited for; a
 // token that the server does not take is an error.
 func (a *Agent) Run(ctx context.Context) error {
+	held, err := a.lock(ctx)
+	if held == nil {
+		return err
+	}
+	defer held.Close()
 	go a.emptyTrash()
 	lease, err := a.register(ctx)
 	if err != nil || ctx.Err() != nil {
