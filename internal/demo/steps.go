@@ -259,7 +259,11 @@ func (t *tour) runOf(ctx context.Context, commit string) (run, error) {
 func (t *tour) ended(ctx context.Context) (found, error) {
 	var r struct {
 		run
-		Stages []map[string]any `json:"stages"`
+		Stages []struct {
+			span
+			Name   string `json:"name"`
+			Result string `json:"result"`
+		} `json:"stages"`
 	}
 	err := until(ctx, time.Minute, "the end of the run", func() (bool, error) {
 		err := t.read(ctx, &r, "run", "show", fmt.Sprint(t.run))
@@ -273,7 +277,7 @@ func (t *tour) ended(ctx context.Context) (found, error) {
 	}
 	var stages []any
 	for _, s := range r.Stages {
-		stages = append(stages, map[string]any{"name": s["name"], "result": s["result"], "seconds": s["seconds"]})
+		stages = append(stages, map[string]any{"name": s.Name, "result": s.Result, "seconds": s.seconds()})
 	}
 	return found{detail: fmt.Sprintf("run %d %s", t.run, r.Result), evidence: map[string]any{"run": t.run, "result": r.Result, "stages": stages}}, nil
 }
@@ -622,16 +626,23 @@ func (t *tour) secondPush(ctx context.Context) (found, error) {
 	}, nil
 }
 
-// steps lists how long each step of the run took, longest first.
+// span is from when to when a part of a run went on.
+type span struct {
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
+}
+
+func (s span) seconds() float64 { return s.Finished.Sub(s.Started).Seconds() }
+
+// steps lists how long each step of the run took, in their order.
 func (t *tour) steps(ctx context.Context) []map[string]any {
 	var r struct {
 		Stages []struct {
 			Jobs []struct {
 				Name  string
 				Steps []struct {
-					Name    string
+					span
 					Display string `json:"display_name"`
-					Seconds float64
 				}
 			}
 		}
@@ -643,7 +654,7 @@ func (t *tour) steps(ctx context.Context) []map[string]any {
 	for _, s := range r.Stages {
 		for _, j := range s.Jobs {
 			for _, p := range j.Steps {
-				out = append(out, map[string]any{"job": j.Name, "step": p.Display, "seconds": p.Seconds})
+				out = append(out, map[string]any{"job": j.Name, "step": p.Display, "seconds": p.seconds()})
 			}
 		}
 	}
