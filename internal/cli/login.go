@@ -30,9 +30,7 @@ func (e *env) login() *cobra.Command {
 	c.Flags().StringVar(&name, "name", "", "name of the context (default: the server's host)")
 	c.Flags().BoolVar(&stdin, "token-stdin", false, "read the token from stdin without asking")
 	c.Flags().BoolVar(&helper, "git-credential", false, "answer git as a credential helper")
-	if err := c.Flags().MarkHidden("git-credential"); err != nil {
-		panic(err) // The flag was defined two lines above.
-	}
+	c.Flags().Lookup("git-credential").Hidden = true // Git asks this way, nobody else.
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if helper {
 			return e.gitCredential(args[0])
