@@ -177,7 +177,8 @@ func serveArgs(c *cobra.Command, cfg app.Config) []string {
 	return args
 }
 
-// signIn makes a context of the installation, with the administrator's token.
+// signIn makes a context of the installation, with the administrator's token, and has
+// git sign in with it.
 func (e *env) signIn(cfg app.Config) (target, error) {
 	url, err := os.ReadFile(filepath.Join(cfg.Data, "run", "url"))
 	if err != nil {
@@ -193,7 +194,10 @@ func (e *env) signIn(cfg app.Config) (target, error) {
 		return target{}, fault.Wrap(fault.Denied, err, "The administrator's token in %s cannot be read.", file)
 	}
 	t := target{Server: strings.TrimSpace(string(url)), Token: strings.TrimSpace(string(token)), User: app.AdminUser}
-	return t, e.remember("local", t)
+	if err := e.remember("local", t); err != nil {
+		return t, err
+	}
+	return t, e.installHelper(t.Server)
 }
 
 // running returns the process id of the server that holds the data folder, 0 when

@@ -13,10 +13,11 @@ import (
 	"time"
 )
 
-// env is the environment of the programs that the tour starts: ours, with contexts of
-// their own, so that the user's command line stays signed in where it is.
+// env is the environment of the programs that the tour starts: ours, with contexts and
+// git settings of their own, so that the user's stay as they are.
 func (t *tour) env(extra ...string) []string {
-	return append(append(os.Environ(), "TOWPATH_CONFIG="+filepath.Join(t.work, "config.json"), "TOWPATH_PROJECT=shop", "NO_COLOR=1"), extra...)
+	return append(append(os.Environ(), "TOWPATH_CONFIG="+filepath.Join(t.work, "config.json"), "GIT_CONFIG_GLOBAL="+filepath.Join(t.work, "gitconfig"),
+		"TOWPATH_PROJECT=shop", "NO_COLOR=1"), extra...)
 }
 
 // command runs a program to its end and returns what it printed on stdout.
