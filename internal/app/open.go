@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -119,6 +118,3 @@ func loopback(addr net.Addr) string {
 	}
 	return net.JoinHostPort(host, port)
 }
-
-// discard is the logger of tests and of callers who give none.
-func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -283,10 +283,10 @@ func (t tasks) helm(ctx context.Context, call pipeline.TaskCall, out func(string
 	}
 	c.Set = lines(in["overrideValues"])
 	c.NoWait = !truth(in["waitForExecution"], true)
-	c.ReuseValues = !truth(in["resetValues"], false) && strings.Contains(in["arguments"], "--reuse-values")
 	if err := helmArguments(in["arguments"], &c); err != nil {
 		return nil, err
 	}
+	c.ReuseValues = c.ReuseValues && !truth(in["resetValues"], false)
 	var said bytes.Buffer
 	r, err := t.deploy.Helm(ctx, c, func(line string) {
 		out(line)
@@ -307,7 +307,7 @@ func lines(s string) []string {
 }
 
 func helmArguments(line string, c *deploy.Chart) error {
-	var ignored, wait bool
+	var ignored bool
 	return options(line, "HelmDeploy@1", map[string]func(string) error{
 		"--timeout": func(v string) error {
 			d, err := time.ParseDuration(v)
@@ -320,7 +320,7 @@ func helmArguments(line string, c *deploy.Chart) error {
 		"--set": func(v string) error { c.Set = append(c.Set, v); return nil },
 	}, map[string]*bool{
 		// What these ask for is what a release here does anyway.
-		"--wait": &wait, "--atomic": &ignored, "--rollback-on-failure": &ignored, "--create-namespace": &ignored, "--install": &ignored,
+		"--wait": &ignored, "--atomic": &ignored, "--rollback-on-failure": &ignored, "--create-namespace": &ignored, "--install": &ignored,
 		"--reuse-values": &c.ReuseValues, "--debug": &ignored, "--wait-for-jobs": &ignored,
 	})
 }

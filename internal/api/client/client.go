@@ -37,9 +37,6 @@ func New(base, token string) *Client {
 	return &Client{base: strings.TrimRight(base, "/"), token: token, http: &http.Client{}}
 }
 
-// Base returns the server's address.
-func (c *Client) Base() string { return c.base }
-
 // Get reads path, which begins with "/" and is below /api/v1, into out.
 func (c *Client) Get(ctx context.Context, path string, query url.Values, out any) error {
 	if len(query) > 0 {

@@ -188,15 +188,3 @@ func (t taskNames) Title(reference string) string {
 	task, _ := t.task(reference)
 	return task.Title
 }
-
-// PredefinedNames are the predefined variables that template expressions can
-// read (the rows marked T of P002 and P006): the caller of [Compile] supplies
-// those that it knows in Options.Variables.
-func PredefinedNames() []string {
-	return []string{
-		"Build.DefinitionName", "Build.DefinitionVersion", "Build.QueuedBy", "Build.QueuedById", "Build.Reason", "Build.RequestedFor",
-		"Build.RequestedForEmail", "Build.RequestedForId", "Build.SourceBranch", "Build.SourceBranchName", "Build.SourceVersion",
-		"System.CollectionId", "System.CollectionUri", "System.DefinitionId", "System.HostType", "System.PullRequest.IsFork",
-		"System.StageName", "System.TeamProject", "System.TeamProjectId",
-	}
-}

@@ -111,13 +111,6 @@ func keyed(what string, keys map[string]*shape) *shape {
 	return s
 }
 
-func (s *shape) require(names ...string) *shape {
-	for _, name := range names {
-		s.keys[name].required = true
-	}
-	return s
-}
-
 // refuse adds keys that cannot be used here.
 func (s *shape) refuse(reason string, names ...string) *shape {
 	for _, name := range names {

@@ -5,7 +5,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/a-h/templ"
 	"github.com/alecthomas/chroma/v2"
@@ -200,9 +199,6 @@ func lineNo(n int) string {
 	}
 	return strconv.Itoa(n)
 }
-
-// day is the heading under which a commit stands.
-func day(t time.Time) string { return t.UTC().Format("2 January 2006") }
 
 // up is the folder above p, "" for the root.
 func up(p string) string {

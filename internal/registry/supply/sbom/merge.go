@@ -126,15 +126,3 @@ func (f Found) resolve(release map[string]string) Package {
 	}
 	return p
 }
-
-// Ecosystems returns the ecosystems of packages, sorted, each once.
-func Ecosystems(packages []Package) []string {
-	var out []string
-	for _, p := range packages {
-		if p.Ecosystem != "" {
-			out = append(out, p.Ecosystem)
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
