@@ -34,6 +34,21 @@ const (
 	TypeReleaseFinished   = "release.finished"
 	TypePodChanged        = "pod.changed"
 	TypeClusterChanged    = "cluster.changed"
+
+	TypePullOpened     = "pull.opened"
+	TypePullUpdated    = "pull.updated"
+	TypePullReviewed   = "pull.reviewed"
+	TypePullCommented  = "pull.commented"
+	TypePullMerged     = "pull.merged"
+	TypePullClosed     = "pull.closed"
+	TypeCheckFinished  = "check.finished"
+	TypePushRefused    = "push.refused"
+	TypeSecretBypassed = "secret.bypassed"
+	TypeRulesetChanged = "ruleset.changed"
+	TypeKeyAdded       = "key.added"
+	TypeKeyRemoved     = "key.removed"
+	TypePolicyChanged  = "policy.changed"
+	TypeDecisionMade   = "decision.made"
 )
 
 // UserCreated is the payload of TypeUserCreated; the subject is the user.
@@ -307,4 +322,150 @@ type ClusterChanged struct {
 	State   string `json:"state"`
 	Version string `json:"version,omitempty"`
 	Why     string `json:"why,omitempty"`
+}
+
+// Pull is the payload of TypePullOpened, TypePullUpdated (new commits, a new target, a
+// draft made ready, a new title), TypePullMerged and TypePullClosed; the subject is the
+// pull request. Links: proposes commit (the head), and of a merge brought commit (what
+// the target branch points to now).
+type Pull struct {
+	V       int    `json:"v"`
+	Repo    string `json:"repo"` // "project/repo"
+	Number  int64  `json:"number"`
+	Title   string `json:"title"`
+	Author  string `json:"author"` // user
+	Source  string `json:"source"` // "refs/heads/fix"
+	Target  string `json:"target"` // "refs/heads/main"
+	Head    string `json:"head"`   // commit
+	Base    string `json:"base"`   // merge base with the target
+	Draft   bool   `json:"draft"`
+	Change  string `json:"change,omitempty"`  // of an update: commits, target, ready, draft, title, reopened
+	Method  string `json:"method,omitempty"`  // of a merge: merge, squash, rebase
+	Merged  string `json:"merged,omitempty"`  // commit
+	Dropped int    `json:"dropped,omitempty"` // approvals that the update made stale
+}
+
+// PullReviewed is the payload of TypePullReviewed; the subject is the pull request. Link:
+// reviews commit.
+type PullReviewed struct {
+	V        int    `json:"v"`
+	Repo     string `json:"repo"`
+	Number   int64  `json:"number"`
+	Reviewer string `json:"reviewer"` // user
+	Verdict  string `json:"verdict"`  // approved, changes-requested, dismissed
+	Commit   string `json:"commit"`   // head that was reviewed
+}
+
+// PullCommented is the payload of TypePullCommented; the subject is the pull request.
+type PullCommented struct {
+	V        int    `json:"v"`
+	Repo     string `json:"repo"`
+	Number   int64  `json:"number"`
+	Thread   string `json:"thread"`
+	Path     string `json:"path,omitempty"` // "" for the conversation
+	Line     int    `json:"line,omitempty"`
+	Resolved bool   `json:"resolved,omitempty"`
+}
+
+// CheckFinished is the payload of TypeCheckFinished; the subject is the commit.
+type CheckFinished struct {
+	V      int    `json:"v"`
+	Repo   string `json:"repo"`
+	Commit string `json:"commit"`
+	Name   string `json:"name"`   // "policy", "azure-pipelines.yml"
+	Source string `json:"source"` // who said so: "system:policy", "system:pipeline", "user:ada"
+	State  string `json:"state"`  // success, failure, error, neutral
+	Title  string `json:"title,omitempty"`
+	Pull   int64  `json:"pull,omitempty"`
+}
+
+// PushRefused is the payload of TypePushRefused; the subject is the repository. It never
+// holds a secret.
+type PushRefused struct {
+	V        int       `json:"v"`
+	Repo     string    `json:"repo"`
+	Refs     []string  `json:"refs"`
+	Refusals []Refusal `json:"refusals"` // at most 20
+}
+
+// Refusal is one reason for which a push was refused.
+type Refusal struct {
+	Guard  string `json:"guard"` // secrets, ruleset
+	Rule   string `json:"rule"`
+	Ref    string `json:"ref,omitempty"`
+	Commit string `json:"commit,omitempty"`
+	Path   string `json:"path,omitempty"`
+	Line   int    `json:"line,omitempty"`
+}
+
+// SecretBypassed is the payload of TypeSecretBypassed: somebody allowed a finding of the
+// secret scan; the subject is the repository.
+type SecretBypassed struct {
+	V           int       `json:"v"`
+	Repo        string    `json:"repo"`
+	Rule        string    `json:"rule"`
+	Fingerprint string    `json:"fingerprint"` // keyed hash of the secret
+	Reason      string    `json:"reason"`      // test-value, false-positive, fix-later
+	Comment     string    `json:"comment,omitempty"`
+	Expires     time.Time `json:"expires"`
+}
+
+// RulesetChanged is the payload of TypeRulesetChanged; the subject is the repository.
+type RulesetChanged struct {
+	V       int    `json:"v"`
+	Repo    string `json:"repo"`
+	Ruleset string `json:"ruleset"`
+	Action  string `json:"action"` // created, changed, deleted
+}
+
+// Key is the payload of TypeKeyAdded and TypeKeyRemoved; the subject is the user, or of a
+// deploy key the repository.
+type Key struct {
+	V           int    `json:"v"`
+	ID          string `json:"id"`
+	Title       string `json:"title"`
+	Fingerprint string `json:"fingerprint"`     // "SHA256:…"
+	Repo        string `json:"repo,omitempty"`  // of a deploy key
+	Write       bool   `json:"write,omitempty"` // of a deploy key
+}
+
+// PolicyChanged is the payload of TypePolicyChanged; the subject is project:NAME, or
+// project: for the platform.
+type PolicyChanged struct {
+	V      int    `json:"v"`
+	Kind   string `json:"kind"` // definition, initiative, assignment, exemption
+	Name   string `json:"name"`
+	Action string `json:"action"` // created, changed, deleted, expired
+	Set    string `json:"set"`    // digest of the policy set afterwards
+}
+
+// DecisionMade is the payload of TypeDecisionMade; the subject is the decision. Links:
+// judges pull, commit, run, release, image or pod (each).
+type DecisionMade struct {
+	V           int       `json:"v"`
+	Decision    string    `json:"decision"`
+	Point       string    `json:"point"` // pull, pipeline, deploy, admission, audit
+	Allowed     bool      `json:"allowed"`
+	Environment string    `json:"environment,omitempty"`
+	Object      string    `json:"object,omitempty"` // "Deployment shop/cart", of several "12 objects"
+	Input       string    `json:"input"`            // digest of what was judged
+	Set         string    `json:"set"`              // digest of the policy set
+	Run         int64     `json:"run,omitempty"`
+	Commit      string    `json:"commit,omitempty"`
+	Pull        int64     `json:"pull,omitempty"`
+	Verdicts    []Verdict `json:"verdicts,omitempty"` // those that are not compliant, at most 50
+}
+
+// Verdict is one rule of one assignment on one object.
+type Verdict struct {
+	Assignment string `json:"assignment"`
+	Rule       string `json:"rule"`
+	Policy     string `json:"policy"`  // digest of the assignment as compiled
+	Outcome    string `json:"outcome"` // denied, audited, exempt, error
+	Object     string `json:"object"`
+	Path       string `json:"path,omitempty"` // in the object
+	Message    string `json:"message"`
+	Fix        string `json:"fix,omitempty"`
+	File       string `json:"file,omitempty"` // in the repository
+	Line       int    `json:"line,omitempty"`
 }

@@ -64,4 +64,8 @@ const (
 	RelRunsIn     = "runs"        // pod runs image
 	RelPartOf     = "part-of"     // pod part-of release, job part-of run
 	RelInto       = "into"        // commit into repo (the push that brought it)
+	RelProposes   = "proposes"    // pull proposes commit (its head)
+	RelReviews    = "reviews"     // pull reviews commit (the head that somebody judged)
+	RelBrought    = "brought"     // pull brought commit (what the target branch points to since the merge)
+	RelJudges     = "judges"      // decision judges pull, commit, run, release, image or pod
 )
