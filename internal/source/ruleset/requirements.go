@@ -1,0 +1,22 @@
+package ruleset
+
+// Requirements are what a branch demands of a pull request into it.
+type Requirements struct {
+	Rulesets        []string // names of the active rulesets that apply, sorted
+	Pull            bool     // commits come by pull request only
+	Approvals       int      // by others than the author and the one who pushed last
+	CodeOwners      bool     // of each path that has owners, one must approve
+	DropStale       bool     // new commits or a new target drop approvals
+	ResolvedThreads bool     // every thread is resolved
+	Checks          []Check  // must have succeeded on the head
+	Linear          bool     // no merge commits
+	Methods         []string // merge, squash, rebase: those that are allowed; none means all
+}
+
+// Check names a required check.
+type Check struct {
+	Name string `json:"name"` // "policy"
+	// Source pins who must have reported it: "system:policy", "user:ada"; "" lets anybody
+	// with the write role.
+	Source string `json:"source,omitempty"`
+}
