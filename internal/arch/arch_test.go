@@ -25,7 +25,7 @@ var kernel = []string{"fault", "clock", "store", "event", "vault", "identity", "
 
 // kinds of places in the architecture, after the words in the table's last column.
 var (
-	domains = []string{"source", "pipeline", "registry", "cluster", "deploy", "evidence"}
+	domains = []string{"source", "pipeline", "registry", "cluster", "deploy", "policy", "evidence"}
 	edges   = []string{"api", "web"}
 )
 
@@ -43,8 +43,8 @@ func rules() map[string][]string {
 		r[e] = slices.Concat(kernel, domains)
 	}
 	r["agent"] = []string{"pipeline/expr", "pipeline/mask", "pipeline/plan", "pipeline/protocol"}
-	// What the API answers are the domains' read models; source has none of its own.
-	r["cli"] = append(slices.Clone(kernel), "app", "api", "cluster", "deploy", "evidence", "pipeline", "registry")
+	// What the API answers are the domains' read models.
+	r["cli"] = append(slices.Clone(kernel), "app", "api", "cluster", "deploy", "evidence", "pipeline", "policy", "registry", "source")
 	r["demo"] = []string{}
 	return r
 }

@@ -217,6 +217,13 @@ func (s *Service) release(ctx context.Context, t Target, chartName string, j hel
 	if err := s.begin(ctx, &r); err != nil {
 		return r, err
 	}
+	if s.Gate != nil {
+		j.post.admit = func(objects []map[string]any) error {
+			return s.Gate.Admit(ctx, Admission{
+				Actor: t.Actor, Project: env.Project, Environment: env.Name, Namespace: env.Namespace, Release: r.ID(), Objects: objects,
+			}, say)
+		}
+	}
 	j.note = fmt.Sprintf("release %s by run %d, commit %.12s", r.ID(), r.Run, r.Commit)
 	err = s.carryOut(ctx, &r, h, j, admin, say)
 	// The end is recorded even when the run was cancelled meanwhile.
@@ -258,7 +265,7 @@ func (s *Service) carryOut(ctx context.Context, r *Release, h *helm, j helmJob, 
 	waiting, hopeless := context.WithCancelCause(watching)
 	defer hopeless(nil)
 	roll := &rollout{client: admin, namespace: r.Namespace, say: sayf, cancel: hopeless}
-	if err := roll.watch(watching); err != nil {
+	if err := errors.Join(roll.watch(watching), roll.watchRefusals(watching)); err != nil {
 		r.Result, r.Why = Failed, publicWhy(err)
 		return err
 	}

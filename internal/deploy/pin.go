@@ -27,8 +27,9 @@ type pinner struct {
 	registry string
 	auth     Authoriser
 	images   Images
-	keep     bool              // mark each object so that Helm never deletes it
-	replace  map[string]string // repository → full image: the `containers` input
+	keep     bool                                 // mark each object so that Helm never deletes it
+	replace  map[string]string                    // repository → full image: the `containers` input
+	admit    func(objects []map[string]any) error // judges them all; nil lets them pass
 
 	seen  []string // images as deployed, in order, no repeats
 	hosts []string // hosts of Ingress rules
@@ -43,12 +44,16 @@ func (p *pinner) Run(in *bytes.Buffer) (*bytes.Buffer, error) {
 		return nil, fault.New(fault.TooLarge, "The chart renders %d MiB of manifests; the most is %d MiB.", in.Len()>>20, maxManifest>>20)
 	}
 	out := new(bytes.Buffer)
+	var all []map[string]any
 	dec := utilyaml.NewYAMLOrJSONDecoder(in, 4096)
 	for {
 		var doc map[string]any
 		err := dec.Decode(&doc)
 		if errors.Is(err, io.EOF) {
-			return out, nil
+			if p.admit == nil {
+				return out, nil
+			}
+			return out, p.admit(all)
 		}
 		if err != nil {
 			return nil, fault.Wrap(fault.Invalid, err, "The rendered manifests are no valid YAML: %v.", err)
@@ -59,6 +64,7 @@ func (p *pinner) Run(in *bytes.Buffer) (*bytes.Buffer, error) {
 		if err := p.document(doc); err != nil {
 			return nil, err
 		}
+		all = append(all, doc)
 		b, err := yaml.Marshal(doc)
 		if err != nil {
 			return nil, fmt.Errorf("encoding a manifest: %w", err)

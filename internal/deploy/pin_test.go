@@ -3,6 +3,7 @@ package deploy
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -117,6 +118,34 @@ func TestRunReplacesAndKeeps(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing:\n%s", want, out)
 		}
+	}
+}
+
+// TestRunAsksTheGateOnce judges everything together, images pinned, and lets nothing pass
+// that was refused.
+func TestRunAsksTheGateOnce(t *testing.T) {
+	in := "kind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: \"localhost:7080/shop/web:12\"}]}\n---\nkind: Service\nmetadata: {name: b}\n"
+	var asked [][]string
+	var image string
+	no := errors.New("refused")
+	p := newPinner()
+	p.admit = func(objects []map[string]any) error {
+		var names []string
+		for _, o := range objects {
+			names = append(names, o["kind"].(string))
+		}
+		asked = append(asked, names)
+		image = objects[0]["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)["image"].(string)
+		return no
+	}
+	if _, err := p.Run(bytes.NewBufferString(in)); !errors.Is(err, no) {
+		t.Errorf("Run = %v, want the gate's refusal", err)
+	}
+	if diff := cmp.Diff([][]string{{"Pod", "Service"}}, asked); diff != "" {
+		t.Errorf("the gate was asked (-want +got):\n%s", diff)
+	}
+	if want := "localhost:7080/shop/web@" + digest; image != want {
+		t.Errorf("the gate saw image %s, want %s", image, want)
 	}
 }
 

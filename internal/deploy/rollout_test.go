@@ -172,3 +172,26 @@ func TestURLs(t *testing.T) {
 		}
 	}
 }
+
+// TestRefused tells a policy, which will not change its mind, from what may give way.
+func TestRefused(t *testing.T) {
+	for _, c := range []struct {
+		name, reason, message, want string
+	}{
+		{"Policy", "FailedCreate", `Error creating: pods "web-1" is forbidden: ValidatingAdmissionPolicy 'towpath-baseline' with binding 'towpath-baseline' denied request: spec: no`,
+			`ReplicaSet web-5d: its pods are refused: pods "web-1" is forbidden: ValidatingAdmissionPolicy 'towpath-baseline' with binding 'towpath-baseline' denied request: spec: no`},
+		{"Webhook", "FailedCreate", `Error creating: admission webhook "policy.towpath.dev" denied the request: no`,
+			`ReplicaSet web-5d: its pods are refused: admission webhook "policy.towpath.dev" denied the request: no`},
+		{"Quota", "FailedCreate", `Error creating: pods "web-1" is forbidden: exceeded quota: small`, ""},
+		{"Other", "BackOff", "denied request", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := ""
+			r := &rollout{say: func(string, ...any) {}, cancel: func(err error) { got = err.Error() }}
+			r.refused(&corev1.Event{Reason: c.reason, Message: c.message, InvolvedObject: corev1.ObjectReference{Kind: "ReplicaSet", Name: "web-5d"}})
+			if got != c.want {
+				t.Errorf("ended with %q, want %q", got, c.want)
+			}
+		})
+	}
+}

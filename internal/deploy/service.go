@@ -37,13 +37,14 @@ type Images interface {
 	Digest(ctx context.Context, repository, tag string) (string, error)
 }
 
-// Deps are the parts that a Service needs, all of them.
+// Deps are the parts that a Service needs, all but Gate.
 type Deps struct {
 	DB       *store.DB
 	Log      *event.Log
 	Auth     Authoriser
 	Clusters Clusters
 	Images   Images
+	Gate     Gate // nil lets everything pass
 	Clock    clock.Clock
 	Logger   *slog.Logger
 }

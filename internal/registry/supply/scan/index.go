@@ -308,3 +308,13 @@ func (m *Matcher) Forget(ctx context.Context, tx *store.Tx, image string) error 
 	}
 	return nil
 }
+
+// Affecting returns the advisories that hit a version of a package that need not be in
+// any image, each with the lowest version that fixes it.
+func Affecting(ctx context.Context, h store.Handle, advisories *advisory.Store, ecosystem, name, version string) (map[string]string, error) {
+	list, err := advisories.About(ctx, h, ecosystem, name)
+	if err != nil {
+		return nil, err
+	}
+	return hits(list, ecosystem, version), nil
+}
