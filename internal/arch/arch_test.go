@@ -225,7 +225,7 @@ func TestTheCheckFindsBreaches(t *testing.T) {
 		{"pipeline/service.go", in + "agent", false, false},
 		{"pipeline/run_test.go", in + "agent/warden", true, true},
 		{"cli/root.go", in + "api", false, true},
-		{"cli/root.go", in + "source", false, false},
+		{"cli/root.go", in + "web", false, false},
 		{"app/app.go", in + "web", false, true},
 		{"helpers/x.go", "fmt", false, false},
 		{"job/queue.go", module + "cmd/towpath", false, false},
