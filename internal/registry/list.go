@@ -129,3 +129,61 @@ func (s *Service) Repositories(ctx context.Context, a identity.Actor, last strin
 		}
 	}
 }
+
+// EachImage calls do with the digest of every image and index, in their order, until it
+// fails. It asks for no rights: it is for the platform itself.
+func (s *Service) EachImage(ctx context.Context, do func(digest string) error) error {
+	last := ""
+	for {
+		page, err := s.imagesAfter(ctx, last)
+		if err != nil {
+			return err
+		}
+		for _, digest := range page {
+			if err := do(digest); err != nil {
+				return err
+			}
+			last = digest
+		}
+		if len(page) < MaxPage {
+			return nil
+		}
+	}
+}
+
+func (s *Service) imagesAfter(ctx context.Context, last string) ([]string, error) {
+	rows, err := s.db.Query(ctx, `SELECT DISTINCT digest FROM registry_manifest WHERE kind <> ? AND subject = '' AND digest > ? ORDER BY digest LIMIT ?`,
+		KindArtifact, last, MaxPage)
+	if err != nil {
+		return nil, fmt.Errorf("listing all images: %w", err)
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var d string
+		if err := rows.Scan(&d); err != nil {
+			return nil, fmt.Errorf("listing all images: %w", err)
+		}
+		out = append(out, d)
+	}
+	return out, rows.Err()
+}
+
+// RepositoriesOf lists the repositories in which a manifest lies, by name. It asks for no
+// rights: it is for the platform itself.
+func (s *Service) RepositoriesOf(ctx context.Context, digest string) ([]string, error) {
+	rows, err := s.db.Query(ctx, `SELECT repository FROM registry_manifest WHERE digest = ? ORDER BY repository LIMIT 100`, digest)
+	if err != nil {
+		return nil, fmt.Errorf("finding %s: %w", digest, err)
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var r string
+		if err := rows.Scan(&r); err != nil {
+			return nil, fmt.Errorf("finding %s: %w", digest, err)
+		}
+		out = append(out, r)
+	}
+	return out, rows.Err()
+}
