@@ -40,10 +40,12 @@ type body struct {
 	Signed      bool    `json:"signed,omitempty"`
 	Provenance  bool    `json:"provenance,omitempty"`
 	Environment string  `json:"environment,omitempty"`
+	Subject     string  `json:"subject,omitempty"` // id of what a click opens, where the key is not it
 }
 
-// cells makes one change's cells of its parts: the rules of the Path.
-func cells(parts []part) []Cell {
+// cells makes one change's cells of its parts: the rules of the Path. direct says that the
+// change is on the default branch, where each should have come by a pull request.
+func cells(parts []part, direct bool) []Cell {
 	by := map[string][]part{}
 	for _, p := range parts {
 		by[p.lock] = append(by[p.lock], p)
@@ -62,6 +64,10 @@ func cells(parts []part) []Cell {
 	for _, lock := range locks {
 		c := Cell{Lock: lock, State: None}
 		switch lock {
+		case LockReview:
+			reviewCell(&c, by[lock], direct)
+		case LockPolicy:
+			policyCell(&c, by[lock])
 		case LockBuild:
 			buildCell(&c, by[lock], tests, scans, by[LockDeploy])
 		case LockTest:

@@ -230,7 +230,7 @@ func (s *Service) fill(ctx context.Context, list []Row) error {
 		return fmt.Errorf("reading the cells: %w", err)
 	}
 	for i := range list {
-		list[i].Cells = cells(parts[list[i].ID])
+		list[i].Cells = cells(parts[list[i].ID], list[i].Default)
 	}
 	return nil
 }

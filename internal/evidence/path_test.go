@@ -121,11 +121,81 @@ func TestRulesOfTheCells(t *testing.T) {
 			if len(rows) != 1 || len(rows[0].Cells) != 9 {
 				t.Fatalf("%d rows: %+v", len(rows), rows)
 			}
-			if diff := cmp.Diff(ex.want, show(rows[0])); diff != "" {
+			// Nothing of these came by a pull request.
+			if diff := cmp.Diff("review none: direct push |  | \n"+ex.want, show(rows[0])); diff != "" {
 				t.Errorf("cells (-want +got):\n%s", diff)
 			}
 		})
 	}
+}
+
+func TestReviewAndPolicy(t *testing.T) {
+	p := push("a", "fix")
+	deny, audit := []event.Verdict{verdict("denied")}, []event.Verdict{verdict("audited"), verdict("audited")}
+	const link = " | pull:shop/web/7\n"
+	at := func(id string) string { return " | decision:" + ulid(id) + "\n" }
+	for _, ex := range []struct {
+		name   string
+		events []event.Fact
+		want   string
+	}{
+		{"a branch without a pull request", []event.Fact{p}, ""},
+		{"opened", []event.Fact{p, opened("a")}, "review held: in review | #7 waits for a reviewer" + link},
+		{"opened before the projection saw the push", []event.Fact{opened("a"), p}, "review held: in review | #7 waits for a reviewer" + link},
+		{"draft", []event.Fact{p, draft("a")}, "review held: draft #7 | by bob" + link},
+		{"approved", []event.Fact{p, opened("a"), reviewed("ada", "approved", "a")}, "review open: approved | by ada, #7" + link},
+		{"approved twice", []event.Fact{p, opened("a"), reviewed("ada", "approved", "a"), reviewed("carol", "approved", "a")}, "review open: approved | by ada, carol, #7" + link},
+		{"changes requested", []event.Fact{p, opened("a"), reviewed("carol", "approved", "a"), reviewed("ada", "changes-requested", "a")}, "review shut: changes asked | by ada, #7" + link},
+		{"requested, then approved by the same person", []event.Fact{p, opened("a"), reviewed("ada", "changes-requested", "a"), reviewed("ada", "approved", "a")}, "review open: approved | by ada, #7" + link},
+		{"dismissed", []event.Fact{p, opened("a"), reviewed("ada", "changes-requested", "a"), reviewed("ada", "dismissed", "a")}, "review held: in review | #7 waits for a reviewer" + link},
+		{"a target that drops approvals", []event.Fact{p, opened("a"), reviewed("ada", "approved", "a"), updated("a", 1)}, "review held: in review | #7 waits for a reviewer" + link},
+		{"an update that drops none", []event.Fact{p, opened("a"), reviewed("ada", "approved", "a"), updated("a", 0)}, "review open: approved | by ada, #7" + link},
+		{"closed", []event.Fact{p, opened("a"), closed("a")}, "review shut: closed #7 | by bob" + link},
+		{"reopened", []event.Fact{p, opened("a"), closed("a"), updated("a", 0)}, "review held: in review | #7 waits for a reviewer" + link},
+		{"merged", []event.Fact{p, opened("a"), reviewed("ada", "approved", "a"), merged("a", "e")}, "review open: merged #7 | approved by ada" + link},
+		{"newer commits", []event.Fact{p, opened("a"), reviewed("ada", "approved", "a"), updated("b", 1)}, "review none: superseded | newer commits in #7" + link},
+		{"allowed", []event.Fact{p, decided("a", "pull", "production", "12 objects", nil, pull7, commitOf("a"))}, "policy open: 12 allowed | pull, production" + at("a")},
+		{"refused by the pull request", []event.Fact{p, decided("a", "pull", "production", "12 objects", deny, pull7, commitOf("a"))}, "policy shut: denied | privileged (pull, production)" + at("a")},
+		{"the newer decision of the point counts", []event.Fact{p, decided("a", "pull", "production", "12 objects", deny, commitOf("a")), decided("b", "pull", "production", "12 objects", nil, commitOf("a"))},
+			"policy open: 12 allowed | pull, production" + at("b")},
+		{"another environment does not heal", []event.Fact{p, decided("a", "pull", "production", "12 objects", deny, commitOf("a")), decided("b", "pull", "staging", "12 objects", nil, commitOf("a"))},
+			"policy shut: denied | privileged (pull, production)" + at("a")},
+		{"audited", []event.Fact{p, decided("a", "pull", "production", "12 objects", audit, commitOf("a"))}, "policy open: 12 allowed | 2 audited" + at("a")},
+		{"one object at admission hides no other", []event.Fact{p, decided("a", "admission", "production", "Deployment shop-production/web", deny, commitOf("a")), decided("b", "admission", "production", "Service shop-production/web", nil, commitOf("a"))},
+			"policy shut: denied | privileged (admission, production)" + at("a")},
+		{"a later deployment that is allowed judges all again", []event.Fact{p, decided("a", "admission", "production", "Deployment shop-production/web", deny, commitOf("a")), decided("b", "deploy", "production", "9 objects", nil, commitOf("a"))},
+			"policy open: 9 allowed | deploy, production" + at("b")},
+		{"of another commit", []event.Fact{p, decided("a", "pull", "production", "12 objects", deny, commitOf("e"))}, ""},
+		{"of another project", []event.Fact{p, in("blog", decided("a", "pull", "production", "12 objects", deny, commitOf("a")))}, ""},
+	} {
+		t.Run(ex.name, func(t *testing.T) {
+			w := build(storetest.SQLite(t))
+			for _, f := range ex.events {
+				w.say(t, f)
+			}
+			if diff := cmp.Diff(ex.want, show(board(t, w, evidence.Filter{}).Rows[0])); diff != "" {
+				t.Errorf("cells (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestTheMergedChangeIsReviewedAndJudgedByItsRun(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := build(db)
+		w.say(t, push("a", "fix"), opened("a"), reviewed("ada", "approved", "a"))
+		w.say(t, push("e", "main"), merged("a", "e"), queued(1, "e", "main"), decided("a", "deploy", "production", "9 objects", nil, event.OfRun(1)))
+		w.say(t, released("production", 1, 1, "deployed", "b"), decided("b", "admission", "production", "Deployment shop-production/web", []event.Verdict{verdict("denied")}, "release:shop/production/1"))
+		rows := board(t, w, evidence.Filter{}).Rows
+		want := "review open: merged #7 | approved by ada | pull:shop/web/7\nbuild open: run 1 |  | run:1\n" +
+			"policy shut: denied | privileged (admission, production) | decision:" + ulid("b") + "\ndeploy open: release 1 | production, 9.0 s | release:shop/production/1\n"
+		if diff := cmp.Diff(want, show(rows[0])); diff != "" {
+			t.Errorf("the merged change (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff("review open: merged #7 | approved by ada | pull:shop/web/7\n", show(rows[1])); diff != "" {
+			t.Errorf("its branch (-want +got):\n%s", diff)
+		}
+	})
 }
 
 // story feeds three changes: a is in production, then b, and c is on a branch.

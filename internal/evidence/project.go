@@ -14,7 +14,7 @@ import (
 // handle takes one event into the projection. It is idempotent: every write is an upsert
 // that an older event cannot win.
 func (s *Service) handle(ctx context.Context, tx *store.Tx, e event.Event) error {
-	f := feed{tx: tx, e: e}
+	f := feed{tx: tx, e: e, log: s.events}
 	steps := map[string]func(context.Context) error{
 		event.TypeCommitPushed:      f.commitPushed,
 		event.TypeRunRefused:        f.runRefused,
@@ -30,6 +30,12 @@ func (s *Service) handle(ctx context.Context, tx *store.Tx, e event.Event) error
 		event.TypeReleaseStarted:    f.release,
 		event.TypeReleaseFinished:   f.release,
 		event.TypePodChanged:        f.podChanged,
+		event.TypePullOpened:        f.pull,
+		event.TypePullUpdated:       f.pull,
+		event.TypePullReviewed:      f.pull,
+		event.TypePullMerged:        f.pull,
+		event.TypePullClosed:        f.pull,
+		event.TypeDecisionMade:      f.decision,
 	}
 	step, ok := steps[e.Type]
 	if !ok {
@@ -42,10 +48,11 @@ func (s *Service) handle(ctx context.Context, tx *store.Tx, e event.Event) error
 	return nil
 }
 
-// feed writes one event.
+// feed writes one event. It reads the log, which holds the event, beside its transaction.
 type feed struct {
-	tx *store.Tx
-	e  event.Event
+	tx  *store.Tx
+	e   event.Event
+	log *event.Log
 }
 
 func (f feed) commitPushed(ctx context.Context) error {
@@ -63,7 +70,19 @@ func (f feed) commitPushed(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("adding the change %s: %w", p.Commit, err)
 	}
-	return nil
+	return f.proposed(ctx, p.Commit)
+}
+
+// changeAt finds the change of a commit on exactly one ref.
+func (f feed) changeAt(ctx context.Context, repo, ref, commit string) (id int64, ok bool, err error) {
+	err = f.tx.QueryRow(ctx, `SELECT id FROM path_change WHERE repo = ? AND ref = ? AND commit_hash = ? AND project = ?`, repo, ref, commit, f.e.Project).Scan(&id)
+	if missing(err) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("finding the change of %s: %w", commit, err)
+	}
+	return id, true, nil
 }
 
 // changeOf finds the change of a commit: on the ref when it is given and has it, else the

@@ -24,6 +24,8 @@ const (
 var (
 	hexPrefix   = regexp.MustCompile(`^[0-9a-f]{4,40}$`)
 	digestStart = regexp.MustCompile(`^sha256:[0-9a-f]{4,64}$`)
+	pullID      = regexp.MustCompile(`^[a-z0-9-]{1,63}/[^/\s]{1,100}/[0-9]{1,18}$`)
+	decisionID  = regexp.MustCompile(`^[0-9A-HJKMNP-TV-Z]{26}$`)
 	releaseID   = regexp.MustCompile(`^[a-z0-9-]{1,63}/[^/\s]{1,100}/[0-9]{1,18}$`)
 )
 
@@ -31,7 +33,7 @@ var (
 const maxRef = 512
 
 // forms is what a person can write.
-const forms = "write commit/SHA, image/DIGEST, image/REPOSITORY:TAG, run/N, release/PROJECT/ENVIRONMENT/N or pod/NAME"
+const forms = "write commit/SHA, pull/PROJECT/REPOSITORY/N, image/DIGEST, image/REPOSITORY:TAG, run/N, decision/ID, release/PROJECT/ENVIRONMENT/N or pod/NAME"
 
 func badRef(ref string) error {
 	if len(ref) > 80 {
@@ -112,6 +114,17 @@ func (s *Service) candidates(ctx context.Context, ref string) ([]event.Subject, 
 			return nil, badRef(ref)
 		}
 		return []event.Subject{event.OfRun(n)}, nil
+	case event.KindPull:
+		if !pullID.MatchString(id) {
+			return nil, badRef(ref)
+		}
+		return []event.Subject{event.Of(kind, id)}, nil
+	case event.KindDecision:
+		id = strings.ToUpper(id)
+		if !decisionID.MatchString(id) {
+			return nil, badRef(ref)
+		}
+		return []event.Subject{event.Of(kind, id)}, nil
 	case event.KindRelease:
 		if !releaseID.MatchString(id) {
 			return nil, badRef(ref)

@@ -16,6 +16,10 @@ func stations(subject event.Subject, events []event.Event) []Station {
 	switch subject.Kind() {
 	case event.KindRun:
 		return runStations(subject, events)
+	case event.KindPull:
+		return pullStations(subject, events)
+	case event.KindDecision:
+		return one(subject, last(events, event.TypeDecisionMade), decisionFacts)
 	case event.KindCommit:
 		return one(subject, first(events, event.TypeCommitPushed), commitFacts)
 	case event.KindImage:

@@ -24,7 +24,9 @@ type Chain struct {
 
 // Station is one thing of a chain, with the event that says it.
 type Station struct {
-	Kind    string        `json:"kind"` // commit, run, tests, image, sbom, scan, signature, provenance, release, pod
+	// Kind is commit, pull, review, merge, run, tests, image, sbom, scan, signature,
+	// provenance, decision, release or pod.
+	Kind    string        `json:"kind"`
 	Subject event.Subject `json:"subject"`
 	Title   string        `json:"title"`
 	Digest  string        `json:"digest,omitempty"` // of the bytes that are the evidence
@@ -44,11 +46,11 @@ type Fact struct {
 // kindTests is the one kind of station that has no kind of subject of its own.
 const kindTests = "tests"
 
-// order is the order of the stations in a chain. Reviews and decisions take their places
-// between these once the product makes them.
+// order is the order of the stations in a chain. All decisions stand together, so that
+// what the pull request was told can be compared with what the API server said.
 var order = []string{
-	event.KindCommit, event.KindRun, kindTests, event.KindImage, event.KindSBOM, event.KindScan, event.KindSignature,
-	event.KindProvenance, event.KindRelease, event.KindPod,
+	event.KindCommit, event.KindPull, kindReview, kindMerge, event.KindRun, kindTests, event.KindImage, event.KindSBOM, event.KindScan,
+	event.KindSignature, event.KindProvenance, event.KindDecision, event.KindRelease, event.KindPod,
 }
 
 // perStep and perChain bound a chain: how many things one step follows, and how many
@@ -59,8 +61,9 @@ const (
 )
 
 // Trace returns the chain of what ref names: commit/SHA (also shortened), image/DIGEST,
-// image/REPOSITORY@DIGEST, image/REPOSITORY:TAG, run/N, release/PROJECT/ENVIRONMENT/N,
-// pod/NAME or pod/UID. What the actor may not read is fault.NotFound.
+// image/REPOSITORY@DIGEST, image/REPOSITORY:TAG, pull/PROJECT/REPOSITORY/N, run/N,
+// decision/ID, release/PROJECT/ENVIRONMENT/N, pod/NAME or pod/UID. What the actor may not
+// read is fault.NotFound.
 func (s *Service) Trace(ctx context.Context, a identity.Actor, ref string) (Chain, error) {
 	f, err := s.resolve(ctx, a, ref)
 	if err != nil {
@@ -142,6 +145,9 @@ func (w *walk) from(ctx context.Context, s event.Subject) error {
 	if err := w.up(ctx, s, ""); err != nil {
 		return err
 	}
+	if s.Kind() == event.KindPull {
+		return w.fromPull(ctx, s)
+	}
 	return w.down(ctx, s)
 }
 
@@ -152,7 +158,16 @@ func (w *walk) up(ctx context.Context, s, via event.Subject) error {
 	if err != nil || !fresh {
 		return err
 	}
+	if judged(s.Kind()) {
+		if err := w.decided(ctx, s); err != nil {
+			return err
+		}
+	}
 	switch s.Kind() {
+	case event.KindCommit:
+		return w.pullsOf(ctx, s)
+	case event.KindDecision:
+		return w.upDecision(ctx, s)
 	case event.KindRun:
 		return w.upEach(ctx, s, event.RelBuiltFrom, "")
 	case event.KindImage:
@@ -169,6 +184,13 @@ func (w *walk) up(ctx context.Context, s, via event.Subject) error {
 		return w.upPod(ctx, s)
 	}
 	return nil
+}
+
+// judged reports whether decisions about things of a kind belong to their chain. Of a pull
+// request they depend on where the chain begins; those about an image are found at what
+// runs it.
+func judged(kind string) bool {
+	return kind == event.KindCommit || kind == event.KindRun || kind == event.KindRelease || kind == event.KindPod
 }
 
 func (w *walk) upEach(ctx context.Context, s event.Subject, rel string, via event.Subject) error {
@@ -202,8 +224,14 @@ func (w *walk) upPod(ctx context.Context, s event.Subject) error {
 	}
 	via := event.Subject("")
 	if len(releases) > 0 {
-		if _, err := w.add(ctx, releases[0]); err != nil {
+		fresh, err := w.add(ctx, releases[0])
+		if err != nil {
 			return err
+		}
+		if fresh {
+			if err := w.decided(ctx, releases[0]); err != nil {
+				return err
+			}
 		}
 		if via, err = w.releasing(ctx, releases[0]); err != nil {
 			return err
@@ -273,10 +301,14 @@ func (w *walk) downTo(ctx context.Context, s, next event.Subject) error {
 	if err != nil || !fresh {
 		return err
 	}
-	if next.Kind() == event.KindImage {
-		if err := w.attached(ctx, next); err != nil {
-			return err
-		}
+	switch {
+	case next.Kind() == event.KindImage:
+		err = w.attached(ctx, next)
+	case judged(next.Kind()):
+		err = w.decided(ctx, next)
+	}
+	if err != nil {
+		return err
 	}
 	if s.Kind() == event.KindImage && next.Kind() == event.KindRelease {
 		return nil

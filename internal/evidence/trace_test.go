@@ -26,6 +26,12 @@ func names(c evidence.Chain) string {
 			id = id[:1]
 		case event.KindSBOM, event.KindSignature, event.KindProvenance:
 			id = id[1:2]
+		case event.KindDecision:
+			id = strings.ToLower(id[25:])
+		case event.KindPull:
+			id = id[len("shop/web/"):]
+		case "review", "merge":
+			id = s.Digest[:1]
 		}
 		out = append(out, s.Kind+":"+id)
 	}
@@ -118,6 +124,97 @@ func TestStationsSayWhatTheLogSays(t *testing.T) {
 	}
 }
 
+// judgement is a pull request whose first head was refused, by the pull request and by
+// the API server when somebody tried it by hand, and whose second head was merged.
+func judgement(t testing.TB, w *world) {
+	t.Helper()
+	deny := []event.Verdict{verdict("denied")}
+	w.say(t, push("a", "fix"), opened("a"), decided("a", "pull", "production", "12 objects", deny, pull7, commitOf("a")))
+	w.say(t, by("user:bob", decided("b", "admission", "production", "Deployment shop-production/web", deny)))
+	w.say(t, push("c", "fix"), updated("c", 0), decided("c", "pull", "production", "12 objects", nil, pull7, commitOf("c")), reviewed("ada", "approved", "c"))
+	w.say(t, push("e", "main"), merged("c", "e"), queued(2, "e", "main"), image(2, "b", "shop/web", "2"), decided("d", "deploy", "production", "9 objects", nil, event.OfRun(2), commitOf("e")))
+	w.say(t, released("production", 1, 2, "deployed", "b"), pod("u1", "shop/production/1", "b", true, ""))
+	// What nobody of this project's pull requests was refused for.
+	other := verdict("denied")
+	other.Object = "Deployment shop-production/other"
+	w.say(t, decided("e", "admission", "production", "Deployment shop-production/other", []event.Verdict{other}))
+}
+
+func TestTraceShowsReviewsAndDecisionsSideBySide(t *testing.T) {
+	const whole = "commit:c commit:e pull:7 review:c merge:e run:2 image:b decision:a decision:b decision:c decision:d release:shop/production/1 pod:u1"
+	const mergedOnly = "commit:e pull:7 review:c merge:e run:2 image:b decision:c decision:d release:shop/production/1 pod:u1"
+	tests := map[string]string{
+		"pull/shop/web/7":                        whole,
+		"commit/" + sha("a"):                     "commit:a pull:7 review:c merge:e decision:a decision:b",
+		"commit/" + sha("c"):                     "commit:c pull:7 review:c merge:e decision:c",
+		"commit/" + sha("e"):                     mergedOnly,
+		"pod/u1":                                 mergedOnly,
+		"release/shop/production/1":              mergedOnly,
+		"run/2":                                  mergedOnly,
+		"decision/" + ulid("a"):                  "commit:a pull:7 review:c merge:e decision:a decision:b",
+		"decision/" + ulid("b"):                  "decision:a decision:b",
+		"decision/" + strings.ToLower(ulid("d")): "commit:e pull:7 review:c merge:e run:2 decision:c decision:d",
+	}
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := build(db)
+		judgement(t, w)
+		for ref, want := range tests {
+			c, err := w.Trace(t.Context(), user("bob"), ref)
+			if err != nil {
+				t.Errorf("%s: %v", ref, err)
+				continue
+			}
+			if diff := cmp.Diff(want, names(c)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", ref, diff)
+			}
+		}
+		for _, ref := range []string{"pull/shop/web/7", "decision/" + ulid("a")} {
+			if _, err := w.Trace(t.Context(), user("eve"), ref); !fault.Is(err, fault.NotFound) {
+				t.Errorf("eve traces %s: %v", ref, err)
+			}
+		}
+	})
+}
+
+func TestStationsOfReviewAndDecision(t *testing.T) {
+	w := build(storetest.SQLite(t))
+	judgement(t, w)
+	c, err := w.Trace(t.Context(), user("ada"), "pull/shop/web/7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range c.Stations {
+		if s.Kind != event.KindPull && s.Kind != "review" && s.Kind != "merge" && s.Kind != event.KindDecision {
+			continue
+		}
+		line := s.Kind + " | " + s.Title + " | " + s.Actor
+		for _, f := range s.Facts {
+			line += " | " + f.Name + ": " + f.Value
+		}
+		got = append(got, line)
+		events, err := w.log.Read(t.Context(), event.Query{After: s.Seq - 1, Limit: 1})
+		if err != nil || len(events) != 1 || events[0].Hash != s.Hash || !events[0].Time.Equal(s.Time) {
+			t.Errorf("%s names the event %d, %s, which is not what the log says", s.Kind, s.Seq, s.Hash)
+		}
+	}
+	refusal := " | verdict: refused | assignment: baseline | rule: privileged | policy: " + digest("6") +
+		" | on: Deployment shop-production/web spec.template.spec.containers[name=web].securityContext.privileged" +
+		" | message: A container is privileged. | at: chart/templates/web.yaml:21 | set: " + digest("5") + " | input: " + digest("4")
+	want := []string{
+		"pull | #7 Fix the cart | user:bob | state: merged | repository: shop/web | branches: fix → main | head: " + sha("c"),
+		"review | approved by ada | user:ada | verdict: approved",
+		"merge | merged by ada | user:ada | method: merge | into: main",
+		"decision | refused at pull | system:policy | point: pull | environment: production | object: 12 objects" + refusal,
+		"decision | refused at admission | user:bob | point: admission | environment: production | object: Deployment shop-production/web" + refusal,
+		"decision | allowed at pull | system:policy | point: pull | environment: production | object: 12 objects | verdict: allowed | set: " + digest("5") + " | input: " + digest("4"),
+		"decision | allowed at deploy | system:policy | point: deploy | environment: production | object: 9 objects | verdict: allowed | set: " + digest("5") + " | input: " + digest("4"),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("stations (-want +got):\n%s", diff)
+	}
+}
+
 func TestTraceRefuses(t *testing.T) {
 	w := build(storetest.SQLite(t))
 	story(t, w)
@@ -128,7 +225,7 @@ func TestTraceRefuses(t *testing.T) {
 	}{
 		{"", fault.Invalid}, {"commit", fault.Invalid}, {"commit/", fault.Invalid}, {"commit/xyz", fault.Invalid}, {"commit/abc", fault.Invalid},
 		{"commit/%", fault.Invalid}, {"pod/\x00", fault.Invalid}, {"image/\xff:1", fault.Invalid}, {"run/x", fault.Invalid}, {"run/0", fault.Invalid}, {"run/-1", fault.Invalid}, {"release/shop", fault.Invalid},
-		{"release/shop/production/x", fault.Invalid}, {"planet/mars", fault.Invalid}, {strings.Repeat("x", 10000), fault.Invalid},
+		{"release/shop/production/x", fault.Invalid}, {"pull/shop/7", fault.Invalid}, {"pull/shop/web/x", fault.Invalid}, {"decision/x", fault.Invalid}, {"pull/shop/web/99", fault.NotFound}, {"decision/" + ulid("z"), fault.NotFound}, {"planet/mars", fault.Invalid}, {strings.Repeat("x", 10000), fault.Invalid},
 		{"commit/ffff", fault.NotFound}, {"run/99", fault.NotFound}, {"image/" + digest("9"), fault.NotFound}, {"image/shop/web:none", fault.NotFound},
 		{"image/nothing", fault.NotFound}, {"release/shop/production/99", fault.NotFound}, {"pod/x", fault.NotFound},
 	}
@@ -143,7 +240,7 @@ func TestTraceRefuses(t *testing.T) {
 func FuzzTraceRef(f *testing.F) {
 	for _, s := range []string{
 		"", "/", "commit/" + sha("a"), "commit/aaaa", "image/shop/web:1", "image/localhost:7080/shop/web@" + digest("b"), "image/@", "image/:", "image/localhost/",
-		"run/1", "run/#1", "run/99999999999999999999", "release/shop/production/1", "release/a/b/c/d", "pod/web-u1", "pod/ns/", "pod/\x00", "pod/\xff", "image/\x00:1",
+		"run/1", "run/#1", "run/99999999999999999999", "release/shop/production/1", "release/a/b/c/d", "pull/shop/web/7", "decision/" + ulid("a"), "pull/a", "pod/web-u1", "pod/ns/", "pod/\x00", "pod/\xff", "image/\x00:1",
 	} {
 		f.Add(s)
 	}

@@ -170,3 +170,74 @@ func pod(uid, release, image string, ready bool, why string) event.Fact {
 func gone(uid, release string) event.Fact {
 	return fact(event.TypePodChanged, event.Of(event.KindPod, uid), event.PodChanged{V: 1, Release: release, Name: "web-" + uid, UID: uid, Gone: true})
 }
+
+// pullBody is pull request 7 of the branch fix into main.
+func pullBody(head string) event.Pull {
+	return event.Pull{V: 1, Repo: "shop/web", Number: 7, Title: "Fix the cart", Author: "bob", Source: "refs/heads/fix", Target: "refs/heads/main", Head: sha(head), Base: sha("0")}
+}
+
+const pull7 = event.Subject("pull:shop/web/7")
+
+func pullFact(kind string, p event.Pull, more ...event.Link) event.Fact {
+	links := append([]event.Link{{Rel: event.RelProposes, To: event.Of(event.KindCommit, p.Head)}}, more...)
+	return by("user:"+p.Author, fact(kind, pull7, p, links...))
+}
+
+func opened(head string) event.Fact { return pullFact(event.TypePullOpened, pullBody(head)) }
+
+func draft(head string) event.Fact {
+	p := pullBody(head)
+	p.Draft = true
+	return pullFact(event.TypePullOpened, p)
+}
+
+// updated says that the pull request has a new head, which dropped approvals.
+func updated(head string, dropped int) event.Fact {
+	p := pullBody(head)
+	p.Change, p.Dropped = "commits", dropped
+	return pullFact(event.TypePullUpdated, p)
+}
+
+func reviewed(who, verdict, head string) event.Fact {
+	return by("user:"+who, fact(event.TypePullReviewed, pull7, event.PullReviewed{V: 1, Repo: "shop/web", Number: 7, Reviewer: who, Verdict: verdict, Commit: sha(head)},
+		event.Link{Rel: event.RelReviews, To: event.Of(event.KindCommit, sha(head))}))
+}
+
+func merged(head, commit string) event.Fact {
+	p := pullBody(head)
+	p.Method, p.Merged = "merge", sha(commit)
+	return by("user:ada", pullFact(event.TypePullMerged, p, event.Link{Rel: event.RelBrought, To: event.Of(event.KindCommit, sha(commit))}))
+}
+
+func closed(head string) event.Fact { return pullFact(event.TypePullClosed, pullBody(head)) }
+
+// ulid is an identifier that ends with a letter.
+func ulid(c string) string { return "01J" + strings.Repeat("0", 22) + strings.ToUpper(c) }
+
+// decided says a decision; it is refused when it has a verdict that is denied.
+func decided(id, point, environment, object string, verdicts []event.Verdict, judges ...event.Subject) event.Fact {
+	p := event.DecisionMade{V: 1, Decision: ulid(id), Point: point, Allowed: true, Environment: environment, Object: object, Input: digest("4"), Set: digest("5"), Verdicts: verdicts}
+	var links []event.Link
+	for _, s := range judges {
+		links = append(links, event.Link{Rel: event.RelJudges, To: s})
+		switch s.Kind() {
+		case event.KindCommit:
+			p.Commit = s.ID()
+		case event.KindPull:
+			p.Pull = 7
+		}
+	}
+	for _, v := range verdicts {
+		p.Allowed = p.Allowed && v.Outcome != "denied" && v.Outcome != "error"
+	}
+	return by("system:policy", fact(event.TypeDecisionMade, event.Of(event.KindDecision, ulid(id)), p, links...))
+}
+
+func verdict(outcome string) event.Verdict {
+	return event.Verdict{
+		Assignment: "baseline", Rule: "privileged", Policy: digest("6"), Outcome: outcome, Object: "Deployment shop-production/web",
+		Path: "spec.template.spec.containers[name=web].securityContext.privileged", Message: "A container is privileged.", File: "chart/templates/web.yaml", Line: 21,
+	}
+}
+
+func commitOf(c string) event.Subject { return event.Of(event.KindCommit, sha(c)) }
