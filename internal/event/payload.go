@@ -123,6 +123,8 @@ type Run struct {
 	Title    string `json:"title"`
 	Reason   string `json:"reason"` // IndividualCI, Manual, PullRequest: Build.Reason
 	Pipeline string `json:"pipeline"`
+	Pull     int64  `json:"pull,omitempty"` // of a pull request: its number
+	Head     string `json:"head,omitempty"` // of a pull request: the commit of its source; Commit is the merge
 }
 
 // RunFinished is the payload of TypeRunFinished; the subject is the run.
@@ -132,15 +134,20 @@ type RunFinished struct {
 	Result  string  `json:"result"` // succeeded, succeededWithIssues, failed, canceled
 	Seconds float64 `json:"seconds"`
 	Why     string  `json:"why,omitempty"` // first error, one line
+	Repo    string  `json:"repo,omitempty"`
+	Pull    int64   `json:"pull,omitempty"` // of a pull request: its number
+	Head    string  `json:"head,omitempty"` // of a pull request: the commit of its source
 }
 
-// RunRefused is the payload of TypeRunRefused: a pushed pipeline file did not
-// compile, so no run was made. The subject is the commit.
+// RunRefused is the payload of TypeRunRefused: a pushed pipeline file, or that of a pull
+// request, did not compile, so no run was made. The subject is the commit, of a pull
+// request its head.
 type RunRefused struct {
 	V      int      `json:"v"`
 	Repo   string   `json:"repo"`
 	File   string   `json:"file"`
 	Errors []string `json:"errors"` // "file (Line: n, Col: m): …", at most 20
+	Pull   int64    `json:"pull,omitempty"`
 }
 
 // StageFinished is the payload of TypeStageFinished; the subject is the run.

@@ -16,8 +16,10 @@ type Run struct {
 	File      string      `json:"file"`
 	Ref       string      `json:"ref"`
 	Commit    string      `json:"commit"`
-	Title     string      `json:"title"`  // first line of the commit's message
-	Reason    string      `json:"reason"` // IndividualCI, Manual
+	Title     string      `json:"title"`          // first line of the commit's message
+	Reason    string      `json:"reason"`         // IndividualCI, Manual, PullRequest
+	Pull      int64       `json:"pull,omitempty"` // number of the pull request that it judges
+	Head      string      `json:"head,omitempty"` // of a pull request: the commit of its source; Commit is the merge
 	Requester string      `json:"requester"`
 	RerunOf   int64       `json:"rerun_of,omitempty"`
 	Status    plan.Status `json:"status"` // Pending, Running, Completed
@@ -126,6 +128,7 @@ type Filter struct {
 	Repo    string // "project/repo"
 	Ref     string // "refs/heads/main"
 	Commit  string // full hash
+	Pull    int64  // number of a pull request
 	Status  plan.Status
 	Result  plan.Result
 	Before  int64 // only runs with a smaller number, for the next page
