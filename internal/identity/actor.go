@@ -36,6 +36,7 @@ func ParseRole(s string) (r Role, ok bool) {
 const (
 	KindUser   = "user"   // a person or a robot with an account
 	KindRun    = "run"    // a job of a run, by its job token
+	KindKey    = "key"    // a deploy key: Git on its one repository, and nothing else
 	KindNode   = "node"   // the embedded cluster's node: may pull every image
 	KindSystem = "system" // Towpath itself
 	KindNobody = "nobody" // no credentials
@@ -45,7 +46,7 @@ const (
 // explicitly to every domain method. The zero Actor is nobody.
 type Actor struct {
 	Kind  string // one of the kinds above; "" means nobody
-	Name  string // user name, run number, component
+	Name  string // user name, run number, id of the key, component
 	Admin bool   // administrator of the installation
 
 	// Cap limits what a personal token may do, whatever the user's role: it is the
@@ -53,8 +54,17 @@ type Actor struct {
 	Cap Role
 	// Claims of a job token; the zero value for anyone else.
 	Job JobClaims
-	// TokenID names the token or session used, for the audit log.
+	// Key says what a deploy key opens; the zero value for anyone else. Only the Git
+	// transport of package source looks at it: Service.Require gives such an actor nothing.
+	Key KeyClaims
+	// TokenID names the token, session or key used, for the audit log.
 	TokenID string
+}
+
+// KeyClaims says what a deploy key opens.
+type KeyClaims struct {
+	Repo  string `json:"repo"`  // "project/repo"
+	Write bool   `json:"write"` // may push
 }
 
 // JobClaims says which job of which run acts.

@@ -70,6 +70,9 @@ func (s *Service) role(ctx context.Context, a Actor, project string) (Role, erro
 	switch {
 	case a.Kind == KindRun:
 		return Write, nil
+	case a.Kind == KindKey:
+		// A deploy key opens one repository to Git, by its claims and not by a role.
+		return None, nil
 	case a.Kind == KindNode:
 		// The node pulls images and nothing else: the registry lets it, by its kind. Code,
 		// logs and secrets of a project are none of its business.

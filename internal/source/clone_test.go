@@ -115,7 +115,8 @@ func TestTagsAndHiddenRefs(t *testing.T) {
 		t.Error(d)
 	}
 	c.refused([]string{"refs/internal/x"}, "push", w.url("admin", "shop/web.git"), "main:refs/internal/x")
-	c.refused([]string{"only branches"}, "push", w.url("admin", "shop/web.git"), "main:refs/pull/1/head")
+	c.refused([]string{"Towpath keeps this ref itself"}, "push", w.url("admin", "shop/web.git"), "main:refs/pull/1/head")
+	c.refused([]string{"only branches"}, "push", w.url("admin", "shop/web.git"), "main:refs/changes/1")
 	c.refused([]string{"taken for a commit"}, "push", w.url("admin", "shop/web.git"), "main:refs/heads/"+head)
 	c.refused([]string{"taken for a commit"}, "push", w.url("admin", "shop/web.git"), "main:refs/tags/HEAD")
 	c.refused([]string{"not UTF-8"}, "push", w.url("admin", "shop/web.git"), "main:refs/heads/\xff")

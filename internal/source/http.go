@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"towpath.dev/towpath/internal/fault"
@@ -29,16 +28,6 @@ func (s *Service) Handler(authenticate Authenticate) http.Handler {
 type front struct {
 	service      *Service
 	authenticate Authenticate
-}
-
-// request is a Git request that was found to be allowed.
-type request struct {
-	service  string // git-upload-pack or git-receive-pack
-	repo     Repo
-	actor    identity.Actor
-	made     bool   // the repository was made by this request
-	dir      string // of the repository, or of the blank one
-	protocol string // GIT_PROTOCOL, "" for version 0
 }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -151,69 +140,14 @@ func decoded(r *http.Request) (io.Reader, error) {
 	}
 }
 
-var protocolForm = regexp.MustCompile(`^version=[012](:[a-z0-9-]{1,32}(=[a-z0-9-]{0,32})?){0,8}$`)
-
 // admit authenticates and authorises a request. change says that a push may make the
-// repository now; before that, one that does not exist looks like an empty one to
-// somebody who may make it.
+// repository now.
 func (f *front) admit(r *http.Request, a Address, service string, change bool) (request, error) {
-	s, ctx := f.service, r.Context()
 	actor, err := f.authenticate(r)
 	if err != nil {
 		return request{}, err
 	}
-	q := request{service: service, actor: actor}
-	if p := r.Header.Get("Git-Protocol"); protocolForm.MatchString(p) {
-		q.protocol = p
-	}
-	if service == receivePack {
-		if !actor.Known() {
-			return request{}, unauthentic()
-		}
-		// receive-pack has no version 2; a client that asks for it gets version 0.
-		if strings.HasPrefix(q.protocol, "version=2") {
-			q.protocol = ""
-		}
-		return s.admitPush(ctx, q, a, change)
-	}
-	if err := s.auth.Require(ctx, actor, a.Project, identity.Read); err != nil {
-		if !actor.Known() {
-			return request{}, unauthentic()
-		}
-		return request{}, err
-	}
-	if q.repo, err = s.find(ctx, a.Project, a.Repo); err != nil {
-		return request{}, err
-	}
-	q.dir = s.dir(q.repo)
-	return q, nil
-}
-
-func (s *Service) admitPush(ctx context.Context, q request, a Address, change bool) (request, error) {
-	full := a.Project + "/" + a.Repo
-	var err error
-	if change {
-		q.repo, q.made, err = s.EnsureRepo(ctx, q.actor, full)
-		q.dir = s.dir(q.repo)
-		return q, err
-	}
-	// Asking changes nothing, so a project that the push would make is not made yet;
-	// the push itself asks EnsureProject.
-	err = s.auth.Require(ctx, q.actor, a.Project, identity.Write)
-	if fault.Is(err, fault.NotFound) && q.actor.Admin && q.actor.Cap >= identity.Write {
-		q.dir = s.blank
-		return q, nil
-	}
-	if err != nil {
-		return request{}, err
-	}
-	q.repo, err = s.find(ctx, a.Project, a.Repo)
-	if fault.Is(err, fault.NotFound) {
-		q.dir = s.blank
-		return q, nil
-	}
-	q.dir = s.dir(q.repo)
-	return q, err
+	return f.service.admit(r.Context(), request{service: service, actor: actor, door: DoorHTTP, protocol: r.Header.Get("Git-Protocol")}, a, change)
 }
 
 func unauthentic() error {
@@ -320,7 +254,7 @@ func (s *Service) receive(ctx context.Context, q request, t *transfer) error {
 		return err
 	}
 	defer release()
-	p, env, done, err := s.begin(q.repo, q.actor, q.made)
+	p, env, done, err := s.begin(q)
 	if err != nil {
 		return err
 	}

@@ -7,14 +7,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
-	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
-	"towpath.dev/towpath/internal/source/git"
 	"towpath.dev/towpath/internal/source/hook"
 	"towpath.dev/towpath/internal/store"
 )
@@ -24,7 +20,9 @@ type push struct {
 	id    string // of its intent
 	repo  Repo
 	actor identity.Actor
-	made  bool // the repository was made for this push
+	door  string
+	pull  int64 // number of the pull request that is merged, else 0
+	made  bool  // the repository was made for this push
 
 	mu      sync.Mutex
 	stage   int // how far the hooks are
@@ -42,14 +40,14 @@ const (
 const hookTime = 45 * time.Second
 
 // begin registers a push and returns the variables that let its hooks speak for it.
-func (s *Service) begin(repo Repo, actor identity.Actor, made bool) (p *push, env []string, done func(), err error) {
+func (s *Service) begin(q request) (p *push, env []string, done func(), err error) {
 	var raw [32]byte
 	if _, err := rand.Read(raw[:]); err != nil {
 		return nil, nil, nil, fmt.Errorf("making the secret of a push: %w", err)
 	}
 	secret := hex.EncodeToString(raw[:])
 	key := sha256.Sum256([]byte(secret))
-	p = &push{id: s.clock.NewID(), repo: repo, actor: actor, made: made}
+	p = &push{id: s.clock.NewID(), repo: q.repo, actor: q.actor, door: q.door, made: q.made}
 	s.mu.Lock()
 	s.pushes[key] = p
 	s.mu.Unlock()
@@ -91,7 +89,7 @@ func (s *Service) preReceive(ctx context.Context, p *push, req hook.Request) hoo
 	p.release = release
 	why, err := "", s.catchUp(ctx, p)
 	if err == nil {
-		why, err = s.refuse(ctx, p, req)
+		why, err = s.refusePush(ctx, p, req)
 	}
 	if err != nil {
 		s.opts.Logger.Error("a push could not be checked", "repo", p.repo.FullName(), "error", err)
@@ -124,90 +122,6 @@ func (s *Service) catchUp(ctx context.Context, p *push) error {
 	repo, _, err := s.settle(ctx, p.repo)
 	p.repo = repo
 	return err
-}
-
-// refuse decides about each ref of the push by itself and returns why it is refused,
-// "" when it is not.
-func (s *Service) refuse(ctx context.Context, p *push, req hook.Request) (string, error) {
-	env, err := s.quarantine(p.repo, req)
-	if err != nil {
-		return "", err
-	}
-	var why strings.Builder
-	for _, m := range req.Moves {
-		reason, err := s.refuseMove(ctx, p, m, env)
-		if err != nil {
-			return "", err
-		}
-		if reason != "" {
-			fmt.Fprintf(&why, "%s: %s\n", clip(m.Ref), reason)
-		}
-	}
-	if why.Len() == 0 {
-		return "", nil
-	}
-	return "Towpath refused this push:\n" + why.String() + "Nothing was changed.\n", nil
-}
-
-func (s *Service) refuseMove(ctx context.Context, p *push, m hook.Move, env []string) (string, error) {
-	branch, isBranch := strings.CutPrefix(m.Ref, "refs/heads/")
-	short, isTag := strings.CutPrefix(branch, "refs/tags/")
-	if !isBranch && !isTag && !strings.HasPrefix(m.Ref, "refs/notes/") {
-		return "only branches (refs/heads/), tags (refs/tags/) and notes (refs/notes/) can be pushed.", nil
-	}
-	if why := git.CheckRef(m.Ref); why != "" && m.New != git.Zero {
-		return "the name " + why + ".", nil
-	}
-	if (git.IsHash(short) || short == "HEAD") && m.New != git.Zero {
-		return "the name would be taken for a commit.", nil
-	}
-	if !git.IsHash(m.Old) || !git.IsHash(m.New) {
-		return "", fmt.Errorf("git handed over %q and %q as hashes", clip(m.Old), clip(m.New))
-	}
-	if !isBranch || branch != p.repo.DefaultBranch || m.Old == git.Zero {
-		return "", nil
-	}
-	if m.New == git.Zero {
-		return "it is the default branch and cannot be deleted.", nil
-	}
-	return s.refuseRewrite(ctx, p, m, env)
-}
-
-// refuseRewrite keeps the history of the default branch: only a maintainer drops
-// commits from it.
-func (s *Service) refuseRewrite(ctx context.Context, p *push, m hook.Move, env []string) (string, error) {
-	forward, err := s.git.IsAncestor(ctx, s.dir(p.repo), env, m.Old, m.New)
-	if err != nil || forward {
-		return "", err
-	}
-	err = s.auth.Require(ctx, p.actor, p.repo.Project, identity.Maintain)
-	switch fault.KindOf(err) {
-	case "":
-		return "", nil
-	case fault.Denied, fault.NotFound, fault.Unauthentic:
-		return "it is the default branch: only a maintainer may drop commits from it. Merge or rebase onto it and push without --force.", nil
-	}
-	return "", err
-}
-
-// quarantine returns the variables with which git sees the objects of the push. The
-// folders must lie in the repository, whoever asks.
-func (s *Service) quarantine(r Repo, req hook.Request) ([]string, error) {
-	if req.Objects == "" {
-		return nil, nil // A push that only deletes brings no objects.
-	}
-	objects := filepath.Join(s.dir(r), "objects")
-	alternate := req.Alternates
-	for _, dir := range []string{req.Objects, alternate} {
-		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(s.dir(r), dir)
-		}
-		dir = filepath.Clean(dir)
-		if dir != objects && !strings.HasPrefix(dir, objects+string(filepath.Separator)) {
-			return nil, fmt.Errorf("the quarantine %q lies outside of the repository", clip(dir))
-		}
-	}
-	return []string{"GIT_OBJECT_DIRECTORY=" + req.Objects, "GIT_ALTERNATE_OBJECT_DIRECTORIES=" + alternate}, nil
 }
 
 // intend notes durably who is about to move what.

@@ -162,6 +162,15 @@ func (s *Service) Repo(ctx context.Context, actor identity.Actor, full string) (
 	return s.find(ctx, project, name)
 }
 
+// Locate returns a repository and its folder, for reading it with Git. The actor needs the
+// role read.
+func (s *Service) Locate(ctx context.Context, actor identity.Actor, full string) (r Repo, dir string, err error) {
+	if r, err = s.Repo(ctx, actor, full); err != nil {
+		return Repo{}, "", err
+	}
+	return r, s.dir(r), nil
+}
+
 // Repos returns the repositories of a project by name. The actor needs the role read.
 func (s *Service) Repos(ctx context.Context, actor identity.Actor, project string) ([]Repo, error) {
 	if err := s.auth.Require(ctx, actor, project, identity.Read); err != nil {

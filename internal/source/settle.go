@@ -42,6 +42,7 @@ func (s *Service) settle(ctx context.Context, r Repo) (Repo, []event.Fact, error
 	if err != nil {
 		return r, nil, err
 	}
+	refs = slices.DeleteFunc(refs, func(ref git.Ref) bool { return platform(ref.Name) })
 	moves := compare(known, refs, actors)
 	if r, err = s.chooseDefault(ctx, r, refs); err != nil {
 		return r, nil, err
@@ -58,6 +59,12 @@ func (s *Service) settle(ctx context.Context, r Repo) (Repo, []event.Fact, error
 		return r, nil, fmt.Errorf("recording a push to %s: %w", r.FullName(), err)
 	}
 	return r, facts, nil
+}
+
+// platform reports whether a ref is kept by the server for itself: nobody pushes it, and
+// nothing is announced about it.
+func platform(ref string) bool {
+	return strings.HasPrefix(ref, "refs/pull/") || strings.HasPrefix(ref, "refs/internal/")
 }
 
 func (s *Service) tips(ctx context.Context, r Repo) (map[string]tip, error) {

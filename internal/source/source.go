@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,6 +45,8 @@ type Options struct {
 	MaxPush int64
 	// MaxTransfers is how many fetches and pushes run at a time, others wait; 0 means 64.
 	MaxTransfers int
+	// Guards are asked about each push; UseGuards adds those that need the Service.
+	Guards []Guard
 	// Logger takes what an operator should know; nil means the default logger.
 	Logger *slog.Logger
 }
@@ -70,6 +73,7 @@ type Service struct {
 	mu     sync.Mutex
 	pushes map[[32]byte]*push       // running, by the hash of their secret
 	gates  map[string]chan struct{} // one per repository: who may move refs
+	guards []Guard
 
 	advertised sync.Mutex
 	capability []byte // what upload-pack says first in protocol version 2
@@ -94,6 +98,7 @@ func New(db *store.DB, log *event.Log, auth Authoriser, c clock.Clock, o Options
 	s := &Service{
 		db: db, log: log, auth: auth, clock: c, opts: o, repos: filepath.Join(data, "repos"),
 		transfers: make(chan struct{}, o.MaxTransfers), pushes: map[[32]byte]*push{}, gates: map[string]chan struct{}{},
+		guards: slices.Clone(o.Guards),
 	}
 	s.blank = filepath.Join(s.repos, "blank")
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -174,6 +179,17 @@ func (s *Service) listen(run string) error {
 	s.listener = l
 	return nil
 }
+
+// UseGuards adds guards behind those of the Options: some need the Service itself. Call it
+// before the first push.
+func (s *Service) UseGuards(guards ...Guard) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.guards = append(s.guards, guards...)
+}
+
+// Git returns the program with which the repositories are read.
+func (s *Service) Git() *git.Git { return s.git }
 
 // Close stops answering hooks and ends the reading processes. Running pushes are
 // refused by their hooks.

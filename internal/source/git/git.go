@@ -112,8 +112,9 @@ func settings(o Options) []string {
 		"receive.unpackLimit=1",
 		"receive.maxInputSize=" + strconv.FormatInt(o.MaxInput, 10),
 		"receive.denyDeleteCurrent=refuse",
-		"receive.advertisePushOptions=false",
+		"receive.advertisePushOptions=true",
 		"transfer.hideRefs=refs/internal",
+		"receive.hideRefs=refs/pull", // kept by the server; fetched, never pushed
 		"uploadpack.allowFilter=true",
 		"pack.writeReverseIndex=true",
 		"diff.renameLimit=1000",

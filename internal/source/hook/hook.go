@@ -19,6 +19,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -55,6 +56,8 @@ type Request struct {
 	Quarantine string `json:"quarantine,omitempty"` // GIT_QUARANTINE_PATH
 	Objects    string `json:"objects,omitempty"`    // GIT_OBJECT_DIRECTORY
 	Alternates string `json:"alternates,omitempty"` // GIT_ALTERNATE_OBJECT_DIRECTORIES
+	// Options are the push options ("git push -o"), in their order.
+	Options []string `json:"options,omitempty"`
 }
 
 // Reply is the server's answer: one line of JSON.
@@ -66,6 +69,8 @@ type Reply struct {
 // Limits of a conversation.
 const (
 	MaxMoves   = 5000
+	MaxOptions = 16  // push options
+	MaxOption  = 256 // bytes of one
 	maxMessage = 4 << 20
 	patience   = 60 * time.Second
 )
@@ -97,6 +102,10 @@ func ask(name string, stdin io.Reader, getenv func(string) string) (Reply, error
 	if err != nil {
 		return Reply{}, err
 	}
+	options, err := readOptions(getenv)
+	if err != nil {
+		return Reply{}, err
+	}
 	socket := getenv(EnvSocket)
 	if socket == "" {
 		return Reply{}, errors.New("this hook is run by the Towpath server only")
@@ -112,6 +121,7 @@ func ask(name string, stdin io.Reader, getenv func(string) string) (Reply, error
 	err = json.NewEncoder(conn).Encode(Request{
 		Secret: getenv(EnvSecret), Hook: name, Moves: moves, Quarantine: getenv("GIT_QUARANTINE_PATH"),
 		Objects: getenv("GIT_OBJECT_DIRECTORY"), Alternates: getenv("GIT_ALTERNATE_OBJECT_DIRECTORIES"),
+		Options: options,
 	})
 	if err != nil {
 		return Reply{}, errors.New("the server broke off")
@@ -121,6 +131,33 @@ func ask(name string, stdin io.Reader, getenv func(string) string) (Reply, error
 		return Reply{}, errors.New("the server broke off")
 	}
 	return reply, nil
+}
+
+// readOptions reads the push options as git hands them over (githooks, pre-receive).
+func readOptions(getenv func(string) string) ([]string, error) {
+	count := getenv("GIT_PUSH_OPTION_COUNT")
+	if count == "" {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 0 {
+		return nil, errors.New("git handed over a count of push options that is none")
+	}
+	if n > MaxOptions {
+		return nil, fmt.Errorf("more than %d push options", MaxOptions)
+	}
+	var options []string
+	for i := range n {
+		o := getenv("GIT_PUSH_OPTION_" + strconv.Itoa(i))
+		switch {
+		case len(o) > MaxOption:
+			return nil, fmt.Errorf("a push option is longer than %d bytes", MaxOption)
+		case !utf8.ValidString(o):
+			return nil, errors.New("a push option is not UTF-8")
+		}
+		options = append(options, o)
+	}
+	return options, nil
 }
 
 // ReadMoves reads the lines "<old> <new> <ref>" that git writes to a receive hook.
