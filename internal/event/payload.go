@@ -45,6 +45,7 @@ const (
 	TypePushRefused    = "push.refused"
 	TypeSecretBypassed = "secret.bypassed"
 	TypeRulesetChanged = "ruleset.changed"
+	TypeRulesetJudged  = "ruleset.judged"
 	TypeKeyAdded       = "key.added"
 	TypeKeyRemoved     = "key.removed"
 	TypePolicyChanged  = "policy.changed"
@@ -423,6 +424,19 @@ type RulesetChanged struct {
 	Repo    string `json:"repo"`
 	Ruleset string `json:"ruleset"`
 	Action  string `json:"action"` // created, changed, deleted
+}
+
+// RulesetJudged is the payload of TypeRulesetJudged: a ruleset let a push pass that it would
+// have refused; the subject is the repository. Whether the push came to its end stands in
+// events of its own.
+type RulesetJudged struct {
+	V        int       `json:"v"`
+	Repo     string    `json:"repo"`
+	Ruleset  string    `json:"ruleset"`
+	Outcome  string    `json:"outcome"` // bypassed (the actor is on its list), evaluated (it refuses nothing yet)
+	Door     string    `json:"door"`    // http, ssh, merge, edit
+	Pull     int64     `json:"pull,omitempty"`
+	Refusals []Refusal `json:"refusals"` // at most 50
 }
 
 // Key is the payload of TypeKeyAdded and TypeKeyRemoved; the subject is the user, or of a

@@ -63,6 +63,7 @@ var payloads = map[string]any{
 	event.TypePushRefused:       event.PushRefused{},
 	event.TypeSecretBypassed:    event.SecretBypassed{},
 	event.TypeRulesetChanged:    event.RulesetChanged{},
+	event.TypeRulesetJudged:     event.RulesetJudged{},
 	event.TypeKeyAdded:          event.Key{},
 	event.TypeKeyRemoved:        event.Key{},
 	event.TypePolicyChanged:     event.PolicyChanged{},
