@@ -130,10 +130,14 @@ func (s *Service) handOver(ctx context.Context, run *runRow, row *jobRow, lease 
 }
 
 func claims(run *runRow, row *jobRow) identity.JobClaims {
-	return identity.JobClaims{
+	c := identity.JobClaims{
 		Project: run.Project, Repo: run.Repo, Run: run.Number, Stage: row.stage, Job: row.jobName(), Commit: run.Commit, Ref: run.Ref,
 		Environment: row.environment, Requester: run.Requester,
 	}
+	if run.Pull > 0 {
+		c.Environment = "" // Whatever the row says: a pull request has no rights in an environment.
+	}
+	return c
 }
 
 // token issues a token of the job that lives as long as the job may.

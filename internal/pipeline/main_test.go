@@ -446,8 +446,12 @@ func (g gitSource) File(ctx context.Context, _ identity.Actor, repo, commit, pat
 	return out, nil
 }
 
-func (g gitSource) ChangedPaths(context.Context, identity.Actor, string, string, string) ([]string, error) {
-	return nil, nil
+func (g gitSource) ChangedPaths(ctx context.Context, _ identity.Actor, repo, before, after string) ([]string, error) {
+	out, err := exec.CommandContext(ctx, "git", "--git-dir", g.w.git, "diff", "--name-only", before, after).Output()
+	if err != nil {
+		return nil, fault.Wrap(fault.NotFound, err, "There is no commit %s.", before)
+	}
+	return strings.Fields(string(out)), nil
 }
 
 func (g gitSource) Resolve(ctx context.Context, _ identity.Actor, repo, ref string) (full, commit, title string, err error) {

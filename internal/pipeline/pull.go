@@ -2,22 +2,42 @@ package pipeline
 
 import (
 	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 
+	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/pipeline/plan"
+	"towpath.dev/towpath/internal/store"
 )
+
+// reasonPull is the Build.Reason of the runs of pull requests.
+const reasonPull = "PullRequest"
+
+// pullRefs begins the refs of pull requests.
+const pullRefs = "refs/pull/"
+
+// notDeployed is why a deployment job of a pull request's run does not run. The file that
+// could say otherwise is part of the change that has not been reviewed yet, so nothing in
+// it is asked.
+const notDeployed = "A pull request deploys nowhere: this job runs once the change is merged"
 
 // PullOrder asks for the run of a pull request.
 type PullOrder struct {
-	Repo      string // "project/repo"
-	Number    int64
-	Title     string
-	Source    string // "refs/heads/fix"
-	Target    string // "refs/heads/main"
-	Head      string // commit of Source
-	Base      string // commit of Target that Merge was made on, its first parent; "" when it is not known
-	Merge     string // commit of refs/pull/N/merge
-	Requester string // user who opened or pushed
-	Draft     bool
+	Repo      string `json:"repo"` // "project/repo"
+	Number    int64  `json:"number"`
+	Title     string `json:"title"`
+	Source    string `json:"source"`         // "refs/heads/fix"
+	Target    string `json:"target"`         // "refs/heads/main"
+	Head      string `json:"head"`           // commit of Source
+	Base      string `json:"base,omitempty"` // commit of Target that Merge was made on, its first parent; "" when it is not known
+	Merge     string `json:"merge"`          // commit of refs/pull/N/merge
+	Requester string `json:"requester"`      // user who opened or pushed
+	Draft     bool   `json:"draft,omitempty"`
 }
 
 // StartPull starts the run of a pull request at its merge commit, for the system. The file
@@ -28,36 +48,127 @@ type PullOrder struct {
 // It may be repeated: a merge commit of a pull request has one run, which is returned
 // again. A zero Run says that nothing is to run: no file, no match, or a file that does
 // not compile, which is an event (run.refused) about the head.
-func (s *Service) StartPull(ctx context.Context, o PullOrder) (Run, error) {
-	return s.startPull(ctx, o)
+func (s *Service) StartPull(ctx context.Context, p PullOrder) (Run, error) {
+	project, _, ok := strings.Cut(p.Repo, "/")
+	if !ok || p.Number <= 0 || !isHash(p.Head) || !isHash(p.Merge) || p.Base != "" && !isHash(p.Base) {
+		return Run{}, fault.New(fault.Invalid, "A run of pull request %d of %q needs the commits of its head and of its merge.", p.Number, p.Repo)
+	}
+	o := Order{
+		Repo: p.Repo, Project: project, Ref: pullRefs + strconv.FormatInt(p.Number, 10) + "/merge", Commit: p.Merge, Title: p.Title,
+		Reason: reasonPull, Requester: p.Requester, Pull: &p,
+		cause: fmt.Sprintf("pull:%s#%d@%s", p.Repo, p.Number, p.Merge), actor: identity.KindUser + ":" + p.Requester,
+	}
+	if p.Requester == "" {
+		o.actor = system().String()
+	}
+	compiled, found, err := s.compile(ctx, o)
+	if fault.Is(err, fault.NotFound) {
+		return Run{}, nil
+	}
+	if err != nil {
+		return Run{}, err
+	}
+	if found.Failed() {
+		return Run{}, s.refuse(ctx, o, found)
+	}
+	matches, err := s.triggersPull(ctx, compiled.PR, p)
+	if err != nil || !matches {
+		return Run{}, err
+	}
+	r, err := s.start(ctx, o, compiled)
+	if err != nil || r.Number > 0 {
+		return r, err
+	}
+	return s.caused(ctx, o.cause)
 }
 
-// Target is one place to which a pipeline deploys.
-type Target struct {
-	Environment string
-	Stage, Job  string
-	Line        int // of the step in File
-	// Namespace is that of the step; "" takes the environment's.
-	Namespace string
-	// Release, ChartPath, ValueFiles and Set are those of HelmDeploy@1. Paths are from the
-	// root of the repository.
-	Release    string
-	ChartPath  string
-	ValueFiles []string
-	Set        []string // "key=value", as written; macros that are known are expanded
-	Reuse      bool     // the release starts from the values of the one before
-	// Manifests are the patterns of KubernetesManifest@1.
-	Manifests []string
-	// Unknown are the keys of Set with macros that only a run knows.
-	Unknown []string
-	// Why says what of the step only a run knows, so that nothing can be rendered; "" when
-	// it can.
-	Why string
+// isHash reports whether s is the full name of a commit.
+func isHash(s string) bool {
+	return (len(s) == 40 || len(s) == 64) && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-// Targets lists where the pipeline of a commit deploys to, in the order of the file. It
-// needs the read role. A commit without a file has no targets; one whose file does not
-// compile is fault.Invalid.
-func (s *Service) Targets(ctx context.Context, a identity.Actor, repo, commit string) ([]Target, error) {
-	return s.targets(ctx, a, repo, commit)
+// triggersPull reports whether a pull request starts a run.
+func (s *Service) triggersPull(ctx context.Context, t plan.PRTrigger, p PullOrder) (bool, error) {
+	var changed []string
+	if !t.Paths.Empty() && p.Base != "" {
+		var err error
+		if changed, err = s.source.ChangedPaths(ctx, system(), p.Repo, p.Base, p.Merge); err != nil && !fault.Is(err, fault.NotFound) {
+			return false, fmt.Errorf("comparing pull request %d with its target: %w", p.Number, err)
+		}
+	}
+	return t.Matches(p.Target, changed, p.Draft), nil
+}
+
+// caused is the run that a cause has had; zero when it had none.
+func (s *Service) caused(ctx context.Context, cause string) (Run, error) {
+	r, err := scanRun(s.db.QueryRow(ctx, `SELECT `+runColumns+` FROM pipeline_run WHERE number = (SELECT run FROM pipeline_cause WHERE cause = ?)`, cause))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Run{}, nil
+	}
+	if err != nil {
+		return Run{}, fmt.Errorf("finding the run that was started before: %w", err)
+	}
+	return r.Run, nil
+}
+
+// pullVariables are the variables that only runs of pull requests have (P006).
+func pullVariables(p *PullOrder, cloneURL string) [][2]string {
+	n := strconv.FormatInt(p.Number, 10)
+	return [][2]string{
+		{"System.PullRequest.PullRequestId", n}, {"System.PullRequest.PullRequestNumber", n}, {"System.PullRequest.IsFork", "False"},
+		{"System.PullRequest.SourceBranch", p.Source}, {"System.PullRequest.SourceCommitId", p.Head}, {"System.PullRequest.SourceRepositoryURI", cloneURL},
+		{"System.PullRequest.TargetBranch", p.Target}, {"System.PullRequest.TargetBranchName", strings.TrimPrefix(p.Target, "refs/heads/")},
+	}
+}
+
+// pullOrder reads what a run was started for.
+func (s *Service) pullOrder(ctx context.Context, n int64) (*PullOrder, error) {
+	var raw string
+	if err := s.db.QueryRow(ctx, `SELECT request FROM pipeline_run WHERE number = ?`, n).Scan(&raw); err != nil {
+		return nil, fmt.Errorf("reading the pull request of run %d: %w", n, err)
+	}
+	var p PullOrder
+	if err := json.Unmarshal([]byte(raw), &p); err != nil {
+		return nil, fmt.Errorf("reading the pull request of run %d: %w", n, err)
+	}
+	return &p, nil
+}
+
+// supersede cancels the runs of the same pull request that still go on.
+func (s *Service) supersede(ctx context.Context, tx *store.Tx, by *runRow) error {
+	rows, err := tx.Query(ctx, `SELECT number FROM pipeline_run WHERE repo = ? AND pull = ? AND number < ? AND status <> ? AND canceled = ''`,
+		by.Repo, by.Pull, by.Number, string(plan.Completed))
+	if err != nil {
+		return fmt.Errorf("finding older runs of pull request %d: %w", by.Pull, err)
+	}
+	var older []int64
+	for rows.Next() {
+		var n int64
+		if err = rows.Scan(&n); err != nil {
+			break
+		}
+		older = append(older, n)
+	}
+	if err := errors.Join(err, rows.Err(), rows.Close()); err != nil {
+		return fmt.Errorf("finding older runs of pull request %d: %w", by.Pull, err)
+	}
+	for _, n := range older {
+		r, err := s.loadRun(ctx, tx, n)
+		if err != nil {
+			return err
+		}
+		if err := s.cancel(ctx, tx, r, fmt.Sprintf("replaced by run %d of the same pull request", by.Number)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cancel asks a run that goes on to end.
+func (s *Service) cancel(ctx context.Context, tx *store.Tx, r *runRow, why string) error {
+	r.canceled = why
+	if _, err := tx.Exec(ctx, `UPDATE pipeline_run SET canceled = ? WHERE number = ?`, r.canceled, r.Number); err != nil {
+		return fmt.Errorf("cancelling run %d: %w", r.Number, err)
+	}
+	return s.advance(ctx, tx, r)
 }

@@ -133,9 +133,12 @@ func (s *Service) refuse(ctx context.Context, o Order, found parse.Diagnostics) 
 		if err != nil || done {
 			return err
 		}
+		payload, commit := event.RunRefused{V: 1, Repo: o.Repo, File: File, Errors: messages(found)}, o.Commit
+		if o.Pull != nil {
+			payload.Pull, commit = o.Pull.Number, o.Pull.Head
+		}
 		return s.log.Append(ctx, tx, event.Fact{
-			Type: event.TypeRunRefused, Subject: event.Of(event.KindCommit, o.Commit), Project: o.Project, Actor: o.actor,
-			Payload: event.RunRefused{V: 1, Repo: o.Repo, File: File, Errors: messages(found)},
+			Type: event.TypeRunRefused, Subject: event.Of(event.KindCommit, commit), Project: o.Project, Actor: o.actor, Payload: payload,
 		})
 	})
 }

@@ -33,6 +33,10 @@ func (s *Service) Runs(ctx context.Context, a identity.Actor, f Filter) ([]Run, 
 			args = append(args, c.val)
 		}
 	}
+	if f.Pull > 0 {
+		where += ` AND pull = ?`
+		args = append(args, f.Pull)
+	}
 	if f.Before > 0 {
 		where += ` AND number < ?`
 		args = append(args, f.Before)

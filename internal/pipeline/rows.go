@@ -98,7 +98,7 @@ func text(v any) string {
 	return string(b)
 }
 
-const runColumns = `number, project, repo, file, name, reason, ref, hash, title, requester, rerun_of, status, result, why, canceled, queued, started, finished`
+const runColumns = `number, project, repo, file, name, reason, ref, hash, title, requester, rerun_of, status, result, why, canceled, queued, started, finished, pull, head`
 
 // scanner is a row of a query.
 type scanner interface{ Scan(dest ...any) error }
@@ -108,7 +108,7 @@ func scanRun(row scanner, more ...any) (runRow, error) {
 	var q, st, fi int64
 	var status, result string
 	dest := append([]any{&r.Number, &r.Project, &r.Repo, &r.File, &r.Name, &r.Reason, &r.Ref, &r.Commit, &r.Title, &r.Requester, &r.RerunOf,
-		&status, &result, &r.Why, &r.canceled, &q, &st, &fi}, more...)
+		&status, &result, &r.Why, &r.canceled, &q, &st, &fi, &r.Pull, &r.Head}, more...)
 	if err := row.Scan(dest...); err != nil {
 		return r, err
 	}

@@ -122,6 +122,9 @@ func (sc *schedule) apply(d plan.Decision) (bool, error) {
 	jobs := sc.legs(d.Stage, d.Job)
 	switch d.Action {
 	case plan.Start:
+		if sc.run.Pull > 0 && sc.run.plan.Stage(d.Stage).Job(d.Job).Kind == plan.KindDeployment {
+			return true, sc.complete(jobs[0], plan.Skipped, notDeployed)
+		}
 		return true, sc.launch(jobs[0])
 	case plan.Stop:
 		return sc.stop(jobs)
@@ -248,7 +251,7 @@ func (sc *schedule) finishRun() error {
 	}
 	sc.facts = append(sc.facts, event.Fact{
 		Type: event.TypeRunFinished, Subject: event.OfRun(r.Number), Project: r.Project, Actor: system().String(),
-		Payload: event.RunFinished{V: 1, Run: r.Number, Result: word(result), Seconds: between(started, r.Finished), Why: r.Why},
+		Payload: event.RunFinished{V: 1, Run: r.Number, Result: word(result), Seconds: between(started, r.Finished), Why: r.Why, Repo: r.Repo, Pull: r.Pull, Head: r.Head},
 		Links:   []event.Link{{Rel: event.RelBuiltFrom, To: event.Of(event.KindCommit, r.Commit)}},
 	})
 	n := r.Number

@@ -25,6 +25,7 @@ type Order struct {
 	Requester  string // user
 	Parameters map[string]string
 	RerunOf    int64
+	Pull       *PullOrder // of a pull request, else nil
 
 	cause string // what made it, once; "" when it may be repeated
 	actor string // as in the logbook
@@ -45,6 +46,9 @@ func (s *Service) predefined(o Order, run int64) []plan.Value {
 		{"System.CollectionUri", s.opts.URL + "/"}, {"System.TeamFoundationCollectionUri", s.opts.URL + "/"}, {"System.CollectionId", s.opts.URL},
 		{"System.ServerType", "Hosted"}, {"System.Culture", "en-US"}, {"System.StageAttempt", "1"}, {"System.PhaseAttempt", "1"}, {"System.JobAttempt", "1"},
 		{"Towpath.Registry", s.opts.Registry}, {"Towpath.Url", s.opts.URL},
+	}
+	if o.Pull != nil {
+		values = append(values, pullVariables(o.Pull, s.cloneURL(o.Repo))...)
 	}
 	if run > 0 {
 		n := strconv.FormatInt(run, 10)
@@ -74,6 +78,10 @@ func (s *Service) Start(ctx context.Context, a identity.Actor, repo, ref string,
 	full, commit, title, err := s.source.Resolve(ctx, a, repo, ref)
 	if err != nil {
 		return Run{}, err
+	}
+	if strings.HasPrefix(full, pullRefs) {
+		return Run{}, fault.New(fault.Invalid, "%s belongs to a pull request, whose runs start by themselves.", full).
+			WithNext("rerun the last one with: towpath run rerun, or start a run of the branch")
 	}
 	return s.order(ctx, Order{
 		Repo: repo, Project: project, Ref: full, Commit: commit, Title: title, Reason: "Manual", Requester: a.Name, Parameters: parameters, actor: a.String(),
@@ -110,6 +118,13 @@ func (s *Service) Rerun(ctx context.Context, a identity.Actor, n int64) (Run, er
 	if err != nil {
 		return Run{}, err
 	}
+	if r.Pull > 0 {
+		// What may not deploy the first time may not the second time either.
+		o.Reason = reasonPull
+		if o.Pull, err = s.pullOrder(ctx, n); err != nil {
+			return Run{}, err
+		}
+	}
 	return s.order(ctx, o)
 }
 
@@ -130,11 +145,16 @@ func (s *Service) start(ctx context.Context, o Order, p *plan.Plan) (Run, error)
 		if r, err = s.makeRun(ctx, tx, o, p, n); err != nil {
 			return err
 		}
-		if err := s.insertRun(ctx, tx, &r, o.Parameters); err != nil {
+		if err := s.insertRun(ctx, tx, &r, o); err != nil {
 			return err
 		}
 		if err := s.log.Append(ctx, tx, s.runFact(event.TypeRunQueued, &r, o.actor)); err != nil {
 			return err
+		}
+		if o.Pull != nil && p.PR.AutoCancel {
+			if err := s.supersede(ctx, tx, &r); err != nil {
+				return err
+			}
 		}
 		return s.advance(ctx, tx, &r)
 	})
@@ -154,6 +174,9 @@ func (s *Service) makeRun(ctx context.Context, tx *store.Tx, o Order, p *plan.Pl
 		Number: n, Project: o.Project, Repo: o.Repo, File: File, Reason: o.Reason, Ref: o.Ref, Commit: o.Commit, Title: o.Title,
 		Requester: o.Requester, RerunOf: o.RerunOf, Status: plan.Pending, Queued: now,
 	}}
+	if o.Pull != nil {
+		r.Pull, r.Head = o.Pull.Number, o.Pull.Head
+	}
 	values := plan.Values{}
 	for _, v := range s.predefined(o, n) {
 		values.Set(v)
@@ -187,10 +210,14 @@ func (s *Service) runtime(ctx context.Context, tx *store.Tx, repo string, starte
 	}
 }
 
-func (s *Service) insertRun(ctx context.Context, tx *store.Tx, r *runRow, parameters map[string]string) error {
-	_, err := tx.Exec(ctx, `INSERT INTO pipeline_run (`+runColumns+`, parameters, variables, plan) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+func (s *Service) insertRun(ctx context.Context, tx *store.Tx, r *runRow, o Order) error {
+	request := ""
+	if o.Pull != nil {
+		request = text(o.Pull)
+	}
+	_, err := tx.Exec(ctx, `INSERT INTO pipeline_run (`+runColumns+`, parameters, variables, plan, request) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.Number, r.Project, r.Repo, r.File, r.Name, r.Reason, r.Ref, r.Commit, r.Title, r.Requester, r.RerunOf, r.Status, r.Result, r.Why, r.canceled,
-		millis(r.Queued), int64(0), int64(0), text(parameters), text(r.variables), text(r.plan))
+		millis(r.Queued), int64(0), int64(0), r.Pull, r.Head, text(o.Parameters), text(r.variables), text(r.plan), request)
 	if err != nil {
 		return fmt.Errorf("adding run %d: %w", r.Number, err)
 	}
@@ -205,7 +232,7 @@ func (s *Service) insertRun(ctx context.Context, tx *store.Tx, r *runRow, parame
 		for k := range stage.Jobs {
 			position++
 			j := &jobRow{id: s.clock.NewID(), run: r.Number, stage: stage.Name, name: stage.Jobs[k].Name, position: position, status: plan.Pending}
-			if env := stage.Jobs[k].Environment; env != nil {
+			if env := stage.Jobs[k].Environment; env != nil && r.Pull == 0 {
 				j.environment = env.Name
 			}
 			if err := insertJob(ctx, tx, j); err != nil {
@@ -221,6 +248,7 @@ func (s *Service) runFact(kind string, r *runRow, actor string) event.Fact {
 		Type: kind, Subject: event.OfRun(r.Number), Project: r.Project, Actor: actor,
 		Payload: event.Run{
 			V: 1, Run: r.Number, Name: r.Name, Repo: r.Repo, Ref: r.Ref, Commit: r.Commit, Title: r.Title, Reason: r.Reason, Pipeline: r.File,
+			Pull: r.Pull, Head: r.Head,
 		},
 		Links: []event.Link{{Rel: event.RelBuiltFrom, To: event.Of(event.KindCommit, r.Commit)}},
 	}

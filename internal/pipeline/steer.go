@@ -28,11 +28,7 @@ func (s *Service) Cancel(ctx context.Context, a identity.Actor, n int64) error {
 		if r.canceled != "" {
 			return nil
 		}
-		r.canceled = "cancelled by " + a.String()
-		if _, err := tx.Exec(ctx, `UPDATE pipeline_run SET canceled = ? WHERE number = ?`, r.canceled, n); err != nil {
-			return fmt.Errorf("cancelling run %d: %w", n, err)
-		}
-		return s.advance(ctx, tx, r)
+		return s.cancel(ctx, tx, r, "cancelled by "+a.String())
 	})
 }
 
