@@ -7,7 +7,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"towpath.dev/towpath/internal/policy"
-	"towpath.dev/towpath/internal/policy/rule"
+	"towpath.dev/towpath/internal/policy/engine"
 )
 
 // Cluster is the cluster to enforce on.
@@ -22,18 +22,10 @@ type Cluster interface {
 	Changed() <-chan struct{}
 }
 
-// Set is what is in force, as far as it is of use here. It is never changed.
-type Set struct {
-	Digest     string // "sha256:…"
-	Rules      []rule.Rule
-	Exemptions []rule.Exemption
-	Places     []rule.Place // namespaces that environments own
-}
-
-// Policies tells which set is in force.
+// Policies tells which set is in force: policy.Service.
 type Policies interface {
-	// Set returns the set in force.
-	Set() Set
+	// Current returns the set in force, never nil.
+	Current() *engine.Set
 	// Changed returns a channel that closes when another set comes into force.
 	Changed() <-chan struct{}
 }
