@@ -10,10 +10,11 @@ import (
 // pathed is a message of the convention "<path>: <text>".
 var pathed = regexp.MustCompile(`^([a-z][A-Za-z0-9_-]*(?:\[[^\]\s]*\])*(?:\.[A-Za-z][A-Za-z0-9_-]*(?:\[[^\]\s]*\])*)*): (.+)$`)
 
-// violations reads the message of one result. Templates of the convention join several
+// Violations reads the message of one result, as a program or an API server that ran it said
+// it. Templates of the convention join several
 // violations of one validation with "; "; a part without a path belongs to the one before.
 // Messages of others are one violation without a path.
-func violations(message string) []rule.Violation {
+func Violations(message string) []rule.Violation {
 	var out []rule.Violation
 	for part := range strings.SplitSeq(strings.TrimSpace(message), "; ") {
 		m := pathed.FindStringSubmatch(part)

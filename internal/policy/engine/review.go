@@ -125,7 +125,7 @@ func (s *Set) judge(ctx context.Context, q *request, rules []int, found []findin
 				found[i].err = errors.Join(found[i].err, errors.New(r.Msg))
 				continue
 			}
-			found[i].violations = append(found[i].violations, under(q.path, violations(r.Msg))...)
+			found[i].violations = append(found[i].violations, under(q.path, Violations(r.Msg))...)
 		}
 	}
 }
