@@ -16,5 +16,6 @@
 //     controller made them. Who forges an owner is not exempt.
 //   - What the API server cannot judge is left out by name, never silently.
 //
-// It imports the rules' vocabulary and Kubernetes' type packages.
+// It imports rule, the engine (which says where a rule holds and how messages are read)
+// and Kubernetes' type packages; nothing else of the product.
 package vap
