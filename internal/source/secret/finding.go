@@ -40,6 +40,19 @@ func (Raw) LogValue() slog.Value { return slog.StringValue(hidden) }
 // MarshalText hides the value.
 func (Raw) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
+// Canonical returns the value without white space and written line breaks: the same key
+// indented, or in a string of JSON, has the same canonical form. Fingerprints are made
+// of it.
+func (r Raw) Canonical() string {
+	s := strings.NewReplacer(`\r`, "", `\n`, "").Replace(string(r))
+	return strings.Map(func(c rune) rune {
+		if c == ' ' || c == '\t' || c == '\r' || c == '\n' {
+			return -1
+		}
+		return c
+	}, s)
+}
+
 // Redact returns what may be shown of a secret: of a key block its first line, of
 // anything else at most its first four characters, and never more than a quarter of it.
 func Redact(s string) string {
