@@ -91,8 +91,8 @@ type Assignment struct {
 	Name        string          `json:"name"`
 	Title       string          `json:"title,omitempty"`
 	Description string          `json:"description,omitempty"`
-	Target      string          `json:"target"`     // name of the definition or initiative
-	Initiative  bool            `json:"initiative"` // Target is an initiative
+	Target      string          `json:"target"`         // name of the definition or initiative
+	Kind        string          `json:"kind,omitempty"` // KindDefinition or KindInitiative; "" takes the initiative of the name if there is one
 	Version     string          `json:"version,omitempty"`
 	Parameters  map[string]any  `json:"parameters,omitempty"`
 	Scope       rule.Scope      `json:"scope"`
