@@ -56,6 +56,12 @@ type tour struct {
 	pushed              time.Time
 	images              []image
 	pod                 string
+
+	reviewer, reviewToken string
+	branch                string
+	pull                  int64
+	refused               string  // id of the decision about the pull request
+	verdict               refusal // what it said
 }
 
 // Run goes through the loop. It returns an error when a step failed; the report is
@@ -128,6 +134,12 @@ func (t *tour) stages() []stage {
 		{"serving", "asking the shop through the front door", t.serving},
 		{"trace", "tracing a pod back to its commit", t.trace},
 		{"second-push", "pushing a change and waiting until it serves", t.secondPush},
+		{"secret-refused", "pushing a private key", t.secretRefused},
+		{"pull-request-denied", "proposing a privileged container", t.pullRequestDenied},
+		{"kubectl-denied", "applying the same manifest by kubectl", t.kubectlDenied},
+		{"fix-allowed", "mending the proposal", t.fixAllowed},
+		{"merged", "reviewing, merging, and waiting until it serves", t.merged},
+		{"compliance", "reading the verdicts on everything that runs", t.compliance},
 		{"logbook", "verifying the logbook", t.logbook},
 	}
 }
@@ -136,7 +148,7 @@ func (t *tour) stages() []stage {
 func (t *tour) walk(ctx context.Context) error {
 	all := t.stages()
 	for i, s := range all {
-		fmt.Fprintf(t.out, "[%2d/%d] %-14s %s\n", i+1, len(all), s.name, s.what)
+		fmt.Fprintf(t.out, "[%2d/%d] %-20s %s\n", i+1, len(all), s.name, s.what)
 		start := time.Now()
 		f, err := s.do(ctx)
 		step := Step{Name: s.name, Status: "ok", Seconds: time.Since(start).Seconds(), Detail: f.detail, Evidence: f.evidence}
@@ -150,7 +162,7 @@ func (t *tour) walk(ctx context.Context) error {
 			step.Status, step.Detail = "failed", err.Error()
 		}
 		t.report.Steps = append(t.report.Steps, step)
-		fmt.Fprintf(t.out, "        %-14s %s in %.1f s: %s\n", "", step.Status, step.Seconds, step.Detail)
+		fmt.Fprintf(t.out, "        %-20s %s in %.1f s: %s\n", "", step.Status, step.Seconds, step.Detail)
 		if err != nil {
 			return fmt.Errorf("step %s: %w", s.name, err)
 		}
