@@ -416,6 +416,7 @@ type SecretBypassed struct {
 	Reason      string    `json:"reason"`      // test-value, false-positive, fix-later
 	Comment     string    `json:"comment,omitempty"`
 	Expires     time.Time `json:"expires"`
+	Revoked     bool      `json:"revoked,omitempty"` // ended before its time, at Expires
 }
 
 // RulesetChanged is the payload of TypeRulesetChanged; the subject is the repository.
