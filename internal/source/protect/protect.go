@@ -3,12 +3,12 @@ package protect
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"towpath.dev/towpath/internal/clock"
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/identity"
-	"towpath.dev/towpath/internal/source"
 	"towpath.dev/towpath/internal/source/git"
 	"towpath.dev/towpath/internal/source/secret"
 	"towpath.dev/towpath/internal/store"
@@ -54,6 +54,7 @@ type Service struct {
 	parts  Parts
 	opts   Options
 	engine *secret.Engine
+	key    []byte // of the fingerprints
 }
 
 // Reasons for a bypass.
@@ -123,38 +124,23 @@ func (g Granted) Active(now time.Time) bool { return g.Revoked.IsZero() && now.B
 
 // New makes the guard and loads, or makes, the key of the fingerprints.
 func New(ctx context.Context, parts Parts, o Options) (*Service, error) {
-	return &Service{parts: parts, opts: o}, nil
+	if o.Limit == 0 {
+		o.Limit = 30 * time.Second
+	}
+	if o.MaxScan == 0 {
+		o.MaxScan = 5 << 20
+	}
+	if o.Workers == 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	engine, err := secret.New()
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{parts: parts, opts: o, engine: engine}
+	s.key, err = s.loadKey(ctx)
+	return s, err
 }
-
-// Check scans what the push brings and returns one refusal for each secret, the first
-// five with a text. See source.Guard.
-func (s *Service) Check(ctx context.Context, p source.Push) ([]source.Refusal, error) {
-	return nil, nil
-}
-
-// Blocked returns the findings of a repository, the last refused first, at most 200. The
-// actor needs identity.Read.
-func (s *Service) Blocked(ctx context.Context, a identity.Actor, repo string) ([]Finding, error) {
-	return nil, nil
-}
-
-// Show returns one finding. The actor needs identity.Read in its project.
-func (s *Service) Show(ctx context.Context, a identity.Actor, id string) (Finding, error) {
-	return Finding{}, nil
-}
-
-// Bypass lets a finding through until the bypass expires, and audits that. The actor
-// must be a user with identity.Write in the project; a second bypass of the same finding
-// replaces the first.
-func (s *Service) Bypass(ctx context.Context, a identity.Actor, id string, b Bypass) (Granted, error) {
-	return Granted{}, nil
-}
-
-// Bypasses returns the bypasses of a repository, the newest first, at most 200, ended
-// ones too. The actor needs identity.Read.
-func (s *Service) Bypasses(ctx context.Context, a identity.Actor, repo string) ([]Granted, error) {
-	return nil, nil
-}
-
-// Revoke ends a bypass now, and audits that. The actor needs identity.Write.
-func (s *Service) Revoke(ctx context.Context, a identity.Actor, id string) error { return nil }
