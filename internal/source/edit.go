@@ -191,6 +191,9 @@ func (s *Service) editable(ctx context.Context, r Repo, e Edit, parent string) e
 	return nil
 }
 
+// runner runs git in the quarantine and returns its trimmed output.
+type runner func(in []byte, args ...string) (string, error)
+
 // editCommit makes the blob, the tree and the commit in the quarantine.
 func (s *Service) editCommit(ctx context.Context, q *Scratch, actor identity.Actor, e Edit, parent string) (string, error) {
 	// An index of its own, which goes with the quarantine.
@@ -212,30 +215,42 @@ func (s *Service) editCommit(ctx context.Context, q *Scratch, actor identity.Act
 			mode, before = entry.Mode, entry.Hash
 		}
 	}
-	blob, err := git.Zero, error(nil)
-	if !e.Remove {
-		if blob, err = run(e.Content, "hash-object", "-w", "--stdin", "--no-filters"); err != nil {
-			return "", fmt.Errorf("editing %s: %w", e.Repo, explained(err))
-		}
-		if blob == before {
-			return "", fault.New(fault.Invalid, "%s already has this content; there is nothing to commit.", clip(e.Path))
-		}
+	var err error
+	if e.Remove {
+		// Mode 0 makes git forget a path.
+		_, err = run([]byte("0 "+git.Zero+"\t"+e.Path+"\x00"), "update-index", "-z", "--index-info")
 	} else {
-		mode = "0" // How update-index is told to forget a path.
-	}
-	_, err = run([]byte(mode+" "+blob+"\t"+e.Path+"\x00"), "-c", "core.protectHFS=true", "-c", "core.protectNTFS=true", "update-index", "-z", "--index-info")
-	var exit *git.ExitError
-	if errors.As(err, &exit) {
-		return "", fault.Wrap(fault.Invalid, err, "%q cannot be the path of a file.", clip(e.Path))
+		err = stage(run, e, mode, before)
 	}
 	if err != nil {
-		return "", fmt.Errorf("editing %s: %w", e.Repo, err)
+		return "", err
 	}
 	tree, err := run(nil, "write-tree")
 	if err != nil {
 		return "", fmt.Errorf("editing %s: %w", e.Repo, explained(err))
 	}
 	return s.commitTree(ctx, q, actor, e, tree, parent)
+}
+
+// stage writes the file's new content into the index. before is the blob that it replaces.
+func stage(run runner, e Edit, mode, before string) error {
+	blob, err := run(e.Content, "hash-object", "-w", "--stdin", "--no-filters")
+	if err != nil {
+		return fmt.Errorf("editing %s: %w", e.Repo, explained(err))
+	}
+	if blob == before {
+		return fault.New(fault.Invalid, "%s already has this content; there is nothing to commit.", clip(e.Path))
+	}
+	// Unlike --index-info this refuses a bad path instead of leaving it out.
+	_, err = run(nil, "-c", "core.protectHFS=true", "-c", "core.protectNTFS=true", "update-index", "--add", "--cacheinfo", mode+","+blob+","+e.Path)
+	var exit *git.ExitError
+	if errors.As(err, &exit) {
+		return fault.Wrap(fault.Invalid, err, "%q cannot be the path of a file.", clip(e.Path))
+	}
+	if err != nil {
+		return fmt.Errorf("editing %s: %w", e.Repo, err)
+	}
+	return nil
 }
 
 func (s *Service) commitTree(ctx context.Context, q *Scratch, actor identity.Actor, e Edit, tree, parent string) (string, error) {
