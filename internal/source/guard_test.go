@@ -252,7 +252,7 @@ func TestUpdateIsRefusedAsAPushIs(t *testing.T) {
 		"twice":           {update("wanda", main, main), fault.Invalid},
 		"one of two":      {update("wanda", main, hook.Move{Old: zero, New: next, Ref: "refs/pull/1/head"}), fault.Denied},
 		"beside a branch": {update("wanda", hook.Move{Old: zero, New: next, Ref: "refs/heads/main/x"}), fault.Conflict},
-		"deploy key":      {w.svc.Update(t.Context(), identity.Actor{Kind: identity.KindNobody}, source.Update{Repo: "shop/web", Door: source.DoorMerge, Moves: []hook.Move{main}}), fault.Unauthentic},
+		"nobody":          {w.svc.Update(t.Context(), identity.Actor{Kind: identity.KindNobody}, source.Update{Repo: "shop/web", Door: source.DoorMerge, Moves: []hook.Move{main}}), fault.Unauthentic},
 	} {
 		wantKind(t, tt.err, tt.kind)
 		if t.Failed() {

@@ -10,7 +10,9 @@ type Requirements struct {
 	ResolvedThreads bool     // every thread is resolved
 	Checks          []Check  // must have succeeded on the head
 	Linear          bool     // no merge commits
-	Methods         []string // merge, squash, rebase: those that are allowed; none means all
+	// Methods are those that are allowed, of merge, squash and rebase; an empty list allows
+	// all. When rulesets leave nothing in common it holds the word "none" only.
+	Methods []string
 }
 
 // Check names a required check.

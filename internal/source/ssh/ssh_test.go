@@ -16,7 +16,9 @@ import (
 
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/source"
+	"towpath.dev/towpath/internal/source/hook"
 	"towpath.dev/towpath/internal/source/ssh"
 )
 
@@ -86,6 +88,17 @@ func TestDeployKeys(t *testing.T) {
 	d.git("reset", "-q", "--hard", head)
 	d.commit("d", "d")
 	d.refused("only a maintainer may drop commits", "push", "--force", w.sshURL(repo), "main")
+
+	// Beside the transport it opens nothing.
+	robot := identity.Actor{Kind: identity.KindKey, Name: k.ID, Cap: identity.Write, Key: identity.KeyClaims{Repo: repo, Write: true}}
+	_, _, err := w.source.Locate(t.Context(), robot, repo)
+	_, edited := w.source.Edit(t.Context(), robot, source.Edit{Repo: repo, Branch: "main", Path: "x"})
+	updated := w.source.Update(t.Context(), robot, source.Update{Repo: repo, Door: source.DoorMerge, Pull: 1, Moves: []hook.Move{{Old: head, New: zero, Ref: "refs/heads/x"}}})
+	for name, err := range map[string]error{"reading": err, "editing": edited, "updating": updated} {
+		if !fault.Is(err, fault.NotFound) {
+			t.Errorf("%s with a deploy key: %v", name, err)
+		}
+	}
 
 	check(t, w.ids.RemoveKey(t.Context(), actor("max"), k.ID))
 	d.refused("Permission denied (publickey)", "fetch", w.sshURL(repo))
