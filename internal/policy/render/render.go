@@ -1,11 +1,13 @@
 package render
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/policy/rule"
 )
 
@@ -24,10 +26,12 @@ type Chart struct {
 	Namespace string
 	Values    []File   // values files with their paths in the repository, later ones win
 	Set       []string // "key=value" as in `helm --set`, after Values
+	// From are values that stand below Values, of the release before: `--reuse-values`.
+	From map[string]any
 	// Reuse are the values of the release that runs now. They give the values that only a
 	// run knows: those of Set that hold a macro, "web.digest=$(webDigest)".
 	Reuse       map[string]any
-	KubeVersion string   // "v1.36.2"; "" takes that of the libraries
+	KubeVersion string   // "v1.36.2"; "" takes the newest that is known
 	APIVersions []string // beyond those of KubeVersion, "monitoring.coreos.com/v1"
 	Limits      Limits   // zero fields take those of DefaultLimits
 }
@@ -85,6 +89,31 @@ const StandInDigest = "sha256:00000000000000000000000000000000000000000000000000
 
 // StandIn is the text that stands for any other value which only a run knows.
 const StandIn = "known-at-run-time"
+
+func (l Limits) orDefault() Limits {
+	d := DefaultLimits()
+	l.Time, l.Bytes, l.Steps = cmp.Or(l.Time, d.Time), cmp.Or(l.Bytes, d.Bytes), cmp.Or(l.Steps, d.Steps)
+	l.Files, l.Input, l.Depth, l.Count = cmp.Or(l.Files, d.Files), cmp.Or(l.Input, d.Input), cmp.Or(l.Depth, d.Depth), cmp.Or(l.Count, d.Count)
+	return l
+}
+
+// input refuses more files than are allowed.
+func (l Limits) input(lists ...[]File) error {
+	n, size := 0, int64(0)
+	for _, files := range lists {
+		for _, f := range files {
+			n++
+			size += int64(len(f.Data))
+		}
+	}
+	switch {
+	case n > l.Files:
+		return fault.New(fault.TooLarge, "There are %d files to render; the most is %d.", n, l.Files)
+	case size > l.Input:
+		return fault.New(fault.TooLarge, "The files to render are %d MiB; the most is %d MiB.", size>>20, l.Input>>20)
+	}
+	return nil
+}
 
 // Render renders a chart as Helm would install it: subcharts, library charts, hooks and
 // custom resource definitions included; notes and test hooks left out. Every fault is
