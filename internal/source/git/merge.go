@@ -1,6 +1,7 @@
 package git
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -287,4 +288,47 @@ func (g *Git) RevList(ctx context.Context, dir string, env []string, tip, withou
 		}
 	}
 	return list, nil
+}
+
+// Blobs returns the hashes of the blobs that to holds at a path at which from holds another
+// or none; both are commits or trees.
+func (g *Git) Blobs(ctx context.Context, dir string, env []string, from, to string) ([]string, error) {
+	if !IsHash(from) || !IsHash(to) {
+		return nil, fmt.Errorf("comparing %q and %q: not hashes", clip([]byte(from)), clip([]byte(to)))
+	}
+	out, err := g.RunEnv(ctx, dir, env, nil, maxTree, "diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", "--no-commit-id", from, to, "--")
+	if err != nil {
+		return nil, fmt.Errorf("comparing trees: %w", err)
+	}
+	var list []string
+	fields := strings.Split(string(out), "\x00")
+	for i := 0; i+1 < len(fields); i += 2 { // ":100644 100644 <old> <new> M", then the path
+		f := strings.Fields(fields[i])
+		if len(f) != 5 || !IsHash(f[3]) {
+			return nil, fmt.Errorf("comparing trees: git said %q", clip([]byte(fields[i])))
+		}
+		if f[3] != Zero && f[1] != "160000" { // A submodule's commit lies elsewhere.
+			list = append(list, f[3])
+		}
+	}
+	return list, nil
+}
+
+// maxCopied is the largest blob that CopyBlob copies, in bytes.
+const maxCopied = 100 << 20
+
+// CopyBlob writes a blob into a folder of objects also when the repository has it already.
+func (g *Git) CopyBlob(ctx context.Context, dir string, env []string, objects, hash string) error {
+	if !IsHash(hash) {
+		return fmt.Errorf("copying %q: not a hash", clip([]byte(hash)))
+	}
+	data, err := g.RunEnv(ctx, dir, env, nil, maxCopied, "cat-file", "blob", hash)
+	if err != nil {
+		return fmt.Errorf("copying blob %s: %w", hash, err)
+	}
+	only := []string{"GIT_OBJECT_DIRECTORY=" + objects}
+	if _, err := g.RunEnv(ctx, dir, only, bytes.NewReader(data), 1<<10, "hash-object", "-t", "blob", "-w", "--stdin"); err != nil {
+		return fmt.Errorf("copying blob %s: %w", hash, err)
+	}
+	return nil
 }
