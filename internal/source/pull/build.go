@@ -22,7 +22,7 @@ type builder struct {
 // signature is the actor as committer. Accounts have no mail address, so one is made that
 // nobody receives.
 func (s *Service) signature(a identity.Actor) git.Person {
-	return git.Person{Name: a.Name, Email: a.Name + "@" + s.host(), When: s.clock.Now().UTC()}
+	return git.Person{Name: a.Name, Email: a.Name + "@" + s.opts.Host, When: s.clock.Now().UTC()}
 }
 
 // build returns what the target is to point to.

@@ -2,7 +2,6 @@ package pull
 
 import (
 	"context"
-	"net/url"
 	"strings"
 
 	"towpath.dev/towpath/internal/event"
@@ -14,14 +13,6 @@ import (
 
 // cutBranch returns the short name of a branch.
 func cutBranch(ref string) (string, bool) { return strings.CutPrefix(ref, "refs/heads/") }
-
-// host is the host name of the installation, for addresses that nobody receives.
-func (s *Service) host() string {
-	if u, err := url.Parse(s.opts.PublicURL); err == nil && u.Hostname() != "" {
-		return u.Hostname()
-	}
-	return "towpath.invalid"
-}
 
 // checkBranches wants two different names that can be branches.
 func checkBranches(source, target string) error {

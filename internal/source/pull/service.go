@@ -59,8 +59,9 @@ type Needs struct {
 
 // Options of a Service.
 type Options struct {
-	// PublicURL is the address that people use: "http://localhost:7080".
-	PublicURL string
+	// Host is the host name of the installation, for the addresses of people in the
+	// commits that merges make: "towpath.example". "" means "towpath.invalid".
+	Host string
 	// Logger takes what an operator should know; nil means the default logger.
 	Logger *slog.Logger
 }
@@ -83,6 +84,9 @@ type Service struct {
 
 // New returns the service. Call Run once, so that it hears of pushes.
 func New(db *store.DB, log *event.Log, c clock.Clock, n Needs, o Options) *Service {
+	if o.Host == "" {
+		o.Host = "towpath.invalid"
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

@@ -134,7 +134,7 @@ func (s *Service) testMerge(ctx context.Context, at place, p row, tree string) (
 			when = c.Committer.When
 		}
 	}
-	me := git.Person{Name: "Towpath", Email: "towpath@" + s.host(), When: when.UTC()}
+	me := git.Person{Name: "Towpath", Email: "towpath@" + s.opts.Host, When: when.UTC()}
 	return at.git.CommitTree(ctx, at.dir, nil, git.NewCommit{
 		Tree: tree, Parents: []string{p.Tip, p.Head}, Author: me, Committer: me,
 		Message: fmt.Sprintf("Test merge of pull request #%d\n\n%s into %s", p.Number, short(p.Head), p.Target),
