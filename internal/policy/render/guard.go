@@ -49,10 +49,10 @@ func (g *guard) line(id int, v any) (string, error) {
 	if id < 0 || len(g.marks.list) <= id {
 		return text, nil
 	}
-	if len(seen) == 1 {
+	if p, ok := only(seen, text); ok {
 		k := g.marks.list[id]
-		k.value = seen[0].key()
-		g.marks.paths[k.value] = seen[0]
+		k.value = p.key()
+		g.marks.paths[k.value] = p
 		id = g.marks.id(k)
 	}
 	return markLines(text, markText(id)), nil

@@ -282,7 +282,7 @@ func (in *instrument) operand(words []word, i, first int, name string, see int) 
 	w := words[i]
 	if w.kind == wordOpen {
 		inner := see
-		if opaque(name) {
+		if opaque(name) || in.seeChain(words, i, see) {
 			inner = -1
 		}
 		i = in.pipeline(words, i+1, false, inner, 0)
@@ -293,6 +293,38 @@ func (in *instrument) operand(words []word, i, first int, name string, see int) 
 		in.see(w, see)
 	}
 	return i + 1
+}
+
+// seeChain notes the value of "(…).a.b", whose beginning is evaluated once more for it. It
+// reports whether it did.
+func (in *instrument) seeChain(words []word, i, id int) bool {
+	end := operand(words, i)
+	if id < 0 || words[end-1].kind != wordChain {
+		return false
+	}
+	group := end - 1
+	for words[group].kind == wordChain {
+		group--
+	}
+	for _, w := range words[i : group+1] {
+		if name := in.src[w.from:w.to]; w.kind == wordName && (name == "include" || name == "tpl") {
+			return false
+		}
+	}
+	in.put(words[i].from, fmt.Sprintf("(%s %d %s ", fnSee, id, in.src[words[i].from:words[group].to]))
+	in.put(words[end-1].to, quotedNames(in.src[words[group].to+1:words[end-1].to])+")")
+	return true
+}
+
+// quotedNames are the names of "a.b" as arguments.
+func quotedNames(fields string) string {
+	out := ""
+	for name := range strings.SplitSeq(fields, ".") {
+		if name != "" {
+			out += " " + strconv.Quote(name)
+		}
+	}
+	return out
 }
 
 // opaque names the functions whose arguments are not what they write: contexts, and
@@ -338,11 +370,5 @@ func (in *instrument) see(w word, id int) {
 		return
 	}
 	in.put(w.from, fmt.Sprintf("(%s %d %s ", fnSee, id, base))
-	tail := ""
-	for name := range strings.SplitSeq(fields, ".") {
-		if name != "" {
-			tail += " " + strconv.Quote(name)
-		}
-	}
-	in.put(w.to, tail+")")
+	in.put(w.to, quotedNames(fields)+")")
 }

@@ -12,6 +12,23 @@ type valuePath struct {
 	// composite says that the value is a map or a list, so that what is written of it lies
 	// below the path.
 	composite bool
+	text      string // of a scalar
+}
+
+// maxSees bounds how many values of one action are noted.
+const maxSees = 8
+
+// only is the only one of the values that an action used which stands in what it wrote.
+func only(seen []valuePath, text string) (valuePath, bool) {
+	var out valuePath
+	n := 0
+	for _, p := range seen {
+		if p.composite || p.text != "" && strings.Contains(text, p.text) {
+			out = p
+			n++
+		}
+	}
+	return out, n == 1
 }
 
 // key is the path as text.
@@ -59,12 +76,15 @@ func (g *guard) see(id int, base, value any, names ...string) any {
 		kind = reflect.TypeOf(value).Kind()
 	}
 	p := valuePath{path: path, composite: kind == reflect.Map || kind == reflect.Slice}
+	if !p.composite {
+		p.text = fmt.Sprint(value)
+	}
 	for _, s := range g.sees[id] {
 		if s.key() == p.key() {
 			return value
 		}
 	}
-	if len(g.sees[id]) < 2 {
+	if len(g.sees[id]) < maxSees {
 		g.sees[id] = append(g.sees[id], p)
 	}
 	return value

@@ -1,0 +1,4 @@
+{{ define "words.pod" }}
+hostPID: {{ .Values.global.hostPID }}
+containers: []
+{{ end }}
