@@ -168,3 +168,7 @@ func TestForgedReference(t *testing.T) {
 		t.Errorf("refusal %q reads as %+v", byServer, all)
 	}
 }
+
+func configMap(data map[string]string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "c"}, Data: data}
+}
