@@ -113,6 +113,26 @@ func (a Assignment) knows(members []Member) error {
 	return nil
 }
 
+// References lists the references of the rules of an assignment, in order; nil when its
+// target does not exist.
+func (l Library) References(a Assignment) []string {
+	if i, ok := l.Initiatives[a.Target]; ok && a.Kind != KindDefinition {
+		out := make([]string, len(i.Members))
+		for n, m := range i.Members {
+			out[n] = m.Reference
+		}
+		return out
+	}
+	if _, ok := l.Definitions[a.Target]; ok {
+		return []string{a.Target}
+	}
+	return nil
+}
+
+// TemplateOf finds the template of a definition: in the definition itself or in the
+// catalogue.
+func (l Library) TemplateOf(d Definition) (rule.Template, error) { return l.template(d) }
+
 // rule resolves one member; on is false when it is disabled.
 func (l Library) rule(a Assignment, m Member, outer map[string]any) (r rule.Rule, on bool, err error) {
 	d, found := l.Definitions[m.Definition]

@@ -2,6 +2,9 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -31,12 +34,19 @@ import (
 // an expression that failed from one that is false, and it takes the object decoded.
 type celDriver struct {
 	mu         sync.RWMutex
-	validators map[string]validating.Validator // by the template's name
+	validators map[string]validator // by the template's name
+	before     map[string]validator // of the set before this one, by the digest of the program
+}
+
+// validator is a compiled program; it has no state and may be in many sets.
+type validator struct {
+	validating.Validator
+	digest string
 }
 
 var _ drivers.Driver = (*celDriver)(nil)
 
-func newCELDriver() *celDriver { return &celDriver{validators: map[string]validating.Validator{}} }
+func newCELDriver() *celDriver { return &celDriver{validators: map[string]validator{}} }
 
 // celReview is what the driver judges.
 type celReview struct {
@@ -56,9 +66,19 @@ func (d *celDriver) AddTemplate(_ context.Context, ct *templates.ConstraintTempl
 	if err != nil {
 		return err
 	}
-	v, err := compileCEL(ct.GetName(), source)
+	text, err := json.Marshal(source)
 	if err != nil {
-		return err
+		return fmt.Errorf("making the digest of the program: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	digest := hex.EncodeToString(sum[:])
+	v, known := d.before[digest]
+	if !known {
+		program, err := compileCEL(source)
+		if err != nil {
+			return err
+		}
+		v = validator{program, digest}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -66,7 +86,7 @@ func (d *celDriver) AddTemplate(_ context.Context, ct *templates.ConstraintTempl
 	return nil
 }
 
-func compileCEL(name string, source *celschema.Source) (validating.Validator, error) {
+func compileCEL(source *celschema.Source) (validating.Validator, error) {
 	compiler, err := cel.NewCompositedCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
 	if err != nil {
 		return nil, fmt.Errorf("making the CEL environment: %w", err)
@@ -113,6 +133,17 @@ func compileCEL(name string, source *celschema.Source) (validating.Validator, er
 	return validating.NewValidator(condition(validations), nil, condition(nil), condition(messages), &fail, nil), nil
 }
 
+// compiled returns the programs by their digests.
+func (d *celDriver) compiled() map[string]validator {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	out := make(map[string]validator, len(d.validators))
+	for _, v := range d.validators {
+		out[v.digest] = v
+	}
+	return out
+}
+
 // RemoveTemplate forgets a template.
 func (d *celDriver) RemoveTemplate(_ context.Context, ct *templates.ConstraintTemplate) error {
 	d.mu.Lock()
@@ -145,7 +176,7 @@ func (d *celDriver) Query(ctx context.Context, target string, constraints []*uns
 	out := &drivers.QueryResponse{}
 	for _, c := range constraints {
 		v := d.validators[strings.ToLower(c.GetKind())]
-		if v == nil {
+		if v.Validator == nil {
 			return nil, fmt.Errorf("judging with CEL: template %s is not there", c.GetKind())
 		}
 		res := v.Validate(ctx, r.attributes.GetResource(), r.attributes, c, r.namespace, celconfig.RuntimeCELCostBudget, nil)

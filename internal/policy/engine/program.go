@@ -29,12 +29,17 @@ type programs struct {
 	target *target.K8sValidationTarget
 }
 
-func newPrograms() (*programs, error) {
+// newPrograms makes programs without templates; before, which may be nil, is where CEL
+// programs that are compiled already are taken from.
+func newPrograms(before *programs) (*programs, error) {
 	r, err := rego.New(rego.DisableBuiltins(noBuiltins...), rego.Defaults())
 	if err != nil {
 		return nil, fmt.Errorf("making the Rego driver: %w", err)
 	}
 	p := &programs{rego: r, cel: newCELDriver(), target: &target.K8sValidationTarget{}}
+	if before != nil {
+		p.cel.before = before.cel.compiled()
+	}
 	// The first driver wins for a template that has both engines.
 	p.client, err = client.NewClient(client.Targets(p.target), client.Driver(p.cel), client.Driver(p.rego), client.EnforcementPoints(enforcementPoint))
 	if err != nil {
@@ -66,6 +71,22 @@ func (p *programs) add(ctx context.Context, r rule.Rule, name string) (compiled,
 		return compiled{}, fmt.Errorf("reading constraint %s: %w", name, err)
 	}
 	return compiled{Rule: r, constraint: stored, match: m, deletes: asksForDelete(ct)}, nil
+}
+
+// Check reports whether a template compiles.
+func Check(ctx context.Context, t rule.Template) error {
+	p, err := newPrograms(nil)
+	if err != nil {
+		return err
+	}
+	ct, err := decodeTemplate(t.Raw)
+	if err != nil {
+		return err
+	}
+	if _, err := p.client.AddTemplate(ctx, ct); err != nil {
+		return fmt.Errorf("template %s does not compile: %w", t.Kind, err)
+	}
+	return nil
 }
 
 // constraintOf makes the constraint of a rule. It carries no match: matching is done here.

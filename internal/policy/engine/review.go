@@ -32,6 +32,9 @@ const patience = 1500 * time.Millisecond
 // order of the rules. The object is not changed. An error means that nothing could be
 // judged, and whoever asked must refuse.
 func (s *Set) Review(ctx context.Context, r rule.Review, o Options) ([]rule.Verdict, error) {
+	if s.closed != nil {
+		return nil, s.closed
+	}
 	q, err := s.request(r)
 	if err != nil {
 		return nil, err
@@ -207,5 +210,8 @@ func said(message string, found []rule.Violation) []rule.Violation {
 // PutImage tells the set what is known of an image. Rego programs read it as
 // data.inventory.cluster["policy.towpath.dev/v1"]["ImageVerdict"][digest].
 func (s *Set) PutImage(ctx context.Context, i rule.Image) error {
+	if s.closed != nil {
+		return nil
+	}
 	return s.programs.putImage(ctx, i)
 }

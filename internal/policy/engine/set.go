@@ -25,6 +25,7 @@ type Set struct {
 	known      map[placeKey]rule.Place
 	now        func() time.Time
 	programs   *programs
+	closed     error // why the set judges nothing
 }
 
 // compiled is a rule with its constraint and its reach.
@@ -41,7 +42,11 @@ type placeKey struct{ cluster, namespace string }
 // that names the assignment, the rule in it and the cause; then there is no set. now tells
 // the time at which the expiry of exemptions is judged.
 func Compile(ctx context.Context, rules []rule.Rule, exemptions []rule.Exemption, places []rule.Place, now func() time.Time) (*Set, error) {
-	p, err := newPrograms()
+	return compile(ctx, nil, rules, exemptions, places, now)
+}
+
+func compile(ctx context.Context, before *programs, rules []rule.Rule, exemptions []rule.Exemption, places []rule.Place, now func() time.Time) (*Set, error) {
+	p, err := newPrograms(before)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +64,16 @@ func Compile(ctx context.Context, rules []rule.Rule, exemptions []rule.Exemption
 		s.rules = append(s.rules, c)
 	}
 	return s.With(exemptions, places)
+}
+
+// Closed returns a set that judges nothing: every review is an error, so that whoever asks
+// refuses. It has no rules.
+func Closed(why error) *Set { return &Set{closed: why, now: time.Now} }
+
+// Next compiles another set, as Compile does; programs in CEL that this set has compiled
+// already are shared.
+func (s *Set) Next(ctx context.Context, rules []rule.Rule, exemptions []rule.Exemption, places []rule.Place, now func() time.Time) (*Set, error) {
+	return compile(ctx, s.programs, rules, exemptions, places, now)
 }
 
 // named says which rule of which assignment is not good.
@@ -101,6 +116,15 @@ func (s *Set) Exemptions() []rule.Exemption { return slices.Clone(s.exemptions) 
 
 // Places returns the places that the set knows.
 func (s *Set) Places() []rule.Place { return slices.Clone(s.places) }
+
+// PlaceOf returns what a namespace belongs to; of one that the set does not know the
+// cluster and the name alone.
+func (s *Set) PlaceOf(cluster, namespace string) rule.Place {
+	if p, ok := s.known[placeKey{cluster, namespace}]; ok {
+		return p
+	}
+	return rule.Place{Cluster: cluster, Namespace: namespace}
+}
 
 // Kinds returns the groups and kinds that some rule matches, in order, once each: what an
 // audit must watch. With expansion, the workloads whose pods a rule judges are among them.

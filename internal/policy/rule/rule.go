@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"strings"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -74,6 +75,26 @@ const (
 type Scope struct {
 	Kind string `json:"kind"`
 	Name string `json:"name,omitempty"` // "" for the platform
+}
+
+// String returns the scope as it is written.
+func (s Scope) String() string {
+	if s.Name == "" {
+		return s.Kind
+	}
+	return s.Kind + ":" + s.Name
+}
+
+// Of returns the project that a scope lies in; "" for the platform and for clusters.
+func (s Scope) Of() string {
+	switch s.Kind {
+	case Project:
+		return s.Name
+	case Environment:
+		project, _, _ := strings.Cut(s.Name, "/")
+		return project
+	}
+	return ""
 }
 
 // Place is a namespace of a cluster with what it belongs to. A namespace that no
