@@ -3,13 +3,12 @@ package audit
 import (
 	"context"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/policy"
 	"towpath.dev/towpath/internal/policy/enforce"
-	"towpath.dev/towpath/internal/policy/rule"
+	"towpath.dev/towpath/internal/policy/engine"
 )
 
 // Cluster is the cluster whose objects are judged.
@@ -20,26 +19,14 @@ type Cluster interface {
 	// Admin returns access with the platform's own rights, fault.Unavailable while the
 	// cluster is not ready.
 	Admin(ctx context.Context) (*rest.Config, error)
+	// Changed returns a channel that closes when the cluster's state changes next.
+	Changed() <-chan struct{}
 }
 
-// Set judges objects by the rules of one set. It is never changed.
-type Set interface {
-	// Digest names the set: "sha256:…".
-	Digest() string
-	// Rules returns the rules of the set. They must not be changed.
-	Rules() []rule.Rule
-	// Exemptions returns the exemptions of the set, expired ones too.
-	Exemptions() []rule.Exemption
-	// Place returns what a namespace belongs to.
-	Place(namespace string) rule.Place
-	// Review returns the verdict of every rule that matches, compliant ones too.
-	Review(ctx context.Context, r rule.Review) ([]rule.Verdict, error)
-}
-
-// Policies tells which set is in force.
+// Policies tells which set is in force: policy.Service.
 type Policies interface {
-	// Current returns the set in force.
-	Current() Set
+	// Current returns the set in force, never nil.
+	Current() *engine.Set
 	// Changed returns a channel that closes when another set comes into force.
 	Changed() <-chan struct{}
 }
@@ -51,11 +38,17 @@ type Recorder interface {
 	RecordRefusal(ctx context.Context, key string, d policy.Decision) (policy.Decision, bool, error)
 }
 
-// Appliers tells who applied objects.
+// Appliers tells who applied objects: enforce.Appliers.
 type Appliers interface {
-	// Applied returns who applied an object last; false when nobody knows. Helm is the name
-	// of the Helm release that the object says it belongs to, "" for none.
-	Applied(ctx context.Context, o enforce.Object, helm string) (enforce.Applied, bool, error)
+	// Behind returns who applied what an object stems from: a pod's Deployment, a Job's
+	// CronJob, or the object itself. False when nobody knows.
+	Behind(ctx context.Context, self enforce.Self) (enforce.Applied, bool, error)
+}
+
+// Namespaces tells the labels of namespaces: enforce.Namespaces.
+type Namespaces interface {
+	// Labels returns the labels of a namespace, nil when it is not known.
+	Labels(namespace string) map[string]string
 }
 
 // Authoriser answers what an actor may see.
@@ -66,6 +59,3 @@ type Authoriser interface {
 	// RequireAdmin returns nil for administrators of the installation.
 	RequireAdmin(ctx context.Context, a identity.Actor) error
 }
-
-// Kind is a kind of objects that is followed.
-type Kind = schema.GroupKind

@@ -2,24 +2,34 @@ package audit
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
 	"towpath.dev/towpath/internal/clock"
-	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/policy/enforce"
 	"towpath.dev/towpath/internal/store"
 )
 
 // Deps are the parts that a Service needs, all of them.
 type Deps struct {
-	DB       *store.DB
-	Cluster  Cluster
-	Policies Policies
-	Recorder Recorder
-	Appliers Appliers
-	Auth     Authoriser
-	Clock    clock.Clock
-	Logger   *slog.Logger
+	DB         *store.DB
+	Cluster    Cluster
+	Policies   Policies
+	Recorder   Recorder
+	Appliers   Appliers
+	Namespaces Namespaces
+	OnRefusal  enforce.OnRefusal // told of each new decision about a live object
+	Auth       Authoriser
+	Clock      clock.Clock
+	Logger     *slog.Logger
 }
 
 // Options say how to audit.
@@ -31,35 +41,123 @@ type Options struct {
 // DefaultSweep is how often everything is listed again.
 const DefaultSweep = 5 * time.Minute
 
+// retryEvery is how long it takes to try again after the cluster went away.
+const retryEvery = 2 * time.Second
+
 // Service audits one cluster. It is safe for concurrent use.
 type Service struct {
 	Deps
-	opts Options
+	opts    Options
+	connect func(*rest.Config) (access, error)
+	lag     *lags
+	again   chan again              // wishes to judge objects again
+	live    atomic.Pointer[session] // nil while the cluster is away
+	sweeps  chan chan<- sweepResult // wishes for a sweep
+	mu      sync.Mutex
+	state   Progress
+	next    chan struct{}
 }
 
+// access is the part of an API server that is of use here.
+type access struct {
+	objects   dynamic.Interface
+	discovery discovery.DiscoveryInterface
+}
+
+// again is a wish to judge objects again.
+type again struct{ image, namespace string }
+
 // New returns a Service.
-func New(d Deps, o Options) *Service { return &Service{Deps: d, opts: o} }
+func New(d Deps, o Options) *Service {
+	if o.Sweep == 0 {
+		o.Sweep = DefaultSweep
+	}
+	return &Service{
+		Deps: d, opts: o, connect: connect, lag: &lags{}, again: make(chan again, 1024), sweeps: make(chan chan<- sweepResult),
+		state: Progress{Kinds: []string{}}, next: make(chan struct{}),
+	}
+}
+
+func connect(cfg *rest.Config) (access, error) {
+	cfg = rest.CopyConfig(cfg)
+	cfg.ContentType, cfg.AcceptContentTypes = "application/json", "application/json"
+	objects, err := dynamic.NewForConfig(cfg)
+	if err != nil {
+		return access{}, fmt.Errorf("making a client: %w", err)
+	}
+	d, err := discovery.NewDiscoveryClientForConfig(cfg)
+	if err != nil {
+		return access{}, fmt.Errorf("making a discovery client: %w", err)
+	}
+	return access{objects: objects, discovery: d}, nil
+}
 
 // Run follows the cluster until ctx ends. It waits for the cluster and comes back after it
 // was away.
-func (s *Service) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (s *Service) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		changed := s.Cluster.Changed()
+		err := s.session(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		wait := retryEvery
+		if err != nil {
+			s.Logger.Debug("the cluster is not audited", "cluster", s.opts.Cluster, "error", err)
+			s.publish(func(p *Progress) { p.Synced, p.Error = false, err.Error() })
+			if fault.Is(err, fault.Unavailable) {
+				wait = time.Minute // It will not come by itself; its state tells when it is there.
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-time.After(wait):
+		}
+	}
+	return nil
+}
 
-// ImageChanged judges the pods again that use an image ("sha256:…"), because what is known
-// of it changed.
-func (s *Service) ImageChanged(digest string) {}
+// session audits until the cluster goes away.
+func (s *Service) session(ctx context.Context) error {
+	if err := s.Cluster.Await(ctx); err != nil {
+		return err
+	}
+	cfg, err := s.Cluster.Admin(ctx)
+	if err != nil {
+		return err
+	}
+	to, err := s.connect(cfg)
+	if err != nil {
+		return err
+	}
+	if _, err := to.discovery.ServerVersion(); err != nil {
+		return fmt.Errorf("asking the cluster: %w", err)
+	}
+	return newSession(s, to).run(ctx)
+}
+
+// ImageChanged judges the objects again that use an image ("sha256:…"), because what is
+// known of it changed.
+func (s *Service) ImageChanged(digest string) { s.wish(again{image: digest}) }
 
 // PlaceChanged judges a namespace's objects again, because it was given to an environment.
-func (s *Service) PlaceChanged(namespace string) {}
+// Sets with other places do so by themselves.
+func (s *Service) PlaceChanged(namespace string) { s.wish(again{namespace: namespace}) }
 
-// SweepNow lists everything again, repairs what differs from what is stored and returns the
-// number of differences, which is also published by Progress.
-func (s *Service) SweepNow(ctx context.Context) (differences int, err error) { return 0, nil }
+func (s *Service) wish(a again) {
+	select {
+	case s.again <- a:
+	default: // Too many at once: the next sweep finds what changed.
+		s.Logger.Warn("too many objects are to be judged again at once; the sweep will find them")
+	}
+}
 
 // Progress says how the audit does.
 type Progress struct {
 	Kinds       []string  `json:"kinds"`   // that are followed: "Pod", "Deployment.apps"
 	Objects     int       `json:"objects"` // that live
-	Synced      bool      `json:"synced"`  // every kind was listed under the set in force
+	Synced      bool      `json:"synced"`  // every kind was judged under the set in force
 	Set         string    `json:"set"`
 	Sweeps      int64     `json:"sweeps"`
 	Swept       time.Time `json:"swept,omitzero"` // end of the last sweep
@@ -69,96 +167,32 @@ type Progress struct {
 	Error       string    `json:"error,omitempty"`
 }
 
-// Lag is how long it takes from an object's change, as the API server announces it, until
-// its verdicts can be read.
-type Lag struct {
-	Count int64         `json:"count"`
-	P50   time.Duration `json:"p50"`
-	P99   time.Duration `json:"p99"`
-	Max   time.Duration `json:"max"`
-}
-
 // Progress returns how the audit does.
-func (s *Service) Progress() Progress { return Progress{} }
+func (s *Service) Progress() Progress {
+	s.mu.Lock()
+	p := s.state
+	s.mu.Unlock()
+	p.Lag = s.lag.get()
+	if live := s.live.Load(); live != nil {
+		p.Objects = live.index.len()
+	}
+	return p
+}
 
 // Differences returns what the last sweep found.
 func (s *Service) Differences() int { return s.Progress().Differences }
 
-// Changed returns a channel that closes when verdicts change next.
-func (s *Service) Changed() <-chan struct{} { return nil }
-
-// Filter selects verdicts. Empty parts select everything.
-type Filter struct {
-	Project     string
-	Environment string // needs Project
-	Assignment  string
-	Outcome     string // compliant, denied, audited, exempt, error; "violated" for all but compliant ones
-	Kind        string
-	Namespace   string
-	Text        string // in the object's name or the message
-	Limit       int    // of objects, at most MaxLimit; 0 means DefaultLimit
-	Offset      int
+// Changed returns a channel that closes when verdicts, or the Progress, change next.
+func (s *Service) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.next
 }
 
-// Limits of a report.
-const (
-	DefaultLimit = 200
-	MaxLimit     = 2000
-)
-
-// Report says how live objects comply. Counts are of everything that the filter's project,
-// environment, assignment, kind and namespace select, objects of the page alone.
-type Report struct {
-	Set         string       `json:"set"` // digest of the set that was judged with
-	Time        time.Time    `json:"time"`
-	Synced      bool         `json:"synced"`
-	Differences int          `json:"differences"`
-	Assignments []Assignment `json:"assignments"`
-	Objects     []Object     `json:"objects"`
-	Total       int          `json:"total"` // objects that the whole filter selects
-}
-
-// Assignment adds up the verdicts of an assignment: objects count once, with their worst
-// outcome (error, denied, audited, exempt, compliant).
-type Assignment struct {
-	Name      string         `json:"name"`
-	Policy    string         `json:"policy"` // digest of the assignment as compiled
-	Outcomes  map[string]int `json:"outcomes"`
-	Objects   int            `json:"objects"`
-	Percent   float64        `json:"percent"` // of objects that are compliant or exempt; 100 when there are none
-	Compliant bool           `json:"compliant"`
-	Since     time.Time      `json:"since,omitzero"` // the last time that one of its verdicts changed
-}
-
-// Object is one rule's verdict on a live object.
-type Object struct {
-	Assignment  string    `json:"assignment"`
-	Rule        string    `json:"rule"`
-	Title       string    `json:"title"`
-	Policy      string    `json:"policy"`
-	Cluster     string    `json:"cluster"`
-	UID         string    `json:"uid"`
-	Group       string    `json:"group,omitempty"`
-	Kind        string    `json:"kind"`
-	Namespace   string    `json:"namespace,omitempty"`
-	Name        string    `json:"name"`
-	Project     string    `json:"project,omitempty"`
-	Environment string    `json:"environment,omitempty"`
-	Outcome     string    `json:"outcome"`
-	Path        string    `json:"path,omitempty"`
-	Message     string    `json:"message,omitempty"`
-	Violations  int       `json:"violations,omitempty"`
-	Exemption   string    `json:"exemption,omitempty"`
-	FirstSeen   time.Time `json:"first_seen"`
-	Since       time.Time `json:"since"`
-	Actor       string    `json:"actor,omitempty"` // who applied it
-	Run         int64     `json:"run,omitempty"`
-	Commit      string    `json:"commit,omitempty"`
-}
-
-// Compliance reports on live objects. Administrators of the installation may leave the
-// project open; everybody else names one in which he holds Read, and sees the objects in
-// its namespaces only.
-func (s *Service) Compliance(ctx context.Context, a identity.Actor, f Filter) (Report, error) {
-	return Report{}, nil
+func (s *Service) publish(f func(*Progress)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.state)
+	close(s.next)
+	s.next = make(chan struct{})
 }

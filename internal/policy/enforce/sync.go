@@ -186,6 +186,9 @@ func drain(c <-chan struct{}) {
 // an exemption ends and they must be written anew, 0 for never.
 func (s *Sync) reconcile(ctx context.Context, to access) (time.Duration, error) {
 	set, now := s.Policies.Current(), s.Clock.Now()
+	if set.Digest() == "" {
+		return 0, nil // There is no set yet; what the cluster has stays.
+	}
 	p, err := s.plan(to.discovery, set, now)
 	if err != nil {
 		return 0, err

@@ -1,5 +1,6 @@
 -- +goose Up
--- An object that some rule matches. Its verdicts name it by number, as there are many.
+-- An object that some rule matches. Its verdicts name it by number, as there are many. images
+-- are the digests that it runs, separated by spaces.
 CREATE TABLE audit_object (
   id          BIGINT PRIMARY KEY,
   cluster     TEXT   NOT NULL,
@@ -13,6 +14,7 @@ CREATE TABLE audit_object (
   actor       TEXT   NOT NULL,
   run         BIGINT NOT NULL,
   commit_sha  TEXT   NOT NULL,
+  images      TEXT   NOT NULL,
   UNIQUE (cluster, uid)
 );
 CREATE INDEX audit_object_kind ON audit_object (cluster, api_group, kind);
