@@ -87,15 +87,36 @@ func (s *Service) leaks(ctx context.Context, p source.Push) ([]leak, error) {
 		return nil, err
 	}
 	found, err := s.located(ctx, p, blobs, at)
-	if err != nil || len(found) == 0 {
+	if err != nil {
 		return nil, err
+	}
+	if found, err = s.brought(ctx, p, found, at); err != nil || len(found) == 0 {
+		return nil, err
+	}
+	held := map[string]bool{}
+	for _, l := range found {
+		held[l.blob] = true
+	}
+	blobs = slices.DeleteFunc(blobs, func(b *blob) bool { return !held[b.hash] })
+	if at, err = s.renamed(ctx, p, at, blobs); err != nil {
+		return nil, err
+	}
+	if found, err = s.brought(ctx, p, found, at); err != nil {
+		return nil, err
+	}
+	return s.unsettled(ctx, p, found)
+}
+
+// brought drops the secrets that stood in a content which the push replaces.
+func (s *Service) brought(ctx context.Context, p source.Push, found []leak, at map[string][]place) ([]leak, error) {
+	if len(found) == 0 {
+		return nil, nil
 	}
 	old, err := s.inBases(ctx, p, at)
 	if err != nil {
 		return nil, err
 	}
-	found = slices.DeleteFunc(found, func(l leak) bool { return old[l.fingerprint] })
-	return s.unsettled(ctx, p, found)
+	return slices.DeleteFunc(found, func(l leak) bool { return old[l.fingerprint] }), nil
 }
 
 // unknownOnly drops blobs that the repository has already.

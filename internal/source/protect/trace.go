@@ -57,8 +57,29 @@ const chunk = 400
 // compared with each of its parents, so that what a merge brings from its second parent
 // or by itself is found too.
 func (s *Service) places(ctx context.Context, p source.Push, tips []string, blobs []*blob) (map[string][]place, error) {
+	return s.changes(ctx, p, tips, blobs, "--topo-order", "--reverse", "--no-renames", "--stdin", "--not", "--all")
+}
+
+// renamed looks once more at the commits that bring blobs under a new name: whether they
+// renamed a file, and what was in it. Comparing contents is dear, so it is done for these
+// commits only.
+func (s *Service) renamed(ctx context.Context, p source.Push, at map[string][]place, blobs []*blob) (map[string][]place, error) {
+	var commits []string
+	for _, b := range blobs {
+		for _, x := range at[b.hash] {
+			if x.base == "" {
+				commits = append(commits, x.commit)
+			}
+		}
+	}
+	slices.Sort(commits)
+	return s.changes(ctx, p, slices.Compact(commits), blobs, "--no-walk=unsorted", "--find-renames", "--stdin")
+}
+
+// changes runs git log over commits and returns where they bring the blobs.
+func (s *Service) changes(ctx context.Context, p source.Push, commits []string, blobs []*blob, how ...string) (map[string][]place, error) {
 	at := map[string][]place{}
-	if len(tips) == 0 {
+	if len(commits) == 0 {
 		return at, nil
 	}
 	wanted := map[string]bool{}
@@ -66,12 +87,10 @@ func (s *Service) places(ctx context.Context, p source.Push, tips []string, blob
 		wanted[b.hash] = true
 	}
 	for part := range slices.Chunk(blobs, chunk) {
-		args := []string{"log", "-z", "-m", "--root", "--raw", "--no-abbrev", "-M", "--topo-order", "--reverse", "--format=%x01%H"}
+		args := []string{"log", "-z", "-m", "--root", "--raw", "--no-abbrev", "--format=%x01%H"}
 		for _, b := range part {
 			args = append(args, "--find-object="+b.hash)
 		}
-		args = append(args, "--stdin")
-		in := strings.NewReader(strings.Join(tips, "\n") + "\n--not\n--all\n")
 		read := func(out *bufio.Reader) error {
 			return readRaw(out, func(x place, hash string) {
 				if list := at[hash]; wanted[hash] && len(list) < maxPlaces && !slices.Contains(list, x) {
@@ -79,7 +98,8 @@ func (s *Service) places(ctx context.Context, p source.Push, tips []string, blob
 				}
 			})
 		}
-		if err := s.stream(ctx, p.Dir, p.Env, in, read, args...); err != nil {
+		in := strings.NewReader(strings.Join(commits, "\n") + "\n")
+		if err := s.stream(ctx, p.Dir, p.Env, in, read, append(args, how...)...); err != nil {
 			return nil, err
 		}
 	}
