@@ -1,5 +1,5 @@
 // Package identity owns who acts and what they may do: users (argon2id passwords),
-// browser sessions, personal tokens with scope and expiry, projects with their
+// browser sessions, personal tokens with scope and expiry, SSH keys, projects with their
 // members' roles, and the issuer of the short-lived JWTs that are the identity of a
 // job towards the registry, the API and the Kubernetes API server.
 //
@@ -13,6 +13,9 @@
 //     not read does not exist for them (NotFound, not Denied).
 //   - A job token works in its own project only, with the write role, and only while
 //     the job runs.
+//   - An SSH key belongs to one user or, as a deploy key, to one repository. A deploy key
+//     has no role anywhere: Require gives it nothing, and only the Git transport looks at
+//     what it opens.
 //   - Wrong credentials cost the same time whether the user exists or not, and are
 //     limited per user and address; each is recorded as login.failed.
 //   - Good credentials are remembered as a hash for seconds only, so that a revocation

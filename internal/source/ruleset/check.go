@@ -296,7 +296,7 @@ func (s *Service) listed(ctx context.Context, p source.Push, list []string) (boo
 
 func (s *Service) pullNext(r source.Repo) string {
 	return "open a pull request: git push origin HEAD:refs/heads/my-change, then " +
-		strings.TrimSuffix(s.PublicURL, "/") + "/projects/" + r.Project + "/pulls"
+		strings.TrimSuffix(s.PublicURL, "/") + "/projects/" + r.Project + "/pulls/new"
 }
 
 func refusal(r Ruleset, f finding) source.Refusal {

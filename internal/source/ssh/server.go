@@ -209,7 +209,8 @@ func (s *Server) serve(ctx context.Context, c net.Conn) {
 		return
 	}
 	go ssh.DiscardRequests(requests) // Among them every wish to forward ports.
-	p := &peer{server: s, key: []byte(conn.Permissions.Extensions[keyExtension]), idle: time.AfterFunc(s.parts.Limits.Wait, func() { _ = c.Close() })}
+	p := &peer{server: s, conn: c, key: []byte(conn.Permissions.Extensions[keyExtension])}
+	p.idle = time.AfterFunc(s.parts.Limits.Wait, p.hang)
 	defer p.idle.Stop()
 	for n := range channels {
 		p.channel(ctx, n)
@@ -221,13 +222,22 @@ func (s *Server) serve(ctx context.Context, c net.Conn) {
 // peer is the other side of one connection.
 type peer struct {
 	server   *Server
+	conn     net.Conn
 	key      []byte // that completed authentication
 	idle     *time.Timer
 	sessions sync.WaitGroup
 
-	mu   sync.Mutex
-	open int
+	mu    sync.Mutex
+	open  int // sessions now
+	total int // sessions since the connection began
 }
+
+// maxTotal is how many sessions one connection may have one after the other: a client that
+// never lets go of the ended ones makes each of them cost memory.
+const maxTotal = 1000
+
+// hang ends the connection. Closing a channel alone would wait for the client to agree.
+func (p *peer) hang() { _ = p.conn.Close() } // The client may have left.
 
 // channel opens a session, when it is one and there are not too many.
 func (p *peer) channel(ctx context.Context, n ssh.NewChannel) {
@@ -236,9 +246,10 @@ func (p *peer) channel(ctx context.Context, n ssh.NewChannel) {
 		return
 	}
 	p.mu.Lock()
-	full := p.open >= p.server.parts.Limits.Sessions
+	full := p.open >= p.server.parts.Limits.Sessions || p.total >= maxTotal
 	if !full {
 		p.open++
+		p.total++
 		p.idle.Stop()
 	}
 	p.mu.Unlock()

@@ -30,7 +30,7 @@ func newSession(p *peer, ch ssh.Channel) *session { return &session{peer: p, ch:
 // run answers requests until one names the command, and runs that.
 func (s *session) run(ctx context.Context, requests <-chan *ssh.Request) {
 	defer s.ch.Close()
-	wait := time.AfterFunc(s.peer.server.parts.Limits.Wait, func() { _ = s.ch.Close() })
+	wait := time.AfterFunc(s.peer.server.parts.Limits.Wait, s.peer.hang)
 	defer wait.Stop()
 	count := 0
 	for r := range requests {
@@ -143,7 +143,7 @@ func (s *session) refuse(err error) int {
 	return 1
 }
 
-// pipe is a session's channel that is closed when it stands still.
+// pipe is a session's channel; when it stands still the connection is ended.
 type pipe struct {
 	ch    ssh.Channel
 	timer *time.Timer
@@ -155,7 +155,7 @@ type pipe struct {
 func (s *session) watch(expired func()) *pipe {
 	p := &pipe{ch: s.ch, idle: s.peer.server.parts.Limits.Idle, bytes: make(chan struct{})}
 	p.timer = time.AfterFunc(p.idle, func() {
-		_ = s.ch.Close() // The client may have left.
+		s.peer.hang()
 		expired()
 	})
 	return p

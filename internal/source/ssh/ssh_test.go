@@ -123,37 +123,47 @@ func TestRemovedKeyOnAnOpenConnection(t *testing.T) {
 	}
 }
 
-// The identity is the key that completed authentication, not one that was offered after or
-// before it (CVE-2024-45337).
+// The identity is the key that completed authentication, not one that was only asked about
+// (CVE-2024-45337). OpenSSH asks about a key whose private half it then cannot read.
 func TestOfferedKeyIsNobody(t *testing.T) {
 	w := newWorld(t, ssh.Limits{})
-	mine, _ := w.signer("rita")
-	theirs, public := w.signer("max")
-	seen := 0
-	// A client may offer a key without owning it: this signer has the public half only.
-	fake := offered{Signer: mine, public: public, seen: &seen}
-	conn, err := xssh.Dial("tcp", w.address, w.clientConfig(xssh.PublicKeysCallback(func() ([]xssh.Signer, error) { return []xssh.Signer{fake, mine}, nil })))
+	mine, theirs := w.userKey("rita"), w.userKey("max")
+	c := w.client(mine)
+	offered := filepath.Join(t.TempDir(), "offered")
+	public, err := os.ReadFile(theirs + ".pub")
 	check(t, err)
-	defer conn.Close()
-	if out, _ := output(conn, ""); !strings.Contains(out, "hello rita") {
-		t.Errorf("the server takes the client for somebody else: %q", out)
+	check(t, os.WriteFile(offered+".pub", public, 0o600))
+	check(t, os.WriteFile(offered, []byte("no private key\n"), 0o600))
+	host, port, err := net.SplitHostPort(w.address)
+	check(t, err)
+	for name, order := range map[string][]string{"before": {"-i", offered, "-i", mine}, "alone": {"-i", offered}} {
+		c.key = theirs // sshArgs adds it last; it is cut off again.
+		args := c.sshArgs()
+		args = append(args[:len(args)-2], order...)
+		out, err := c.run("ssh", append(args, "-v", "-p", port, "git@"+host)...)
+		if err == nil || !strings.Contains(out, "Server accepts key: "+offered) {
+			t.Fatalf("%s: the other's key was not asked about: %s", name, out)
+		}
+		if strings.Contains(out, "hello max") || strings.Contains(out, "hello rita") != (name == "before") {
+			t.Errorf("%s: ssh said %s", name, out)
+		}
 	}
-	if seen == 0 {
-		t.Error("the other's key was never offered")
-	}
-	if out, _ := output(w.dial(theirs), ""); !strings.Contains(out, "hello max") {
-		t.Errorf("the owner of the key is greeted with %q", out)
+	// A signature by another key than the one that is shown ends the connection.
+	signer, _ := w.signer("rita")
+	_, shown := w.signer("max")
+	_, err = xssh.Dial("tcp", w.address, w.clientConfig(xssh.PublicKeys(disguised{signer, shown})))
+	if err == nil {
+		t.Error("a signature by another key was taken")
 	}
 }
 
-// offered is a signer that shows another's public key.
-type offered struct {
+// disguised is a signer that shows another's public key.
+type disguised struct {
 	xssh.Signer
-	public xssh.PublicKey
-	seen   *int
+	shown xssh.PublicKey
 }
 
-func (o offered) PublicKey() xssh.PublicKey { *o.seen++; return o.public }
+func (d disguised) PublicKey() xssh.PublicKey { return d.shown }
 
 func (w *world) signer(user string) (xssh.Signer, xssh.PublicKey) {
 	w.t.Helper()
@@ -290,6 +300,35 @@ func TestLimits(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Error("a connection without a command stays open")
 	}
+}
+
+// A transfer that stands still ends, also with a client that never lets go.
+func TestTransferThatStandsStill(t *testing.T) {
+	w := newWorld(t, ssh.Limits{Idle: 300 * time.Millisecond})
+	seed := w.client(w.userKey("wanda"))
+	seed.commit("README.md", "hello\n")
+	seed.git("push", "-q", w.sshURL(repo), "main")
+	signer, _ := w.signer("wanda")
+	for _, command := range []string{"git-upload-pack '/shop/web.git'", "git-receive-pack '/shop/web.git'"} {
+		conn := w.dial(signer)
+		s, err := conn.NewSession()
+		check(t, err)
+		_, err = s.StdinPipe() // which stays open
+		check(t, err)
+		check(t, s.Start(command))
+		ended := make(chan struct{})
+		go func() {
+			_ = conn.Wait() // That it ends is the point, not how.
+			close(ended)
+		}()
+		select {
+		case <-ended:
+		case <-time.After(30 * time.Second):
+			t.Errorf("%s goes on", command)
+		}
+	}
+	seed.commit("README.md", "again\n")
+	seed.git("push", "-q", w.httpURL("wanda", repo), "main") // Nothing is left locked.
 }
 
 func TestPushOptionsOverSSH(t *testing.T) {
