@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -60,7 +61,8 @@ type Needs struct {
 // Options of a Service.
 type Options struct {
 	// Host is the host name of the installation, for the addresses of people in the
-	// commits that merges make: "towpath.example". "" means "towpath.invalid".
+	// commits that merges make: "towpath.example"; a port is left out. "" means
+	// "towpath.invalid".
 	Host string
 	// Logger takes what an operator should know; nil means the default logger.
 	Logger *slog.Logger
@@ -84,6 +86,9 @@ type Service struct {
 
 // New returns the service. Call Run once, so that it hears of pushes.
 func New(db *store.DB, log *event.Log, c clock.Clock, n Needs, o Options) *Service {
+	if host, _, err := net.SplitHostPort(o.Host); err == nil {
+		o.Host = host
+	}
 	if o.Host == "" {
 		o.Host = "towpath.invalid"
 	}
