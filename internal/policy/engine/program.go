@@ -61,7 +61,8 @@ func (p *programs) add(ctx context.Context, r rule.Rule, name string) (compiled,
 	if err != nil {
 		return compiled{}, err
 	}
-	u := constraintOf(r, name)
+	v := ct.Spec.CRD.Spec.Validation
+	u := constraintOf(r, name, v != nil && v.OpenAPIV3Schema != nil)
 	if _, err := p.client.AddConstraint(ctx, u); err != nil {
 		return compiled{}, fmt.Errorf("its parameters do not fit template %s: %w", r.Template.Kind, err)
 	}
@@ -69,6 +70,10 @@ func (p *programs) add(ctx context.Context, r rule.Rule, name string) (compiled,
 	stored, err := p.client.GetConstraint(u)
 	if err != nil {
 		return compiled{}, fmt.Errorf("reading constraint %s: %w", name, err)
+	}
+	// Whoever reads the rule (the policies for the API server) must see them as well.
+	if params, _, err := unstructured.NestedMap(stored.Object, "spec", "parameters"); err == nil && len(params) > 0 {
+		r.Parameters = params
 	}
 	return compiled{Rule: r, constraint: stored, match: m, deletes: asksForDelete(ct)}, nil
 }
@@ -90,14 +95,18 @@ func Check(ctx context.Context, t rule.Template) error {
 }
 
 // constraintOf makes the constraint of a rule. It carries no match: matching is done here.
-func constraintOf(r rule.Rule, name string) *unstructured.Unstructured {
+func constraintOf(r rule.Rule, name string, hasSchema bool) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "constraints.gatekeeper.sh/v1beta1", "kind": r.Template.Kind,
 		"metadata": map[string]any{"name": name},
 		"spec":     map[string]any{},
 	}}
-	if r.Parameters != nil {
+	switch {
+	case len(r.Parameters) > 0:
 		u.Object["spec"] = map[string]any{"parameters": normal(r.Parameters)}
+	case hasSchema:
+		// Without parameters the schema would not give their fields' defaults.
+		u.Object["spec"] = map[string]any{"parameters": map[string]any{}}
 	}
 	return u
 }
