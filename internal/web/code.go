@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/source/git"
 	"towpath.dev/towpath/internal/web/page"
 )
@@ -59,6 +60,7 @@ func (h *handler) repoView(r request, tab string) (page.RepoView, error) {
 			v.Rev = v.Branches[0].Name
 		}
 	}
+	v.CanEdit = hasBranch(v.Branches, v.Rev) && h.holds(r, identity.Write)
 	return v, nil
 }
 
@@ -172,6 +174,9 @@ func (h *handler) branches(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
+	if err := h.protectedBy(r, &v); err != nil {
+		return err
+	}
 	tags, err := h.Source.Tags(r.Context(), r.actor, r.repo())
 	if err != nil {
 		return err
@@ -191,5 +196,6 @@ func (h *handler) commit(w http.ResponseWriter, r request) error {
 	if v.Diff, err = h.Source.Diff(r.Context(), r.actor, r.repo(), "", v.Commit.Hash); err != nil {
 		return err
 	}
+	v.Files = page.DiffFiles(v.Diff, page.DiffOptions{Only: -1})
 	return h.render(w, r, page.CommitPage(h.codeShell(w, r, v.Commit.Title, page.Crumb{Text: page.Short(v.Commit.Hash)}), v))
 }

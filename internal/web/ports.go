@@ -19,6 +19,9 @@ import (
 	"towpath.dev/towpath/internal/registry/supply/scan"
 	"towpath.dev/towpath/internal/source"
 	"towpath.dev/towpath/internal/source/git"
+	"towpath.dev/towpath/internal/source/protect"
+	"towpath.dev/towpath/internal/source/pull"
+	"towpath.dev/towpath/internal/source/ruleset"
 )
 
 // Identity says who somebody is and what they may do; identity.Service is one. Errors are
@@ -39,6 +42,12 @@ type Identity interface {
 	Tokens(ctx context.Context, a identity.Actor) ([]identity.Token, error)
 	CreateToken(ctx context.Context, a identity.Actor, name, scope string, ttl time.Duration) (secret string, t identity.Token, err error)
 	RevokeToken(ctx context.Context, a identity.Actor, id string) error
+	// Keys are the actor's own SSH keys, deploy keys those of a repository.
+	Keys(ctx context.Context, a identity.Actor) ([]identity.Key, error)
+	AddKey(ctx context.Context, a identity.Actor, title, publicKey string) (identity.Key, error)
+	DeployKeys(ctx context.Context, a identity.Actor, repo string) ([]identity.Key, error)
+	AddDeployKey(ctx context.Context, a identity.Actor, repo, title, publicKey string, write bool) (identity.Key, error)
+	RemoveKey(ctx context.Context, a identity.Actor, id string) error
 }
 
 // Source reads repositories; source.Service is one. Repositories are "project/repo", a
@@ -54,6 +63,54 @@ type Source interface {
 	Diff(ctx context.Context, a identity.Actor, full, base, head string) (git.Diff, error)
 	Branches(ctx context.Context, a identity.Actor, full string) ([]git.Ref, error)
 	Tags(ctx context.Context, a identity.Actor, full string) ([]git.Ref, error)
+	// Edit commits a change of one file through the same guards as a push.
+	Edit(ctx context.Context, a identity.Actor, e source.Edit) (commit string, err error)
+}
+
+// Pulls are pull requests and what is said about commits; pull.Service is one. A pull
+// request is named by its repository ("project/repo") and its number there.
+type Pulls interface {
+	Open(ctx context.Context, a identity.Actor, repo string, p pull.Proposal) (pull.Pull, error)
+	List(ctx context.Context, a identity.Actor, project string, f pull.Filter) (list []pull.Pull, more bool, err error)
+	Get(ctx context.Context, a identity.Actor, repo string, n int64) (pull.Pull, error)
+	Edit(ctx context.Context, a identity.Actor, repo string, n int64, e pull.Edit) (pull.Pull, error)
+	Close(ctx context.Context, a identity.Actor, repo string, n int64) (pull.Pull, error)
+	Reopen(ctx context.Context, a identity.Actor, repo string, n int64) (pull.Pull, error)
+	Request(ctx context.Context, a identity.Actor, repo string, n int64, users []string) (pull.Pull, error)
+	Diff(ctx context.Context, a identity.Actor, repo string, n int64) (git.Diff, error)
+	Commits(ctx context.Context, a identity.Actor, repo string, n int64) ([]git.Commit, error)
+	Comment(ctx context.Context, a identity.Actor, repo string, n int64, r pull.Remark) (pull.Thread, error)
+	Reply(ctx context.Context, a identity.Actor, repo string, n int64, thread, body string) (pull.Thread, error)
+	Resolve(ctx context.Context, a identity.Actor, repo string, n int64, thread string, resolved bool) (pull.Thread, error)
+	Threads(ctx context.Context, a identity.Actor, repo string, n int64) ([]pull.Thread, error)
+	Review(ctx context.Context, a identity.Actor, repo string, n int64, j pull.Judgement) (pull.Review, error)
+	Timeline(ctx context.Context, a identity.Actor, repo string, n int64) ([]pull.Entry, error)
+	// State is what stands between the pull request and its merge by this actor.
+	State(ctx context.Context, a identity.Actor, repo string, n int64) (pull.Gate, error)
+	Merge(ctx context.Context, a identity.Actor, repo string, n int64, m pull.Merge) (pull.Pull, error)
+	// Checks are without annotations, Annotations are the checks that have some, with them.
+	Checks(ctx context.Context, a identity.Actor, repo, commit string) ([]pull.Check, error)
+	Annotations(ctx context.Context, a identity.Actor, repo, commit string) ([]pull.Check, error)
+}
+
+// Rulesets are what branches and tags demand; ruleset.Service is one.
+type Rulesets interface {
+	List(ctx context.Context, a identity.Actor, repo string) ([]ruleset.Ruleset, error)
+	Get(ctx context.Context, a identity.Actor, repo, name string) (ruleset.Ruleset, error)
+	// Put makes a ruleset or changes the one of its name.
+	Put(ctx context.Context, a identity.Actor, r ruleset.Ruleset) (ruleset.Ruleset, error)
+	Delete(ctx context.Context, a identity.Actor, repo, name string) error
+	// Requirements adds up what the active rulesets demand of a branch, by its short name.
+	Requirements(ctx context.Context, a identity.Actor, repo, branch string) (ruleset.Requirements, error)
+}
+
+// Protection keeps secrets out of repositories; protect.Service is one.
+type Protection interface {
+	Blocked(ctx context.Context, a identity.Actor, repo string) ([]protect.Finding, error)
+	Show(ctx context.Context, a identity.Actor, id string) (protect.Finding, error)
+	Bypass(ctx context.Context, a identity.Actor, id string, b protect.Bypass) (protect.Granted, error)
+	Bypasses(ctx context.Context, a identity.Actor, repo string) ([]protect.Granted, error)
+	Revoke(ctx context.Context, a identity.Actor, id string) error
 }
 
 // Pipeline runs and remembers runs; pipeline.Service is one. A job is named by its path

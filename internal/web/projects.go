@@ -83,9 +83,13 @@ func (h *handler) tokensPage(w http.ResponseWriter, r request, secret string) er
 	if err != nil {
 		return err
 	}
-	s := h.shell(w, r, "My tokens")
-	s.Crumbs = []page.Crumb{{Text: "projects", Href: "/projects"}, {Text: "my tokens"}}
-	return h.render(w, r, page.TokensPage(s, list, secret))
+	keys, err := h.Identity.Keys(r.Context(), r.actor)
+	if err != nil {
+		return err
+	}
+	s := h.shell(w, r, "My tokens and keys")
+	s.Crumbs = []page.Crumb{{Text: "projects", Href: "/projects"}, {Text: "my tokens and keys"}}
+	return h.render(w, r, page.TokensPage(s, list, keys, secret))
 }
 
 // createToken answers with the page itself: the secret is in this one answer and nowhere

@@ -13,6 +13,7 @@ import (
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/source/pull"
 	"towpath.dev/towpath/internal/web/page"
 )
 
@@ -50,10 +51,16 @@ func (h *handler) page(pattern string, do handle) {
 	})
 }
 
+// maxForm is the largest form in bytes: a comment of 64 KiB, as a browser encodes it.
+const maxForm = 256 << 10
+
 // form registers what a form is sent to.
-func (h *handler) form(pattern string, do handle) {
+func (h *handler) form(pattern string, do handle) { h.formOf(maxForm, pattern, do) }
+
+// formOf is form with another limit, in bytes.
+func (h *handler) formOf(limit int64, pattern string, do handle) {
 	h.page(pattern, func(w http.ResponseWriter, r request) error {
-		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		if err := r.ParseForm(); err != nil {
 			return fault.Wrap(fault.Invalid, err, "The form cannot be read.")
 		}
@@ -121,7 +128,20 @@ func (h *handler) shell(w http.ResponseWriter, r request, title string) page.She
 func (h *handler) room(w http.ResponseWriter, r request, room, title string, crumbs ...page.Crumb) page.Shell {
 	s := h.shell(w, r, title)
 	s.Room, s.Crumbs = room, crumbs
+	s.Counts = h.counts(r)
 	return s
+}
+
+// counts are the numbers beside the rooms. They are no reason for a page to fail.
+func (h *handler) counts(r request) map[string]page.Badge {
+	out := map[string]page.Badge{}
+	if h.Pulls == nil {
+		return out // Not wired.
+	}
+	if list, _, err := h.Pulls.List(r.Context(), r.actor, r.project(), pull.Filter{Limit: countedPulls}); err == nil {
+		out["pulls"] = page.Badge{N: len(list)}
+	}
+	return out
 }
 
 const noticeCookie = "towpath_notice"

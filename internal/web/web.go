@@ -9,17 +9,20 @@ import (
 
 // Deps are the services behind the pages, all of them.
 type Deps struct {
-	Identity Identity
-	Source   Source
-	Pipeline Pipeline
-	Registry Registry
-	Supply   Supply
-	Deploy   Deploy
-	Evidence Evidence
-	Cluster  Cluster
-	Log      Logbook
-	Clock    clock.Clock
-	Logger   *slog.Logger
+	Identity   Identity
+	Source     Source
+	Pulls      Pulls
+	Rulesets   Rulesets
+	Protection Protection
+	Pipeline   Pipeline
+	Registry   Registry
+	Supply     Supply
+	Deploy     Deploy
+	Evidence   Evidence
+	Cluster    Cluster
+	Log        Logbook
+	Clock      clock.Clock
+	Logger     *slog.Logger
 }
 
 // Options say where this installation is and what it calls itself.
@@ -58,6 +61,8 @@ func (h *handler) routes() {
 	h.page("GET /settings", h.tokens)
 	h.form("POST /settings/tokens", h.createToken)
 	h.form("POST /settings/tokens/{id}/revoke", h.revokeToken)
+	h.form("POST /settings/keys", h.addKey)
+	h.form("POST /settings/keys/{id}/remove", h.removeKey)
 	h.page("GET /status", h.status)
 	h.page("GET /search", h.search)
 
@@ -78,6 +83,23 @@ func (h *handler) routes() {
 	h.page("GET /projects/{project}/code/{repo}/commit/{rev}", h.commit)
 	h.page("GET /projects/{project}/code/{repo}/branches", h.branches)
 
+	h.page("GET /projects/{project}/code/{repo}/edit/{rev}/{path...}", h.edit(false))
+	h.page("GET /projects/{project}/code/{repo}/new/{rev}", h.edit(true))
+	h.formOf(2*maxEdited, "POST /projects/{project}/code/{repo}/edit", h.commitEdit)
+	h.page("GET /projects/{project}/code/{repo}/secrets", h.secrets)
+	h.page("GET /projects/{project}/code/{repo}/secrets/{id}", h.secret)
+	h.form("POST /projects/{project}/code/{repo}/secrets/{id}/bypass", h.bypass)
+	h.form("POST /projects/{project}/code/{repo}/secrets/bypasses/{id}/revoke", h.revokeBypass)
+	h.page("GET /projects/{project}/code/{repo}/settings", h.repoSettings)
+	h.form("POST /projects/{project}/code/{repo}/settings/keys", h.addDeployKey)
+	h.form("POST /projects/{project}/code/{repo}/settings/keys/{id}/remove", h.removeDeployKey)
+	h.page("GET /projects/{project}/code/{repo}/settings/rulesets/new", h.ruleset)
+	h.page("GET /projects/{project}/code/{repo}/settings/rulesets/{ruleset}", h.ruleset)
+	h.form("POST /projects/{project}/code/{repo}/settings/rulesets", h.putRuleset)
+	h.form("POST /projects/{project}/code/{repo}/settings/rulesets/{ruleset}/delete", h.deleteRuleset)
+
+	h.pullRoutes()
+
 	h.page("GET /projects/{project}/runs", h.runs)
 	h.form("POST /projects/{project}/runs", h.startRun)
 	h.page("GET /projects/{project}/runs/{run}", h.run)
@@ -97,4 +119,23 @@ func (h *handler) routes() {
 	h.page("GET /projects/{project}/environments/{env}/releases/{release}", h.release)
 
 	h.page("/", h.nowhere)
+}
+
+// pullRoutes are the addresses of pull requests.
+func (h *handler) pullRoutes() {
+	h.page("GET /projects/{project}/pulls", h.pulls)
+	h.page("GET /projects/{project}/pulls/new", h.newPull)
+	h.form("POST /projects/{project}/pulls/{repo}", h.openPull)
+	const one = "/projects/{project}/pulls/{repo}/{pull}"
+	h.page("GET "+one, h.pull)
+	h.form("POST "+one+"/edit", h.act(h.editPull))
+	h.form("POST "+one+"/draft", h.act(h.draftPull(true)))
+	h.form("POST "+one+"/ready", h.act(h.draftPull(false)))
+	h.form("POST "+one+"/close", h.act(h.closePull))
+	h.form("POST "+one+"/reopen", h.act(h.reopenPull))
+	h.form("POST "+one+"/request", h.act(h.askReview))
+	h.form("POST "+one+"/comments", h.act(h.commentPull))
+	h.form("POST "+one+"/threads/{thread}", h.act(h.threadPull))
+	h.form("POST "+one+"/reviews", h.act(h.reviewPull))
+	h.form("POST "+one+"/merge", h.act(h.mergePull))
 }

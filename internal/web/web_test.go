@@ -128,6 +128,11 @@ var pages = []string{
 	"/projects/shop/images/shop/cart@" + webtest.Digest + "?tab=referrers", "/projects/shop/images/shop/cart:main", "/projects/shop/environments",
 	"/projects/shop/environments/production", "/projects/shop/environments/production/releases/47", "/projects/shop/trace/commit/" + webtest.Newest,
 	"/projects/shop/trace/release/shop/production/48", "/projects/shop/settings",
+	"/projects/shop/pulls", "/projects/shop/pulls?show=mine&q=dark", "/projects/shop/pulls?show=merged", "/projects/shop/pulls/new", "/projects/shop/pulls/new?repo=shop&source=feature%2Ftags",
+	"/projects/shop/pulls/shop/7", "/projects/shop/pulls/shop/7?tab=files", "/projects/shop/pulls/shop/7?tab=files&at=0n21", "/projects/shop/pulls/shop/7?tab=files&file=3",
+	"/projects/shop/pulls/shop/7?tab=checks", "/projects/shop/pulls/shop/7?tab=verdicts", "/projects/shop/pulls/shop/7?tab=commits", "/projects/shop/pulls/shop/7?edit=1", "/projects/shop/pulls/shop/4",
+	"/projects/shop/code/shop/settings", "/projects/shop/code/shop/settings/rulesets/new", "/projects/shop/code/shop/settings/rulesets/main%20is%20reviewed",
+	"/projects/shop/code/shop/secrets", "/projects/shop/code/shop/secrets/01F1", "/projects/shop/code/shop/secrets/01F2",
 }
 
 func TestEveryPageIsShownToWhoMayReadIt(t *testing.T) {

@@ -379,6 +379,51 @@
   window.addEventListener('hashchange', lineAt);
   lineAt();
 
+  // ---- Pull requests: comment on a line, files that one has looked at ----
+  document.addEventListener('click', (e) => {
+    const say = e.target.closest('[data-say]'), form = $('#sayform');
+    if (say && form) {
+      e.preventDefault();
+      const line = say.closest('.ln');
+      $$('.talk[data-new]').forEach((t) => { if (!$('textarea', t).value) t.remove(); });
+      const talk = form.content.firstElementChild.cloneNode(true);
+      talk.dataset.new = '';
+      $('[name=at]', talk).value = say.dataset.say;
+      $('[name=path]', talk).value = say.dataset.path;
+      line.after(talk);
+      $('textarea', talk).focus();
+      return;
+    }
+    const unsay = e.target.closest('[data-unsay]');
+    if (unsay?.closest('.talk[data-new]')) { e.preventDefault(); unsay.closest('.talk').remove(); }
+  });
+  const viewed = (key, set) => {
+    try {
+      const all = JSON.parse(localStorage.getItem('towpath.viewed') || '[]');
+      if (set === undefined) return all.includes(key);
+      const rest = all.filter((k) => k !== key);
+      localStorage.setItem('towpath.viewed', JSON.stringify(set ? [...rest, key].slice(-2000) : rest));
+    } catch { /* Private windows may refuse: then nothing is remembered. */ }
+    return false;
+  };
+  for (const box of $$('[data-viewed-box]')) {
+    const file = box.closest('details'), key = file.dataset.viewed;
+    box.closest('label').hidden = false;
+    const show = (on) => { box.checked = on; file.classList.toggle('seen', on); if (on) file.open = false; };
+    if (viewed(key)) show(true);
+    box.addEventListener('change', () => { viewed(key, box.checked); show(box.checked); if (!box.checked) file.open = true; });
+    box.closest('label').addEventListener('click', (e) => e.stopPropagation());
+  }
+  // A link to a line or thread within a folded file unfolds it.
+  const unfold = () => {
+    const at = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!at || !/^#[dtf]/.test(location.hash)) return;
+    for (let d = at.closest('details'); d; d = d.parentElement?.closest('details')) d.open = true;
+    at.scrollIntoView({ block: location.hash.startsWith('#f') ? 'start' : 'center' });
+  };
+  window.addEventListener('hashchange', unfold);
+  unfold();
+
   // ---- Palette, keys, menus ----
   const palette = $('#palette'), keys = $('#keys');
   const openPalette = () => {

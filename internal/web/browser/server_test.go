@@ -48,7 +48,7 @@ func serve(ctx context.Context, t *testing.T) (url, data string) {
 	data, err = os.MkdirTemp("", "towpath-web-")
 	must(t, err)
 	must(t, os.Chmod(data, 0o755))
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "towpath"), "serve", "--data", data, "--listen", "127.0.0.1:0", "--cluster", "none", "--log-level", "warn")
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "towpath"), "serve", "--data", data, "--listen", "127.0.0.1:0", "--ssh-listen", "", "--cluster", "none", "--log-level", "warn")
 	cmd.Env = []string{"HOME=" + data, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

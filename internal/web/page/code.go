@@ -103,10 +103,13 @@ type RepoView struct {
 	Repo     source.Repo
 	Rev      string // as the address names it: a branch, a tag or a hash
 	Path     string
-	Tab      string // "files", "commits", "branches"
+	Tab      string // "files", "commits", "branches", "secrets", "settings"
 	CloneURL string
 	Branches []git.Ref
 	Empty    bool
+	CanEdit  bool // Rev is a branch and the visitor may write
+	// Protected are the rulesets that hold for branches, by name.
+	Protected map[string][]string
 }
 
 // Here is a path of the repository's pages.
@@ -163,6 +166,7 @@ type CommitView struct {
 	RepoView
 	Commit git.Commit
 	Diff   git.Diff
+	Files  []DiffFile
 	Runs   []Run
 }
 

@@ -52,6 +52,23 @@ type Shell struct {
 	PublicURL string
 	Notice    string // a sentence about what was just done, shown once
 	Asset     func(name string) string
+	// Counts stand beside rooms in the navigation, by their key.
+	Counts map[string]Badge
+
+	pullBase string // address of the pull request that the page shows
+	pullHead string // its head
+}
+
+// Badge is a number beside a room.
+type Badge struct {
+	N    int
+	Warn bool // somebody should look
+}
+
+// OfPull returns the shell for the page of a pull request: what its forms need.
+func (s Shell) OfPull(v PullView) Shell {
+	s.pullBase, s.pullHead = v.path(s), v.Head
+	return s
 }
 
 // Crumb is one step of the way to a page; the last has no link.
@@ -69,6 +86,7 @@ func Rooms() []Room {
 	return []Room{
 		{Key: "path", Text: "Path", Path: "", Icon: "path", Goto: "p"},
 		{Key: "code", Text: "Code", Path: "/code", Icon: "code", Goto: "c"},
+		{Key: "pulls", Text: "Pull requests", Path: "/pulls", Icon: "pulls", Goto: "q"},
 		{Key: "runs", Text: "Runs", Path: "/runs", Icon: "runs", Goto: "r"},
 		{Key: "images", Text: "Images", Path: "/images", Icon: "images", Goto: "i"},
 		{Key: "environments", Text: "Environments", Path: "/environments", Icon: "environments", Goto: "e"},

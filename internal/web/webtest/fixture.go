@@ -12,6 +12,7 @@ import (
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/source/ruleset"
 )
 
 // Now is the time of the fixture.
@@ -35,6 +36,8 @@ type Fixture struct {
 	Empty    bool              // the project has nothing in it
 	Pushed   []string          // titles of changes that came later, oldest first
 	Broken   error             // what every question about the Path is answered with
+	Said     []string          // what forms asked for, in words, oldest first
+	Rulesets []ruleset.Ruleset // that were put
 }
 
 // New returns a fixture.

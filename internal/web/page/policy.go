@@ -1,0 +1,4 @@
+package page
+
+// Judgement is what policy says about a pull request.
+type Judgement struct{}
