@@ -3,6 +3,7 @@ package try
 import (
 	"context"
 	"io"
+	"time"
 )
 
 // Exit codes of Run.
@@ -38,8 +39,9 @@ type Options struct {
 	Set         []string // "key=value"
 	KubeVersion string   // "" takes the newest known
 
-	Format string // Table, JSON or SARIF; "" is Table
-	Stdin  io.Reader
+	Format string           // Table, JSON or SARIF; "" is Table
+	Stdin  io.Reader        // of "-" in Resources
+	Now    func() time.Time // decides whether exemptions have expired; nil is the system's clock
 }
 
 // Run judges and prints, and returns the exit code of the command. What is wrong with the
