@@ -88,10 +88,10 @@ func weighApproval(p row, req ruleset.Requirements, r review) string {
 		return "nobody approves his own pull request"
 	case r.Target != p.Target:
 		return "stale: it was given for a merge into " + r.Target
+	case (r.stale || req.DropStale) && r.Commit == p.Head && r.Base != p.Base:
+		return "stale: the target was rewritten since"
 	case r.stale || req.DropStale && r.Commit != p.Head:
 		return "stale: commits were pushed since"
-	case req.DropStale && r.Base != p.Base:
-		return "stale: the target was rewritten since"
 	case (req.Approvals > 0 || req.CodeOwners) && p.Pusher == identity.KindUser+":"+r.Reviewer:
 		return "whoever pushed the last commits does not approve them"
 	}
