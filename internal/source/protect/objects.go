@@ -111,6 +111,9 @@ func parseInfo(line string) (hash, kind string, size int64, err error) {
 	return "", "", 0, fmt.Errorf("git said %.100q about an object", line)
 }
 
+// usual is a size of buffers that fits most files.
+const usual = 256 << 10
+
 // contents reads blobs in order and gives each with its first MaxScan bytes to use, which
 // owns data until it returns. One git process reads; use runs on as many goroutines as
 // there are workers.
@@ -145,7 +148,7 @@ func (s *Service) contents(ctx context.Context, dir string, env []string, blobs 
 			n := int(min(size, s.opts.MaxScan))
 			data := free.Get().([]byte)
 			if cap(data) < n {
-				data = make([]byte, n)
+				data = make([]byte, max(n, usual))
 			}
 			data = data[:n]
 			if _, err := io.ReadFull(out, data); err != nil {

@@ -36,12 +36,18 @@ type roles map[string]identity.Role
 
 func (r roles) Require(_ context.Context, a identity.Actor, project string, need identity.Role) error {
 	switch has := r[a.Name]; {
+	case !a.Known():
+		return fault.New(fault.Unauthentic, "Sign in first.")
 	case project != "shop" || has < identity.Read:
 		return fault.New(fault.NotFound, "There is no project %s.", project)
 	case has < need:
 		return fault.New(fault.Denied, "You may not.")
 	}
 	return nil
+}
+
+func (r roles) EnsureProject(ctx context.Context, a identity.Actor, name string) error {
+	return r.Require(ctx, a, name, identity.Write)
 }
 
 func user(name string) identity.Actor {
