@@ -242,13 +242,17 @@ func (s *Service) sound(ctx context.Context, d document, docs documents) error {
 
 func (s *Service) soundDefinition(ctx context.Context, d azure.Definition) error {
 	t, err := s.library.TemplateOf(d)
-	if err != nil {
-		return err
+	if err == nil {
+		err = engine.Check(ctx, t)
 	}
-	if err := engine.Check(ctx, t); err != nil {
-		return fault.New(fault.Invalid, "Definition %s: %s.", d.Name, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	message, next := err.Error(), ""
+	if fault.Is(err, fault.Invalid) {
+		message, next = fault.Public(err)
+	}
+	return fault.New(fault.Invalid, "Definition %s: %s", d.Name, message).WithNext("%s", next)
 }
 
 func (s *Service) soundExemption(e azure.Exemption, docs documents) error {

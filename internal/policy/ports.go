@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/policy/azure"
 	"towpath.dev/towpath/internal/policy/catalog"
 	"towpath.dev/towpath/internal/policy/rule"
 )
@@ -31,7 +32,6 @@ type Catalogue interface {
 	Definitions() []catalog.File
 	// Initiatives returns every built-in initiative.
 	Initiatives() []catalog.File
-	// Template returns the constraint template that a definition names by an address, as
-	// JSON; ok is false when there is none.
-	Template(address string) (raw []byte, ok bool)
+	// Catalogue has the templates that definitions name by an address.
+	azure.Catalogue
 }

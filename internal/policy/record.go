@@ -104,10 +104,13 @@ func decided(d Decision) event.Fact {
 	if len(d.Objects) == 1 {
 		p.Object = d.Objects[0].title()
 	}
-	for _, o := range d.Objects {
-		for _, v := range o.Verdicts {
-			if v.Outcome != rule.Compliant {
-				p.Verdicts = append(p.Verdicts, said(o, v)...)
+	// What refuses comes first, so that the limit never hides it.
+	for _, refuses := range []bool{true, false} {
+		for _, o := range d.Objects {
+			for _, v := range o.Verdicts {
+				if v.Refuses == refuses && v.Outcome != rule.Compliant {
+					p.Verdicts = append(p.Verdicts, said(o, v)...)
+				}
 			}
 		}
 	}
