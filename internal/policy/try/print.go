@@ -42,7 +42,7 @@ func printTable(w io.Writer, a *answer) error {
 			}
 			for i, violation := range v.Violations {
 				where := fmt.Sprintf("%s:%d", v.At[i].File, v.At[i].Line)
-				row(v.Outcome, where, nameOf(o), id, strings.TrimSpace(violation.Path+": "+violation.Message))
+				row(v.Outcome, where, nameOf(o), id, strings.TrimPrefix(violation.Path+": "+violation.Message, ": "))
 			}
 		}
 	}
