@@ -10,9 +10,9 @@ const (
 	NPM = "npm"
 )
 
-// Severities, least first; an unknown one is "".
+// Severities, least first but for Unknown: any other word counts as it too.
 const (
-	Unknown  = ""
+	Unknown  = "unknown"
 	Low      = "low"
 	Medium   = "medium"
 	High     = "high"
@@ -85,14 +85,4 @@ type Report struct {
 	Title       string       `json:"title"` // one line: "2 vulnerable packages added"
 	Changes     []Change     `json:"changes"`
 	Annotations []Annotation `json:"annotations"`
-}
-
-// Manifest reports whether a path names a manifest that Review reads.
-func Manifest(path string) bool { return false }
-
-// Review judges what the files' change brings. An advisory fails the review when its
-// severity is threshold or worse, or when its severity is unknown and a fixed version
-// exists. threshold "" means High.
-func Review(ctx context.Context, advisories Advisories, files []File, threshold string) (Report, error) {
-	return Report{}, nil
 }

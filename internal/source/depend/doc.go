@@ -13,5 +13,5 @@
 //   - Manifests are foreign input: sizes and counts are limited, and nothing is executed
 //     or fetched.
 //
-// It imports the standard library and golang.org/x/mod; no domain, no product package.
+// It imports the standard library, fault and golang.org/x/mod; no domain.
 package depend
