@@ -46,6 +46,7 @@ func TestMainAsks(t *testing.T) {
 		socket, asked := listen(t, hook.Reply{OK: ok, Message: "words\n"})
 		env := map[string]string{
 			hook.EnvSocket: socket, hook.EnvSecret: "s3", "GIT_QUARANTINE_PATH": "/q", "GIT_OBJECT_DIRECTORY": "/o", "GIT_ALTERNATE_OBJECT_DIRECTORIES": "/a",
+			"GIT_PUSH_OPTION_COUNT": "2", "GIT_PUSH_OPTION_0": "ci.skip", "GIT_PUSH_OPTION_1": "a b=c", "GIT_PUSH_OPTION_2": "not counted",
 		}
 		var said bytes.Buffer
 		in := zeros + " " + ones + " refs/heads/a b\n" + ones + " " + zeros + " refs/tags/x\n"
@@ -56,9 +57,29 @@ func TestMainAsks(t *testing.T) {
 		want := hook.Request{
 			Secret: "s3", Hook: "pre-receive", Quarantine: "/q", Objects: "/o", Alternates: "/a",
 			Moves: []hook.Move{{Old: zeros, New: ones, Ref: "refs/heads/a b"}, {Old: ones, New: zeros, Ref: "refs/tags/x"}},
+			Options: []string{"ci.skip", "a b=c"},
 		}
 		if d := cmp.Diff(want, <-asked); d != "" {
 			t.Error(d)
+		}
+	}
+}
+
+func TestPushOptionsThatAreRefused(t *testing.T) {
+	for name, env := range map[string]map[string]string{
+		"no count":   {"GIT_PUSH_OPTION_COUNT": "many"},
+		"below zero": {"GIT_PUSH_OPTION_COUNT": "-1"},
+		"too many":   {"GIT_PUSH_OPTION_COUNT": "17"},
+		"huge count": {"GIT_PUSH_OPTION_COUNT": "99999999999999999999"},
+		"too long":   {"GIT_PUSH_OPTION_COUNT": "1", "GIT_PUSH_OPTION_0": strings.Repeat("x", hook.MaxOption+1)},
+		"not UTF-8":  {"GIT_PUSH_OPTION_COUNT": "1", "GIT_PUSH_OPTION_0": "\xff"},
+	} {
+		socket, asked := listen(t, hook.Reply{OK: true})
+		env[hook.EnvSocket] = socket
+		var said bytes.Buffer
+		code := hook.Main(hook.PreReceive, strings.NewReader(zeros+" "+ones+" refs/heads/a\n"), &said, func(k string) string { return env[k] })
+		if code == 0 || !strings.Contains(said.String(), "push option") || len(asked) != 0 {
+			t.Errorf("%s: status %d, said %q", name, code, said.String())
 		}
 	}
 }

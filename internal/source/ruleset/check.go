@@ -213,11 +213,11 @@ func (s *Service) reviewed(ctx context.Context, p source.Push, list []Ruleset, m
 	if !sum(p.Repo, list, p.Repo.DefaultBranch).Pull {
 		return false, nil
 	}
-	found, err := s.Repos.Git().Info(ctx, p.Dir, ref+"^{commit}")
+	found, err := s.repos.Git().Info(ctx, p.Dir, ref+"^{commit}")
 	if err != nil || len(found) != 1 || found[0].Type != "commit" {
 		return false, err
 	}
-	return s.Repos.Git().IsAncestor(ctx, p.Dir, p.Env, m.New, found[0].Hash)
+	return s.repos.Git().IsAncestor(ctx, p.Dir, p.Env, m.New, found[0].Hash)
 }
 
 func (s *Service) change(ctx context.Context, p source.Push, r Ruleset, m hook.Move) ([]finding, error) {
@@ -227,7 +227,7 @@ func (s *Service) change(ctx context.Context, p source.Push, r Ruleset, m hook.M
 		found = append(found, finding{rulePull, m.Ref, "it takes commits by pull request only", s.pullNext(p.Repo)})
 	}
 	if rules.BlockForcePush || rules.pull() {
-		forward, err := s.Repos.Git().IsAncestor(ctx, p.Dir, p.Env, m.Old, m.New)
+		forward, err := s.repos.Git().IsAncestor(ctx, p.Dir, p.Env, m.Old, m.New)
 		if err != nil {
 			return nil, err
 		}
@@ -255,7 +255,7 @@ func linear(m hook.Move, merge string) []finding {
 // merges returns one merge commit that a move brings, "" when there is none.
 func (s *Service) merges(ctx context.Context, p source.Push, m hook.Move, not ...string) (string, error) {
 	args := append([]string{"rev-list", "--merges", "--max-count=1", m.New}, not...)
-	out, err := s.Repos.Git().RunEnv(ctx, p.Dir, p.Env, nil, 1<<10, args...)
+	out, err := s.repos.Git().RunEnv(ctx, p.Dir, p.Env, nil, 1<<10, args...)
 	if err != nil {
 		return "", fmt.Errorf("looking for merges: %w", err)
 	}
@@ -281,7 +281,7 @@ func (s *Service) listed(ctx context.Context, p source.Push, list []string) (boo
 			if !ok || p.Actor.Kind != identity.KindUser {
 				continue
 			}
-			err := s.Auth.Require(ctx, p.Actor, p.Repo.Project, role)
+			err := s.auth.Require(ctx, p.Actor, p.Repo.Project, role)
 			switch fault.KindOf(err) {
 			case "":
 				return true, nil
@@ -296,7 +296,7 @@ func (s *Service) listed(ctx context.Context, p source.Push, list []string) (boo
 
 func (s *Service) pullNext(r source.Repo) string {
 	return "open a pull request: git push origin HEAD:refs/heads/my-change, then " +
-		strings.TrimSuffix(s.PublicURL, "/") + "/projects/" + r.Project + "/pulls/new"
+		s.url + "/projects/" + r.Project + "/pulls/new"
 }
 
 func refusal(r Ruleset, f finding) source.Refusal {
@@ -323,7 +323,7 @@ func (s *Service) record(ctx context.Context, p source.Push, notes []event.Rules
 	if len(notes) == 0 {
 		return nil
 	}
-	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
+	err := s.db.Tx(ctx, func(tx *store.Tx) error {
 		for _, n := range notes {
 			if err := s.say(ctx, tx, p.Actor, p.Repo, event.TypeRulesetJudged, n); err != nil {
 				return err

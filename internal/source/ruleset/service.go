@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"towpath.dev/towpath/internal/clock"
@@ -46,12 +47,21 @@ type Parts struct {
 
 // Service keeps the rulesets and judges pushes by them: it is a source.Guard. It is safe
 // for concurrent use.
-type Service struct{ Parts }
+type Service struct {
+	db    *store.DB
+	log   *event.Log
+	auth  Authoriser
+	repos Repositories
+	clock clock.Clock
+	url   string
+}
 
 var _ source.Guard = (*Service)(nil)
 
 // New returns the service. Give it to source.Service.UseGuards.
-func New(p Parts) *Service { return &Service{p} }
+func New(p Parts) *Service {
+	return &Service{db: p.DB, log: p.Log, auth: p.Auth, repos: p.Repos, clock: p.Clock, url: strings.TrimSuffix(p.PublicURL, "/")}
+}
 
 // Put makes a ruleset, or changes the one of the same name in the repository. The actor
 // needs the role maintain.
@@ -63,8 +73,8 @@ func (s *Service) Put(ctx context.Context, actor identity.Actor, r Ruleset) (Rul
 	if err != nil {
 		return Ruleset{}, err
 	}
-	r.Changed = s.Clock.Now().Truncate(time.Millisecond).UTC()
-	err = s.DB.Tx(ctx, func(tx *store.Tx) error {
+	r.Changed = s.clock.Now().Truncate(time.Millisecond).UTC()
+	err = s.db.Tx(ctx, func(tx *store.Tx) error {
 		action, err := s.write(ctx, tx, &r)
 		if err != nil {
 			return err
@@ -95,7 +105,7 @@ func (s *Service) write(ctx context.Context, tx *store.Tx, r *Ruleset) (action s
 		if n >= maxRulesets {
 			return "", fault.New(fault.TooLarge, "The repository %s has %d rulesets, which is the most.", r.Repo, n).WithNext("delete one, or join two")
 		}
-		r.ID = s.Clock.NewID()
+		r.ID = s.clock.NewID()
 	}
 	body, err := json.Marshal(r)
 	if err != nil {
@@ -116,7 +126,7 @@ func (s *Service) Delete(ctx context.Context, actor identity.Actor, repo, name s
 	if err != nil {
 		return err
 	}
-	err = s.DB.Tx(ctx, func(tx *store.Tx) error {
+	err = s.db.Tx(ctx, func(tx *store.Tx) error {
 		res, err := tx.Exec(ctx, `DELETE FROM source_ruleset WHERE repo = ? AND name = ?`, repo, name)
 		if err != nil {
 			return err
@@ -152,7 +162,7 @@ func (s *Service) List(ctx context.Context, actor identity.Actor, repo string) (
 }
 
 func (s *Service) load(ctx context.Context, repo string) ([]Ruleset, error) {
-	rows, err := s.DB.Query(ctx, `SELECT id, body FROM source_ruleset WHERE repo = ? ORDER BY name`, repo)
+	rows, err := s.db.Query(ctx, `SELECT id, body FROM source_ruleset WHERE repo = ? ORDER BY name`, repo)
 	if err != nil {
 		return nil, fmt.Errorf("loading the rulesets of %s: %w", repo, err)
 	}
@@ -179,14 +189,14 @@ func (s *Service) may(ctx context.Context, actor identity.Actor, full string, ro
 	if err != nil {
 		return source.Repo{}, err
 	}
-	if err := s.Auth.Require(ctx, actor, project, role); err != nil {
+	if err := s.auth.Require(ctx, actor, project, role); err != nil {
 		return source.Repo{}, err
 	}
-	return s.Repos.Repo(ctx, actor, full)
+	return s.repos.Repo(ctx, actor, full)
 }
 
 func (s *Service) say(ctx context.Context, tx *store.Tx, actor identity.Actor, r source.Repo, kind string, payload any) error {
-	return s.Log.Append(ctx, tx, event.Fact{
+	return s.log.Append(ctx, tx, event.Fact{
 		Type: kind, Subject: event.Of(event.KindRepo, r.FullName()), Project: r.Project, Actor: actor.String(), Payload: payload,
 	})
 }

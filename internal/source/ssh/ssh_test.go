@@ -307,7 +307,7 @@ func TestTransferThatStandsStill(t *testing.T) {
 	w := newWorld(t, ssh.Limits{Idle: 300 * time.Millisecond})
 	seed := w.client(w.userKey("wanda"))
 	seed.commit("README.md", "hello\n")
-	seed.git("push", "-q", w.sshURL(repo), "main")
+	seed.git("push", "-q", w.httpURL("wanda", repo), "main")
 	signer, _ := w.signer("wanda")
 	for _, command := range []string{"git-upload-pack '/shop/web.git'", "git-receive-pack '/shop/web.git'"} {
 		conn := w.dial(signer)
