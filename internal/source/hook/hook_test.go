@@ -56,7 +56,7 @@ func TestMainAsks(t *testing.T) {
 		}
 		want := hook.Request{
 			Secret: "s3", Hook: "pre-receive", Quarantine: "/q", Objects: "/o", Alternates: "/a",
-			Moves: []hook.Move{{Old: zeros, New: ones, Ref: "refs/heads/a b"}, {Old: ones, New: zeros, Ref: "refs/tags/x"}},
+			Moves:   []hook.Move{{Old: zeros, New: ones, Ref: "refs/heads/a b"}, {Old: ones, New: zeros, Ref: "refs/tags/x"}},
 			Options: []string{"ci.skip", "a b=c"},
 		}
 		if d := cmp.Diff(want, <-asked); d != "" {
