@@ -140,6 +140,7 @@ func subresources(t *testing.T, w *world) {
 	}
 	add := func(e corev1.EphemeralContainer) error {
 		p := good.DeepCopy()
+		p.ResourceVersion = "" // The scheduler writes to it as well.
 		p.Spec.EphemeralContainers = append(p.Spec.EphemeralContainers, e)
 		_, err := w.as(8).CoreV1().Pods(other).UpdateEphemeralContainers(ctx, p.Name, p, metav1.UpdateOptions{})
 		return err
@@ -162,6 +163,7 @@ func subresources(t *testing.T, w *world) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	small.ResourceVersion = ""
 	small.Spec.Containers[0].Resources.Requests[corev1.ResourceCPU] = resource.MustParse("13m")
 	_, err = w.as(8).CoreV1().Pods(other).UpdateResize(ctx, small.Name, small, metav1.UpdateOptions{})
 	for _, want := range []string{"13m brings bad luck", "[assignment forbidden-image, rule ", "decision "} {

@@ -80,14 +80,6 @@ func (noReleases) Release(context.Context, string, string) (enforce.Applied, boo
 	return enforce.Applied{}, false, nil
 }
 
-// catalogue gives templates as text.
-type catalogue struct{ *catalog.Catalogue }
-
-func (c catalogue) Template(address string) ([]byte, bool) {
-	t, ok := c.Catalogue.Template(strings.TrimSuffix(strings.TrimPrefix(address, catalog.Origin), "/template.yaml"))
-	return t.Raw, ok
-}
-
 // world is an installation's policy at work on the cluster.
 type world struct {
 	t        testing.TB
@@ -120,7 +112,7 @@ func newWorld(t testing.TB) *world {
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	w.policies, err = policy.New(policy.Parts{
-		DB: w.db, Log: event.New(w.db, c), Auth: open{}, Clock: c, Catalogue: catalogue{cat}, Logger: logger,
+		DB: w.db, Log: event.New(w.db, c), Auth: open{}, Clock: c, Catalogue: cat, Logger: logger,
 		Places: places{{Cluster: "embedded", Namespace: production, Project: "shop", Environment: "production"}},
 	}, policy.Options{Registries: []string{"localhost:7080"}})
 	if err != nil {
