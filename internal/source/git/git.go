@@ -59,8 +59,8 @@ const callTimeout = 60 * time.Second
 
 var versionForm = regexp.MustCompile(`^git version (\d+)\.(\d+)`)
 
-// Open finds git and checks that it is 2.36 or newer, the first version with
-// core.fsync and cat-file --batch-command.
+// Open finds git and checks that it is 2.38 or newer, the first version with
+// merge-tree --write-tree.
 func Open(ctx context.Context, o Options) (*Git, error) {
 	if o.Program == "" {
 		o.Program = "git"
@@ -83,8 +83,8 @@ func Open(ctx context.Context, o Options) (*Git, error) {
 	}
 	major, _ := strconv.Atoi(string(m[1])) // The pattern allows digits only.
 	minor, _ := strconv.Atoi(string(m[2]))
-	if major < 2 || major == 2 && minor < 36 {
-		return nil, fmt.Errorf("git %d.%d is too old: 2.36 or newer is needed", major, minor)
+	if major < 2 || major == 2 && minor < 38 {
+		return nil, fmt.Errorf("git %d.%d is too old: 2.38 or newer is needed", major, minor)
 	}
 	return g, nil
 }

@@ -14,6 +14,7 @@ import (
 type builder struct {
 	at      place
 	env     []string
+	objects string // folder of the quarantine
 	pull    row
 	message string // of the one who merges, "" for none
 	who     git.Person
@@ -34,6 +35,9 @@ func (b builder) build(ctx context.Context, method string) (string, error) {
 	if len(merged.Conflicts) > 0 {
 		return "", fault.New(fault.Conflict, "%s and %s cannot be merged: %s.", b.pull.Source, b.pull.Target, strings.Join(merged.Conflicts[:min(len(merged.Conflicts), 5)], ", "))
 	}
+	if err := b.expose(ctx, b.pull.Tip, b.pull.Head, merged.Tree); err != nil {
+		return "", err
+	}
 	switch method {
 	case MethodSquash:
 		return b.squash(ctx, merged.Tree)
@@ -49,17 +53,20 @@ func (b builder) build(ctx context.Context, method string) (string, error) {
 	})
 }
 
-// maxRebase is how many commits are replayed or named as authors of a squash.
-const maxRebase = 1000
+// Limits of one merge.
+const (
+	maxSquash = 2000 // commits whose authors are named
+	maxRebase = 250  // commits that are replayed
+)
 
 // commits returns what the pull request proposes, the oldest first.
-func (b builder) commits(ctx context.Context) ([]git.Node, error) {
-	list, err := b.at.git.RevList(ctx, b.at.dir, nil, b.pull.Head, b.pull.Tip, maxRebase+1)
+func (b builder) commits(ctx context.Context, limit int) ([]git.Node, error) {
+	list, err := b.at.git.RevList(ctx, b.at.dir, nil, b.pull.Head, b.pull.Tip, limit+1)
 	if err != nil {
 		return nil, err
 	}
-	if len(list) > maxRebase {
-		return nil, fault.New(fault.TooLarge, "The pull request has more than %d commits.", maxRebase).WithNext("merge it with a merge commit")
+	if len(list) > limit {
+		return nil, fault.New(fault.TooLarge, "The pull request has more than %d commits.", limit).WithNext("merge it with a merge commit")
 	}
 	return list, nil
 }
@@ -67,7 +74,7 @@ func (b builder) commits(ctx context.Context) ([]git.Node, error) {
 // squash makes one commit whose author is that of the oldest; the others are named as
 // co-authors.
 func (b builder) squash(ctx context.Context, tree string) (string, error) {
-	nodes, err := b.commits(ctx)
+	nodes, err := b.commits(ctx, maxSquash)
 	if err != nil {
 		return "", err
 	}
@@ -131,7 +138,7 @@ func coAuthors(author git.Person, commits []git.Commit, message string) []string
 // comes out must be what a merge gives; a branch with merges of its own is refused, because
 // what they resolved would be lost.
 func (b builder) rebase(ctx context.Context, tree string) (string, error) {
-	nodes, err := b.commits(ctx)
+	nodes, err := b.commits(ctx, maxRebase)
 	if err != nil {
 		return "", err
 	}
@@ -175,6 +182,9 @@ func (b builder) replay(ctx context.Context, n git.Node, onto, ontoTree string) 
 	if r.Tree == ontoTree {
 		return onto, ontoTree, nil
 	}
+	if err := b.expose(ctx, onto, n.Hash, r.Tree); err != nil {
+		return "", "", err
+	}
 	raw, err := b.at.git.Raw(ctx, b.at.dir, n.Hash)
 	if err != nil {
 		return "", "", err
@@ -185,31 +195,27 @@ func (b builder) replay(ctx context.Context, n git.Node, onto, ontoTree string) 
 	return hash, r.Tree, err
 }
 
-// expose copies into the quarantine the blobs that only the merge gives. The test merge may
-// have written them to the repository before; a guard that looks at new objects would not
-// see them otherwise.
-func (b builder) expose(ctx context.Context, objects, commit string) error {
-	tree, err := b.at.git.TreeOf(ctx, b.at.dir, b.env, commit)
+// expose copies into the quarantine the blobs of a merged tree that neither side has. The
+// test merge may have written them to the repository before; a guard that looks at new
+// objects would not see them otherwise.
+func (b builder) expose(ctx context.Context, ours, theirs, tree string) error {
+	here, err := b.at.git.Blobs(ctx, b.at.dir, b.env, ours, tree)
 	if err != nil {
 		return err
 	}
-	ours, err := b.at.git.Blobs(ctx, b.at.dir, b.env, b.pull.Tip, tree)
+	there, err := b.at.git.Blobs(ctx, b.at.dir, b.env, theirs, tree)
 	if err != nil {
 		return err
 	}
-	theirs, err := b.at.git.Blobs(ctx, b.at.dir, b.env, b.pull.Head, tree)
-	if err != nil {
-		return err
-	}
-	neither := map[string]bool{}
-	for _, hash := range theirs {
+	neither := make(map[string]bool, len(there))
+	for _, hash := range there {
 		neither[hash] = true
 	}
-	for _, hash := range ours {
+	for _, hash := range here {
 		if !neither[hash] {
 			continue
 		}
-		if err := b.at.git.CopyBlob(ctx, b.at.dir, b.env, objects, hash); err != nil {
+		if err := b.at.git.CopyBlob(ctx, b.at.dir, b.env, b.objects, hash); err != nil {
 			return err
 		}
 	}

@@ -12,10 +12,14 @@ import (
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/source/git"
 	"towpath.dev/towpath/internal/source/pull"
+	"towpath.dev/towpath/internal/store"
+	"towpath.dev/towpath/internal/store/storetest"
 )
 
-func TestReport(t *testing.T) {
-	w := newWorld(t)
+func TestReport(t *testing.T) { storetest.Each(t, testReport) }
+
+func testReport(t *testing.T, db *store.DB) {
+	w := build(t, db)
 	p := w.propose("fix", map[string]string{"b.txt": "b\n"})
 	policy := identity.SystemActor("policy")
 	one := pull.Check{

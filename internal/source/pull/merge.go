@@ -129,11 +129,8 @@ func (s *Service) bring(ctx context.Context, a identity.Actor, at place, p row, 
 			s.opts.Logger.Warn("a quarantine stays until the next start", "repo", p.Repo, "error", err)
 		}
 	}()
-	b := builder{at: at, env: scratch.Env, pull: p, message: m.Message, who: s.signature(a)}
+	b := builder{at: at, env: scratch.Env, objects: scratch.Objects, pull: p, message: m.Message, who: s.signature(a)}
 	if in.Commit, err = b.build(ctx, m.Method); err != nil {
-		return err
-	}
-	if err := b.expose(ctx, scratch.Objects, in.Commit); err != nil {
 		return err
 	}
 	if err := s.intend(ctx, p.Pull, in); err != nil {

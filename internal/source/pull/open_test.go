@@ -90,8 +90,10 @@ func TestOpenRefusals(t *testing.T) {
 	}
 }
 
-func TestListAndFilters(t *testing.T) {
-	w := newWorld(t)
+func TestListAndFilters(t *testing.T) { storetest.Each(t, testListAndFilters) }
+
+func testListAndFilters(t *testing.T, db *store.DB) {
+	w := build(t, db)
 	w.propose("fix", map[string]string{"b.txt": "b\n"})
 	w.push("wanda", "login_100%", "main", map[string]string{"c.txt": "c\n"})
 	_, err := w.Open(t.Context(), actor("wanda"), repo, pull.Proposal{Title: "A new LOGIN", Body: "with words", Source: "login_100%", Reviewers: []string{"will", "ada"}})

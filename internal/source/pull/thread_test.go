@@ -10,10 +10,14 @@ import (
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/source/pull"
+	"towpath.dev/towpath/internal/store"
+	"towpath.dev/towpath/internal/store/storetest"
 )
 
-func TestConversation(t *testing.T) {
-	w := newWorld(t)
+func TestConversation(t *testing.T) { storetest.Each(t, testConversation) }
+
+func testConversation(t *testing.T, db *store.DB) {
+	w := build(t, db)
 	p := w.propose("fix", map[string]string{"a.txt": lines("one", "2", "three", "four", "five", "six", "seven", "eight", "nine")})
 	on, err := w.Comment(t.Context(), actor("rita"), repo, 1, pull.Remark{Body: "why 2?", Path: "a.txt", Line: 5})
 	check(t, err)
