@@ -130,24 +130,35 @@ func (s *Service) update(ctx context.Context, p *push, u Update) error {
 
 // unmoved wants each ref to be where the caller saw it, before anybody is asked.
 func (s *Service) unmoved(ctx context.Context, r Repo, moves []hook.Move) error {
-	refs, err := s.git.Tips(ctx, s.dir(r))
+	at, err := s.places(ctx, r, moves)
 	if err != nil {
 		return err
+	}
+	for i, m := range moves {
+		if at[i] != m.Old {
+			return moved(m.Ref)
+		}
+	}
+	return nil
+}
+
+// places returns where the ref of each move is, zeros for one that does not exist.
+func (s *Service) places(ctx context.Context, r Repo, moves []hook.Move) ([]string, error) {
+	refs, err := s.git.Tips(ctx, s.dir(r))
+	if err != nil {
+		return nil, err
 	}
 	at := make(map[string]string, len(refs))
 	for _, ref := range refs {
 		at[ref.Name] = ref.Object
 	}
-	for _, m := range moves {
-		now := at[m.Ref]
-		if now == "" {
-			now = git.Zero
-		}
-		if now != m.Old {
-			return moved(m.Ref)
+	out := make([]string, len(moves))
+	for i, m := range moves {
+		if out[i] = at[m.Ref]; out[i] == "" {
+			out[i] = git.Zero
 		}
 	}
-	return nil
+	return out, nil
 }
 
 func moved(ref string) error {
@@ -172,8 +183,22 @@ func (s *Service) moveRefs(ctx context.Context, r Repo, moves []hook.Move) error
 		return nil
 	}
 	// git's words differ by its version; where the refs are now says what happened.
-	if conflict := s.unmoved(ctx, r, moves); fault.Is(conflict, fault.Conflict) {
-		return conflict
+	at, perr := s.places(ctx, r, moves)
+	if perr != nil {
+		return errors.Join(err, perr)
+	}
+	made := 0
+	for i, m := range moves {
+		switch at[i] {
+		case m.New:
+			made++
+		case m.Old:
+		default:
+			return moved(m.Ref)
+		}
+	}
+	if made == len(moves) {
+		return nil // git made its end badly, after it had done everything.
 	}
 	var exit *git.ExitError
 	if errors.As(err, &exit) && strings.Contains(exit.Stderr, "cannot lock ref") && strings.Contains(exit.Stderr, "exists; cannot create") {

@@ -7,9 +7,9 @@ import (
 	"towpath.dev/towpath/internal/source"
 )
 
-// Passes reports whether an actor may merge into a branch, given by its short name, in
-// spite of what the active rulesets demand of a pull request: there is one, and every one
-// that covers the branch names him on its bypass list. The actor needs the role read.
+// Passes reports whether the actor may merge into a branch in spite of its requirements:
+// there are some, and each ruleset that makes one has him on its bypass list. That he did
+// is for the caller to record. The actor needs the role read.
 func (s *Service) Passes(ctx context.Context, actor identity.Actor, repo, branch string) (bool, error) {
 	r, err := s.may(ctx, actor, repo, identity.Read)
 	if err != nil {
@@ -21,14 +21,14 @@ func (s *Service) Passes(ctx context.Context, actor identity.Actor, repo, branch
 	}
 	some := false
 	for _, set := range list {
-		if set.Enforcement != Active || !set.covers(r, "refs/heads/"+branch) {
+		if set.Enforcement != Active || !set.Rules.demands() || !set.covers(r, "refs/heads/"+branch) {
 			continue
 		}
-		passes, err := s.listed(ctx, source.Push{Repo: r, Actor: actor}, set.Bypass)
-		if err != nil || !passes {
+		some = true
+		ok, err := s.listed(ctx, source.Push{Repo: r, Actor: actor}, set.Bypass)
+		if err != nil || !ok {
 			return false, err
 		}
-		some = true
 	}
 	return some, nil
 }

@@ -80,6 +80,9 @@ type PullRequest struct {
 // pull reports whether commits come by pull request only.
 func (r Rules) pull() bool { return r.PullRequest != nil || len(r.RequiredChecks) > 0 }
 
+// demands reports whether pull requests have something to fulfil.
+func (r Rules) demands() bool { return r.pull() || r.LinearHistory }
+
 // Limits of a ruleset.
 const (
 	maxRulesets = 50 // of a repository

@@ -230,6 +230,36 @@ func TestBypass(t *testing.T) {
 	}
 }
 
+func TestWhoPassesRequirements(t *testing.T) {
+	w := build(t, storetest.SQLite(t))
+	passes := func(name string) bool {
+		t.Helper()
+		ok, err := w.Passes(t.Context(), actor(name), full, "main")
+		check(t, err)
+		return ok
+	}
+	pull := ruleset.Rules{PullRequest: &ruleset.PullRequest{Approvals: 1}}
+	w.put(ruleset.Ruleset{Name: "no demand", Enforcement: ruleset.Active, Refs: []string{"**"}, Rules: ruleset.Rules{RestrictDeletion: true}})
+	if passes("ada") {
+		t.Error("there is nothing to pass")
+	}
+	w.put(ruleset.Ruleset{Name: "one", Enforcement: ruleset.Active, Refs: []string{"main"}, Bypass: []string{"role:maintain"}, Rules: pull})
+	w.put(ruleset.Ruleset{Name: "elsewhere", Enforcement: ruleset.Active, Refs: []string{"side"}, Rules: pull})
+	w.put(ruleset.Ruleset{Name: "soon", Enforcement: ruleset.Evaluate, Refs: []string{"main"}, Rules: pull})
+	for name, want := range map[string]bool{"ada": true, "max": true, "wanda": false, "rita": false} {
+		if passes(name) != want {
+			t.Errorf("%s passes: %v", name, !want)
+		}
+	}
+	w.put(ruleset.Ruleset{Name: "two", Enforcement: ruleset.Active, Refs: []string{"~default"}, Bypass: []string{"user:ada"}, Rules: ruleset.Rules{RequiredChecks: []ruleset.Check{{Name: "policy"}}}})
+	if !passes("ada") || passes("max") {
+		t.Error("one ruleset's bypass passes another")
+	}
+	if _, err := w.Passes(t.Context(), actor("stranger"), full, "main"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a stranger asks: %v", err)
+	}
+}
+
 func TestRequirementsAddUp(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := build(t, db)
