@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -304,10 +303,6 @@ var (
 // broken is the fault for a chart that does not render; it names the innermost file and
 // line of the repository.
 func (c Chart) broken(err error, dirs map[string]string) error {
-	kind, next := fault.Invalid, "check it with: towpath policy test --resources "+c.Base
-	if errors.Is(err, errTooMuch) || errors.Is(err, errLate) || strings.Contains(err.Error(), errTooMuch.Error()) || strings.Contains(err.Error(), errLate.Error()) {
-		kind, next = fault.TooLarge, "let the templates do less"
-	}
 	text := err.Error()
 	where := ""
 	for _, m := range located.FindAllStringSubmatch(text, -1) {
@@ -316,13 +311,19 @@ func (c Chart) broken(err error, dirs map[string]string) error {
 			where = fmt.Sprintf("%s:%d: ", file, line)
 		}
 	}
+	for _, limit := range []error{errTooMuch, errLate} {
+		if i := strings.Index(text, limit.Error()); i >= 0 {
+			return fault.Wrap(fault.TooLarge, err, "The chart %s does not render: %s%s", c.name(), where, firstLine(text[i:])).WithNext("let the templates do less")
+		}
+	}
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	last := strings.TrimSpace(lines[len(lines)-1])
 	if _, rest, ok := strings.Cut(last, "): "); ok && where != "" {
 		last = rest // "parse error at (shop/templates/a.yaml:3): …"
 	}
 	last = strings.TrimSpace(ourWords.ReplaceAllString(last, ""))
-	return fault.Wrap(kind, err, "The chart %s does not render: %s%s", c.name(), where, last).WithNext("%s", next)
+	return fault.Wrap(fault.Invalid, err, "The chart %s does not render: %s%s", c.name(), where, last).
+		WithNext("check it with: towpath policy test --resources %s", c.Base)
 }
 
 func firstLine(s string) string {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -73,7 +75,7 @@ func (s *source) objects(out *Result) error {
 	for i, d := range docs {
 		var data any
 		if err := kyaml.Unmarshal([]byte(d.text), &data); err != nil {
-			return s.bad(i, d, "is no valid YAML: "+strings.TrimPrefix(firstLine(err.Error()), "error converting YAML to JSON: "))
+			return s.unreadable(i, d, err)
 		}
 		if data == nil {
 			continue
@@ -94,7 +96,7 @@ func (s *source) objects(out *Result) error {
 
 // unfold adds an object, or those of a list.
 func (s *source) unfold(object map[string]any, o *origin, i int, d document, level int, out *Result) error {
-	if items, ok := object["items"].([]any); ok && strings.HasSuffix(text2(object["kind"]), "List") && level < 3 {
+	if items, ok := object["items"].([]any); ok && strings.HasSuffix(textOf(object["kind"]), "List") && level < 3 {
 		for n, item := range items {
 			one, ok := item.(map[string]any)
 			if !ok {
@@ -109,14 +111,14 @@ func (s *source) unfold(object map[string]any, o *origin, i int, d document, lev
 	if len(out.Objects) == s.limits.Count {
 		return fault.New(fault.TooLarge, "There are more than %d objects.", s.limits.Count)
 	}
-	obj := Object{Data: object, Kind: schema.FromAPIVersionAndKind(text2(object["apiVersion"]), text2(object["kind"])), origin: o}
+	obj := Object{Data: object, Kind: schema.FromAPIVersionAndKind(textOf(object["apiVersion"]), textOf(object["kind"])), origin: o}
 	if obj.Kind.Kind == "" || obj.Kind.Version == "" {
 		return s.bad(i, d, "has no apiVersion or kind")
 	}
 	md, _ := object["metadata"].(map[string]any)
-	obj.Name, obj.Namespace = text2(md["name"]), text2(md["namespace"])
+	obj.Name, obj.Namespace = textOf(md["name"]), textOf(md["namespace"])
 	if obj.Name == "" {
-		obj.Name = text2(md["generateName"])
+		obj.Name = textOf(md["generateName"])
 	}
 	switch {
 	case ofCluster(obj.Kind.GroupKind()):
@@ -127,7 +129,7 @@ func (s *source) unfold(object map[string]any, o *origin, i int, d document, lev
 	plural, _ := meta.UnsafeGuessKindToResource(obj.Kind)
 	obj.Resource = plural.Resource
 	notes, _ := md["annotations"].(map[string]any)
-	if obj.Hook = text2(notes["helm.sh/hook"]); onlyTest(obj.Hook) {
+	if obj.Hook = textOf(notes["helm.sh/hook"]); onlyTest(obj.Hook) {
 		return nil
 	}
 	obj.Source = o.places("")[0]
@@ -142,8 +144,35 @@ func (s *source) bad(i int, d document, what string) error {
 		WithNext("see what is rendered with: helm template")
 }
 
-// text2 is a value that is a text.
-func text2(v any) string {
+var yamlLine = regexp.MustCompile(`^yaml: (?:unmarshal errors: *)?(?:line (\d+): *)?`)
+
+// unreadable is the fault for a document that is no YAML, at the line that the parser
+// names.
+func (s *source) unreadable(i int, d document, err error) error {
+	text := strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\n", " "), "error converting YAML to JSON: ")
+	m := yamlLine.FindStringSubmatch(text)
+	if m == nil || m[1] == "" {
+		return s.bad(i, d, "is no valid YAML: "+text)
+	}
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
+		n = 1
+	}
+	o := s.origin(i, d, -1)
+	p := o.places("")[0]
+	if o.lines == nil {
+		p.Line = d.line - 1 + n
+	} else if o.lines.marks != nil {
+		if id, ok := o.mark(&yaml.Node{Line: n, Column: 1}); ok {
+			p = Place{File: o.lines.marks.list[id].file, Line: o.lines.marks.list[id].line}
+		}
+	}
+	return fault.New(fault.Invalid, "%s:%d: document %d is no valid YAML: %s.", p.File, p.Line, i+1, strings.TrimSuffix(text[len(m[0]):], ".")).
+		WithNext("see what is rendered with: helm template")
+}
+
+// textOf is a value that is a text.
+func textOf(v any) string {
 	s, _ := v.(string)
 	return s
 }

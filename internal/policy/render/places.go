@@ -178,14 +178,34 @@ func (t *trail) longest(path string) string {
 		return ""
 	}
 	best := ""
-	for i := 0; i+1 < len(m.Content); i += 2 {
-		name := m.Content[i].Value
+	for _, name := range namesOf(m, 0) {
 		rest, ok := strings.CutPrefix(path, name)
 		if ok && len(name) > len(best) && (rest == "" || rest[0] == '.' || rest[0] == '[') {
 			best = name
 		}
 	}
 	return best
+}
+
+// namesOf are the keys of a map, those of maps that it merges too.
+func namesOf(m *yaml.Node, depth int) []string {
+	var out []string
+	if m == nil || depth > 2 {
+		return nil
+	}
+	if m.Kind == yaml.SequenceNode {
+		for _, item := range m.Content {
+			out = append(out, namesOf(resolve(item), depth+1)...)
+		}
+		return out
+	}
+	for i := 0; m.Kind == yaml.MappingNode && i+1 < len(m.Content); i += 2 {
+		if m.Content[i].Value == "<<" {
+			out = append(out, namesOf(resolve(m.Content[i+1]), depth+1)...)
+		}
+		out = append(out, m.Content[i].Value)
+	}
+	return out
 }
 
 // step goes into a key or item.
@@ -220,7 +240,7 @@ func step(n *yaml.Node, name any) (key, value *yaml.Node) {
 			}
 		}
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			if n.Content[i].Value == "<<" && n.Content[i].Tag == "!!merge" {
+			if n.Content[i].Value == "<<" && n.Content[i].Style == 0 {
 				return merge(n.Content[i+1], name)
 			}
 		}

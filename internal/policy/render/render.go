@@ -47,10 +47,10 @@ type Limits struct {
 	Count int           // of objects
 }
 
-// DefaultLimits are generous for charts that people write: 20 s, 32 MiB of output, a
-// million steps, 2,000 files, 16 MiB of input, 64 levels and 5,000 objects.
+// DefaultLimits are generous for charts that people write: 20 s, 32 MiB of output,
+// 200,000 steps, 2,000 files, 16 MiB of input, 64 levels and 5,000 objects.
 func DefaultLimits() Limits {
-	return Limits{Time: 20 * time.Second, Bytes: 32 << 20, Steps: 1_000_000, Files: 2000, Input: 16 << 20, Depth: 64, Count: 5000}
+	return Limits{Time: 20 * time.Second, Bytes: 32 << 20, Steps: 200_000, Files: 2000, Input: 16 << 20, Depth: 64, Count: 5000}
 }
 
 // Place is a line of the repository.
