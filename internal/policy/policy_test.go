@@ -742,7 +742,7 @@ func TestSwapAndReviewTogether(t *testing.T) {
 			}
 		}
 	})
-	for range 5 {
+	for range 2 {
 		for _, doc := range []json.RawMessage{raw.Document, softer} {
 			if _, err := w.Assign(t.Context(), admin, doc); err != nil {
 				t.Error(err)

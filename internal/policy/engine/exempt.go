@@ -66,7 +66,9 @@ func madeBy(o rule.ObjectRef, q *request) bool {
 
 // owns reports whether the workload is the object's controller, or the controller of its
 // controller as the names tell: a ReplicaSet is named after its Deployment and its pods'
-// template hash, a Job after its CronJob and a minute.
+// template hash, a Job after its CronJob and a minute. Names are all that a pod tells: who
+// may make replica sets in the namespace may make one that is named like the workload's,
+// as he may change the workload.
 func owns(o rule.ObjectRef, u *unstructured.Unstructured) bool {
 	owner := metav1.GetControllerOf(u)
 	if owner == nil {
@@ -80,6 +82,9 @@ func owns(o rule.ObjectRef, u *unstructured.Unstructured) bool {
 	switch {
 	case group == "apps" && owner.Kind == "ReplicaSet" && o.Group == "apps" && o.Kind == "Deployment":
 		suffix = u.GetLabels()["pod-template-hash"]
+		if strings.Contains(suffix, "-") {
+			return false
+		}
 	case group == "batch" && owner.Kind == "Job" && o.Group == "batch" && o.Kind == "CronJob":
 		suffix = owner.Name[strings.LastIndexByte(owner.Name, '-')+1:]
 		if strings.Trim(suffix, "0123456789") != "" {
