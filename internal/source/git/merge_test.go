@@ -212,3 +212,37 @@ func TestMergeIntoQuarantine(t *testing.T) {
 		t.Errorf("without it the repository holds %+v, %v", got, err)
 	}
 }
+
+func TestBlobsAndCopyBlob(t *testing.T) {
+	g, dir := repository(t)
+	base := grow(t, g, dir, "main", "", "base", map[string]string{"a": "1\n", "b": "b\n"})
+	next := grow(t, g, dir, "main", base, "next", map[string]string{"a": "2\n", "b": "-", "c d": "3\n"})
+	want := map[string]bool{}
+	for path := range files(t, g, dir, next) {
+		out, err := g.Run(t.Context(), dir, nil, 1<<10, "rev-parse", next+":"+path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[strings.TrimSpace(string(out))] = true
+	}
+	list, err := g.Blobs(t.Context(), dir, nil, base, next)
+	if err != nil || len(list) != 2 || !want[list[0]] || !want[list[1]] {
+		t.Fatalf("%v, %v, of %v", list, err, want)
+	}
+	beside := t.TempDir()
+	if err := g.CopyBlob(t.Context(), dir, nil, beside, list[0]); err != nil {
+		t.Fatal(err)
+	}
+	out, err := g.RunEnv(t.Context(), dir, []string{"GIT_OBJECT_DIRECTORY=" + beside}, nil, 1<<10, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+	if err != nil || strings.TrimSpace(string(out)) != list[0] {
+		t.Errorf("beside it lies %q, %v", out, err)
+	}
+	for _, bad := range []string{"--help", "HEAD"} {
+		if _, err := g.Blobs(t.Context(), dir, nil, bad, next); err == nil {
+			t.Errorf("compared %q", bad)
+		}
+		if err := g.CopyBlob(t.Context(), dir, nil, beside, bad); err == nil {
+			t.Errorf("copied %q", bad)
+		}
+	}
+}

@@ -126,7 +126,7 @@ func (j *judging) branches() {
 		}
 		b.What, b.Why, b.Next = "The branch "+gone+" does not exist", "somebody deleted it", "push it again, or close the pull request"
 	case j.unsettled:
-		b.What, b.Why, b.Next, b.Waiting = "The branch "+j.Source+" is moving", "a push is still being finished", "wait a moment", true
+		b.What, b.Why, b.Next, b.Waiting = "A branch is moving", "a push is still being finished", "wait a moment", true
 	case j.Base == j.Head:
 		b.What, b.Why, b.Next = "There is nothing to merge", j.Target+" has these commits already", "push a commit to "+j.Source+", or close the pull request"
 	case j.Base == "":

@@ -66,6 +66,15 @@ func (m Merge) check() error {
 // merge is one attempt. It looks at everything anew, because what was judged before a
 // branch moved says nothing about what is there after it.
 func (s *Service) merge(ctx context.Context, a identity.Actor, at place, p row, m Merge) (row, error) {
+	if p.merging != nil { // An earlier merge was not noted to its end.
+		done, err := s.recover(ctx, at, &p)
+		if err != nil {
+			return p, err
+		}
+		if done {
+			return load(ctx, s.db, p.Repo, p.Number)
+		}
+	}
 	v, err := s.sync(ctx, at, p)
 	if err != nil {
 		return p, err

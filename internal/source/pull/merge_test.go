@@ -309,6 +309,12 @@ func TestKilledWhileMerging(t *testing.T) {
 					_, _ = s.Merge(t.Context(), actor("wanda"), repo, 1, pull.Merge{Method: method})
 				}()
 				w.restart()
+				if !before { // Somebody presses the button again before the platform has looked.
+					again, err := w.Merge(t.Context(), actor("ada"), repo, 1, pull.Merge{Method: method})
+					if err != nil || again.EndedBy != "user:wanda" {
+						t.Errorf("once more: %+v, %v", again, err)
+					}
+				}
 				w.hear()
 				p := w.get(1)
 				merged := events[event.Pull](w, event.TypePullMerged, 1)

@@ -231,6 +231,10 @@ func TestFollowsItsBranches(t *testing.T) {
 	}
 	p2 := w.propose("feature", map[string]string{"f.txt": "f\n"})
 	w.set("max", "main", p2.Head)
+	// Who asks before the platform has heard of it takes nothing away from it.
+	if got := w.blocks("max", 2); !cmp.Equal(got, []string{"conflict: A branch is moving"}) {
+		t.Errorf("blocks %v", got)
+	}
 	w.hear()
 	if p = w.get(2); p.State != pull.Merged || p.Method != pull.MethodPush || p.EndedBy != "user:max" || p.Result != p2.Head || p.Base != p2.Base {
 		t.Errorf("after its commits were pushed to the target: %+v", p)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"towpath.dev/towpath/internal/event"
@@ -16,8 +15,9 @@ import (
 type view struct {
 	row
 	head, tip string // "" when the branch is gone
-	// unsettled says that the source branch moved and the logbook does not say yet who
-	// moved it; nothing is decided until it does.
+	// unsettled says that a branch moved and that what this means is not noted yet: who
+	// moved the source branch, or that somebody pushed the proposed commits to the target.
+	// Nothing is decided until it is.
 	unsettled bool
 }
 
@@ -48,6 +48,11 @@ func (s *Service) sync(ctx context.Context, at place, p row) (view, error) {
 	}
 	if p.State != Open || v.head == "" || v.tip == "" || v.head == p.Head && v.tip == p.Tip {
 		return v, nil
+	}
+	took, err := s.took(ctx, at, p, v.head, v.tip)
+	if err != nil || took {
+		v.unsettled = true // The consumer notes it as merged.
+		return v, err
 	}
 	next := p
 	if v.head != p.Head {
@@ -237,7 +242,7 @@ func (s *Service) refresh(ctx context.Context, repo string, n int64) error {
 	case err != nil:
 		return err
 	case v.unsettled:
-		return fmt.Errorf("pull request %s: nobody is known yet to have pushed %s", p.key(), v.head)
+		return fmt.Errorf("pull request %s: the move of a branch is not noted yet", p.key())
 	case v.head == "":
 		return s.end(ctx, v.row, self().String(), "the branch "+p.Source+" was deleted")
 	case v.tip == "":
@@ -246,26 +251,29 @@ func (s *Service) refresh(ctx context.Context, repo string, n int64) error {
 	return nil
 }
 
-// arrived finds out whether somebody pushed the proposed commits to the target himself, and
-// then notes the pull request as merged.
+// took reports whether the target came to hold what was proposed, and all that the source
+// branch holds now. head is "" when that branch is gone.
+func (s *Service) took(ctx context.Context, at place, p row, head, tip string) (bool, error) {
+	if tip == "" || tip == p.Tip || p.Base == p.Head {
+		return false, nil
+	}
+	in, err := at.git.IsAncestor(ctx, at.dir, nil, p.Head, tip)
+	if err != nil || !in || head == "" || head == p.Head {
+		return in, err
+	}
+	return at.git.IsAncestor(ctx, at.dir, nil, head, tip)
+}
+
+// arrived notes a pull request as merged whose commits somebody pushed to the target
+// himself.
 func (s *Service) arrived(ctx context.Context, at place, p row) (bool, error) {
 	head, tip, err := s.tips(ctx, at, p.Pull)
-	if err != nil || tip == "" || tip == p.Tip || p.Base == p.Head {
+	if err != nil {
 		return false, err
 	}
-	if head == "" {
-		head = p.Head // the branch was deleted after it
-	}
-	in, err := at.git.IsAncestor(ctx, at.dir, nil, head, tip)
-	if err != nil || !in {
+	took, err := s.took(ctx, at, p, head, tip)
+	if err != nil || !took {
 		return false, err
-	}
-	if head != p.Head {
-		// What arrived are not only the commits that were proposed; it is up to date first.
-		base, err := at.git.IsAncestor(ctx, at.dir, nil, p.Head, head)
-		if err != nil || !base {
-			return false, err
-		}
 	}
 	by, ok, err := s.pusher(ctx, at, p.Target, tip)
 	if err != nil {
@@ -274,8 +282,7 @@ func (s *Service) arrived(ctx context.Context, at place, p row) (bool, error) {
 	if !ok {
 		return false, fmt.Errorf("pull request %s: nobody is known yet to have pushed %s", p.key(), tip)
 	}
-	p.Head = head
-	return true, s.complete(ctx, at, p, intent{Commit: tip, Head: head, Base: p.Base, Tip: p.Tip, Method: MethodPush, By: by, Time: s.now()})
+	return true, s.complete(ctx, at, p, intent{Commit: tip, Head: p.Head, Base: p.Base, Tip: p.Tip, Method: MethodPush, By: by, Time: s.now()})
 }
 
 // recover ends a merge that a crash interrupted: when the target holds its commit it is
@@ -300,102 +307,4 @@ func (s *Service) recover(ctx context.Context, at place, p *row) (done bool, err
 	}
 	p.merging = nil
 	return false, s.intend(ctx, p.Pull, nil)
-}
-
-// Run hears of pushes and keeps the pull requests up to date, until ctx ends; it then
-// returns nil. One process runs it.
-func (s *Service) Run(ctx context.Context) error {
-	_, err := s.db.Exec(ctx, `UPDATE source_pull SET dirty = dirty + 1 WHERE merging <> '' AND state = ?`, Open)
-	if err != nil {
-		return fmt.Errorf("looking for interrupted merges: %w", err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- s.log.Consume(ctx, "pull", s.onEvent, s.opts.Logger) }()
-	s.work(ctx)
-	return <-done
-}
-
-// onEvent marks the pull requests whose branches moved; the work is done beside it,
-// because an event's transaction waits for nobody.
-func (s *Service) onEvent(ctx context.Context, tx *store.Tx, e event.Event) error {
-	var repo, ref string
-	switch e.Type {
-	case event.TypeCommitPushed:
-		var c event.CommitPushed
-		if err := e.Into(&c); err != nil {
-			return err
-		}
-		repo, ref = c.Repo, c.Ref
-	case event.TypeRefDeleted:
-		var d event.RefDeleted
-		if err := e.Into(&d); err != nil {
-			return err
-		}
-		repo, ref = e.Subject.ID(), d.Ref
-	default:
-		return nil
-	}
-	branch, ok := cutBranch(ref)
-	if !ok {
-		return nil
-	}
-	res, err := tx.Exec(ctx, `UPDATE source_pull SET dirty = dirty + 1 WHERE repo = ? AND state = ? AND (source = ? OR target = ?)`, repo, Open, branch, branch)
-	if err != nil {
-		return fmt.Errorf("marking the pull requests of %s: %w", repo, err)
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return err
-	}
-	tx.AfterCommit(s.signal)
-	return nil
-}
-
-func (s *Service) signal() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-// again is how long a pull request waits that could not be brought up to date.
-const again = 2 * time.Second
-
-// work brings marked pull requests up to date until ctx ends.
-func (s *Service) work(ctx context.Context) {
-	for {
-		err := s.Sweep(ctx)
-		if err != nil && ctx.Err() == nil {
-			s.opts.Logger.Error("pull requests are not up to date yet", "error", err, "retry_in", again)
-		}
-		t := time.NewTimer(again)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return
-		case <-t.C:
-		case <-s.wake:
-		}
-		t.Stop()
-	}
-}
-
-// Sweep brings every pull request up to date of which an event said that a branch moved.
-// Run does so by itself; one that fails does not hold up the others.
-func (s *Service) Sweep(ctx context.Context) error {
-	list, err := rows(ctx, s.db, `p.dirty > 0 ORDER BY p.repo, p.number LIMIT 1000`)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, p := range list {
-		if err := s.refresh(ctx, p.Repo, p.Number); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		// It may have become dirty again since.
-		if _, err := s.db.Exec(ctx, `UPDATE source_pull SET dirty = 0 WHERE repo = ? AND number = ? AND dirty = ?`, p.Repo, p.Number, p.dirty); err != nil {
-			return errors.Join(append(errs, err)...)
-		}
-	}
-	return errors.Join(slices.Clip(errs)...)
 }
