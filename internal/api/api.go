@@ -75,6 +75,10 @@ func (a *server) routes() {
 	a.registryRoutes()
 	a.deployRoutes()
 	a.evidenceRoutes()
+	a.pullRoutes()
+	a.ruleRoutes()
+	a.keyRoutes()
+	a.policyRoutes()
 	a.platformRoutes()
 }
 

@@ -15,6 +15,7 @@ import (
 type Status struct {
 	Version string         `json:"version"`
 	URL     string         `json:"url"`
+	SSH     string         `json:"ssh,omitempty" doc:"Git over SSH begins with it" example:"ssh://git@localhost:7022"`
 	Started time.Time      `json:"started"`
 	Cluster cluster.Status `json:"cluster"`
 	Events  int64          `json:"events" doc:"length of the logbook"`
@@ -26,7 +27,7 @@ func (a *server) platformRoutes() {
 			return nil, fault.New(fault.Unauthentic, "You are not signed in.").WithNext("run `towpath login`")
 		}
 		seq, _, err := a.Log.Head(ctx)
-		return body(Status{Version: a.Version, URL: a.PublicURL, Started: a.Started, Cluster: a.Cluster.Status(), Events: seq}, err)
+		return body(Status{Version: a.Version, URL: a.PublicURL, SSH: a.SSH, Started: a.Started, Cluster: a.Cluster.Status(), Events: seq}, err)
 	})
 	op(a, http.MethodGet, "/kubeconfig", "kubeconfig-show", "The administrator's kubeconfig", func(ctx context.Context, _ *Empty) (*Body[Kubeconfig], error) {
 		if err := a.Identity.RequireAdmin(ctx, actor(ctx)); err != nil {

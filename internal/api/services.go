@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"time"
 
 	"towpath.dev/towpath/internal/cluster"
@@ -9,10 +10,23 @@ import (
 	"towpath.dev/towpath/internal/evidence"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/pipeline"
+	"towpath.dev/towpath/internal/policy"
+	"towpath.dev/towpath/internal/policy/audit"
+	"towpath.dev/towpath/internal/policy/enforce"
 	"towpath.dev/towpath/internal/registry"
 	"towpath.dev/towpath/internal/registry/supply"
 	"towpath.dev/towpath/internal/source"
+	"towpath.dev/towpath/internal/source/protect"
+	"towpath.dev/towpath/internal/source/pull"
+	"towpath.dev/towpath/internal/source/ruleset"
 )
+
+// Judge renders what pull requests would apply.
+type Judge interface {
+	// Manifests returns a stream of YAML documents; environment "" means all that the
+	// pipeline deploys to.
+	Manifests(ctx context.Context, a identity.Actor, repo string, n int64, environment string) (string, error)
+}
 
 // Services is what the API offers to the outside.
 type Services struct {
@@ -24,9 +38,17 @@ type Services struct {
 	Deploy   *deploy.Service
 	Evidence *evidence.Service
 	Cluster  cluster.Cluster
+	Rulesets *ruleset.Service
+	Protect  *protect.Service
+	Pulls    *pull.Service
+	Policy   *policy.Service
+	Audit    *audit.Service
+	Sync     *enforce.Sync // nil without a cluster
+	Judge    Judge
 	Log      *event.Log
 
 	PublicURL string
+	SSH       string // "ssh://git@localhost:7022", "" when there is none
 	Version   string
 	Started   time.Time
 }

@@ -19,11 +19,18 @@ import (
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/job"
 	"towpath.dev/towpath/internal/pipeline"
+	"towpath.dev/towpath/internal/policy"
+	"towpath.dev/towpath/internal/policy/audit"
+	"towpath.dev/towpath/internal/policy/enforce"
 	"towpath.dev/towpath/internal/registry"
 	"towpath.dev/towpath/internal/registry/build"
 	"towpath.dev/towpath/internal/registry/supply"
 	"towpath.dev/towpath/internal/registry/supply/front"
 	"towpath.dev/towpath/internal/source"
+	"towpath.dev/towpath/internal/source/protect"
+	"towpath.dev/towpath/internal/source/pull"
+	"towpath.dev/towpath/internal/source/ruleset"
+	"towpath.dev/towpath/internal/source/ssh"
 	"towpath.dev/towpath/internal/store"
 	"towpath.dev/towpath/internal/vault"
 )
@@ -44,6 +51,12 @@ type App struct {
 	Evidence *evidence.Service
 	Cluster  cluster.Cluster
 	Log      *event.Log
+	Rulesets *ruleset.Service
+	Protect  *protect.Service
+	Pulls    *pull.Service
+	Policy   *policy.Service
+	Audit    *audit.Service
+	Sync     *enforce.Sync
 
 	cfg     Config
 	clock   clock.Clock
@@ -55,6 +68,11 @@ type App struct {
 	builder *build.Builder
 	main    net.Listener
 	issuer  net.Listener
+	ssh     net.Listener // nil when Git over SSH is not served
+	facts   *facts
+	voices  *voices
+	judge   *judge
+	guard   *guard         // the policy webhook and what it needs; nil without a cluster
 	close   []func() error // what Close gives back, last first
 }
 
@@ -67,7 +85,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) 
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	a = &App{cfg: cfg, clock: clock.System(), logger: log}
+	a = &App{cfg: cfg, clock: clock.System(), logger: log, voices: newVoices()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -75,8 +93,8 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) 
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		a.openFolder, a.bind, a.openKernel, a.openIdentity, a.openSource, a.openRegistry, a.openCluster, a.openDeploy, a.openPipeline,
-		a.openSupply, a.openEvidence, a.admin, a.recover,
+		a.openFolder, a.bind, a.openKernel, a.openIssuer, a.openIdentity, a.openSource, a.openRegistry, a.openCluster, a.openDeploy, a.openPipeline,
+		a.openSupply, a.openEvidence, a.openPolicy, a.admin, a.recover,
 	} {
 		if err := step(ctx); err != nil {
 			return a, err
@@ -112,6 +130,12 @@ func (a *App) bind(context.Context) error {
 	a.Addr, a.URL = a.main.Addr(), a.cfg.PublicURL
 	if a.URL == "" {
 		a.URL = publicOf(a.Addr)
+	}
+	if a.cfg.SSHListen != "" {
+		if a.ssh, err = listen(a.cfg.SSHListen); err != nil {
+			return err
+		}
+		a.close = append(a.close, closed(a.ssh))
 	}
 	if a.cfg.Cluster != cluster.KindEmbedded {
 		return nil
@@ -153,7 +177,7 @@ func (a *App) openIdentity(context.Context) error {
 	return err
 }
 
-func (a *App) openSource(context.Context) error {
+func (a *App) openSource(ctx context.Context) error {
 	var err error
 	a.Source, err = source.New(a.db, a.Log, a.Identity, a.clock, source.Options{
 		Data: a.cfg.Data, HookProgram: filepath.Join(a.cfg.Programs, "towpath-hook"), PublicURL: a.URL, Logger: a.logger,
@@ -162,7 +186,28 @@ func (a *App) openSource(context.Context) error {
 		return err
 	}
 	a.close = append(a.close, a.Source.Close)
+	a.Rulesets = ruleset.New(ruleset.Parts{DB: a.db, Log: a.Log, Auth: a.Identity, Repos: a.Source, Clock: a.clock, PublicURL: a.URL})
+	a.Protect, err = protect.New(ctx, protect.Parts{DB: a.db, Log: a.Log, Vault: a.vault, Git: a.Source.Git(), Auth: a.Identity, Clock: a.clock},
+		protect.Options{PublicURL: a.URL, Logger: a.logger})
+	if err != nil {
+		return err
+	}
+	a.Source.UseGuards(a.Rulesets, a.Protect)
+	a.Pulls = pull.New(a.db, a.Log, a.clock, pull.Needs{Auth: a.Identity, Repos: a.Source, Rules: a.Rulesets},
+		pull.Options{Host: hostOf(a.URL), Logger: a.logger})
 	return nil
+}
+
+// sshAddress is what clients connect to.
+func (a *App) sshAddress() string { return hostOf(publicOf(a.ssh.Addr())) }
+
+// serveSSH serves Git over SSH until ctx ends.
+func (a *App) serveSSH(ctx context.Context) error {
+	key, err := ssh.HostKey(a.cfg.Data)
+	if err != nil {
+		return err
+	}
+	return ssh.New(ssh.Parts{Git: a.Source, Keys: a.Identity, HostKey: key, Address: a.sshAddress(), Logger: a.logger}).Serve(ctx, a.ssh)
 }
 
 // blobs opens a place for bytes of one owner: the registry's collector assumes that
@@ -208,7 +253,7 @@ func (a *App) openCluster(ctx context.Context) error {
 	})
 	set.OIDC = &cluster.OIDC{
 		Issuer: identity.DefaultIssuer, DiscoveryURL: "https://" + a.issuer.Addr().String() + "/.well-known/openid-configuration",
-		CAFile: filepath.Join(a.cfg.Data, "issuer-ca.pem"), Audience: cluster.Audience,
+		CAFile: a.authority(), Audience: cluster.Audience,
 	}
 	a.Cluster = cluster.NewEmbedded(cluster.Config{
 		Program: filepath.Join(a.cfg.Programs, "towpath-kube"), Data: dir, Log: filepath.Join(a.cfg.Data, "logs", "cluster.log"), Settings: set,
@@ -253,15 +298,19 @@ func (a *App) Run(ctx context.Context) error {
 		{"cluster", a.Cluster.Run},
 		{"pods", a.Deploy.Run},
 		{"packs", a.maintain},
+		{"facts", a.facts.run},
+		{"policy", a.Policy.Run},
 		{"pipeline", a.Pipeline.Run},
+		{"pull requests", a.Pulls.Run},
+		{"checks", a.runPulls},
 		{"agents", a.runAgents},
 	}
+	if a.ssh != nil {
+		parts = append(parts, part{"ssh", a.serveSSH})
+	}
+	parts = append(parts, a.guardParts()...)
 	if a.issuer != nil {
-		secure, err := a.issuerListener(ctx)
-		if err != nil {
-			return err
-		}
-		parts = append([]part{{"issuer", func(ctx context.Context) error { return serve(ctx, secure, a.Identity.WellKnown()) }}}, parts...)
+		parts = append([]part{{"issuer", func(ctx context.Context) error { return serve(ctx, a.issuer, a.clusterHandler()) }}}, parts...)
 	}
 	return runAll(ctx, parts)
 }

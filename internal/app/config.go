@@ -21,9 +21,11 @@ type Config struct {
 	Listen string
 	// PublicURL is the address that people and image names use; "" means the listener's.
 	PublicURL string
-	// IssuerListen is host:port of the TLS listener that serves the issuer's two documents
-	// to the cluster's API server. It stays on loopback.
+	// IssuerListen is host:port of the TLS listener for the cluster's API server: it serves
+	// the issuer's two documents and the policy webhook. It stays on loopback.
 	IssuerListen string
+	// SSHListen is host:port of Git over SSH; "" serves none.
+	SSHListen string
 	// Database is a PostgreSQL URL; "" means SQLite in the data folder.
 	Database string
 	// Blobs says where images, artifacts and reports are kept; the zero value means the
@@ -55,6 +57,7 @@ func Default() Config {
 	return Config{
 		Listen:       "127.0.0.1:7080",
 		IssuerListen: "127.0.0.1:7081",
+		SSHListen:    "127.0.0.1:7022",
 		Cluster:      cluster.KindEmbedded,
 		Kube:         cluster.Settings{FrontDoorAddr: "127.0.0.1:7480"},
 		Agents:       1,

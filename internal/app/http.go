@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"crypto/tls"
-	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -50,11 +49,18 @@ func (a *App) services() api.Services {
 	}
 }
 
-// issuerListener puts TLS on the listener that the cluster asks for the issuer's keys.
-func (a *App) issuerListener(ctx context.Context) (net.Listener, error) {
-	cfg, err := issuerTLS(ctx, a.vault, a.db, filepath.Join(a.cfg.Data, "issuer-ca.pem"), a.clock.Now())
-	if err != nil {
-		return nil, err
+// authority is the file with the certificate of the listener for the cluster.
+func (a *App) authority() string { return filepath.Join(a.cfg.Data, "issuer-ca.pem") }
+
+// openIssuer puts TLS on the listener that the cluster's API server asks.
+func (a *App) openIssuer(ctx context.Context) error {
+	if a.issuer == nil {
+		return nil
 	}
-	return tls.NewListener(a.issuer, cfg), nil
+	cfg, err := issuerTLS(ctx, a.vault, a.db, a.authority(), a.clock.Now())
+	if err != nil {
+		return err
+	}
+	a.issuer = tls.NewListener(a.issuer, cfg)
+	return nil
 }

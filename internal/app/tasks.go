@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"towpath.dev/towpath/internal/deploy"
@@ -28,6 +29,7 @@ type tasks struct {
 	registry *registry.Service
 	deploy   *deploy.Service
 	host     string // of our registry in image names
+	voices   *voices
 }
 
 var _ pipeline.Tasks = tasks{}
@@ -35,6 +37,14 @@ var _ pipeline.Tasks = tasks{}
 // Run runs one task.
 func (t tasks) Run(ctx context.Context, call pipeline.TaskCall, out func(line string)) (map[string]string, error) {
 	name, _, _ := strings.Cut(call.Task, "@")
+	var mu sync.Mutex // Lines come from the task and, about refusals, from the cluster.
+	write := out
+	out = func(line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		write(line)
+	}
+	defer t.voices.lend(call.Job.Run, out)()
 	switch strings.ToLower(name) {
 	case "docker":
 		return t.docker(ctx, call, out)

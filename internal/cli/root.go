@@ -25,7 +25,7 @@ type env struct {
 
 	server, token, contextName string // flags
 	output                     string
-	project                    string
+	project, repo              string
 }
 
 // Main runs the command line and returns the exit code. The first interrupt ends the
@@ -122,8 +122,8 @@ func (e *env) root() *cobra.Command {
 		}
 	}
 	add("host", e.up(), e.down(), e.status(), e.doctor(), e.serve(), e.kubectl(), e.kubeconfig())
-	add("loop", e.projects(), e.repos(), e.pipelines(), e.runs(), e.images(), e.envs())
-	add("know", e.trace(), e.log(), e.advisories(), e.login(), e.contexts(), e.tokens(), e.users())
+	add("loop", e.projects(), e.repos(), e.pulls(), e.checks(), e.pipelines(), e.runs(), e.images(), e.envs(), e.policies())
+	add("know", e.trace(), e.log(), e.advisories(), e.rulesets(), e.secrets(), e.keys(), e.login(), e.contexts(), e.tokens(), e.users())
 	return root
 }
 

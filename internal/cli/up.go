@@ -165,7 +165,7 @@ func startError(logPath string, at int64, cause error) error {
 // serveArgs repeats the flags that were given, as serve understands the same.
 func serveArgs(c *cobra.Command, cfg app.Config) []string {
 	args := []string{"serve", "--data", cfg.Data}
-	for _, name := range []string{"listen", "public-url", "issuer-listen", "database", "blobs", "cluster", "kubeconfig", "front-door", "kube-bridge",
+	for _, name := range []string{"listen", "public-url", "issuer-listen", "ssh-listen", "database", "blobs", "cluster", "kubeconfig", "front-door", "kube-bridge",
 		"kube-node-ip", "kube-pod-cidr", "kube-service-cidr", "admin-token-file", "agents", "log-level"} {
 		if f := c.Flags().Lookup(name); f != nil && f.Changed {
 			args = append(args, "--"+name, f.Value.String())

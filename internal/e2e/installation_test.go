@@ -83,7 +83,7 @@ func bare(p place) (*installation, error) {
 	if err := os.WriteFile(file, []byte(s.token+"\n"), 0o600); err != nil {
 		return nil, err
 	}
-	s.args = []string{"serve", "--data", data, "--listen", s.listen, "--admin-token-file", file, "--agents", "3"}
+	s.args = []string{"serve", "--data", data, "--listen", s.listen, "--ssh-listen", "", "--admin-token-file", file, "--agents", "3"}
 	return s, nil
 }
 

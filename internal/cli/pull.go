@@ -1,0 +1,497 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"towpath.dev/towpath/internal/api"
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/source/pull"
+)
+
+// fetch reads one answer of the API.
+func fetch[T any](ctx context.Context, e *env, path string, query url.Values) (v T, err error) {
+	c, err := e.client()
+	if err != nil {
+		return v, err
+	}
+	return v, c.Get(ctx, path, query, &v)
+}
+
+// send changes something by the API and returns what it is since.
+func send[T any](ctx context.Context, e *env, method, path string, in any) (v T, err error) {
+	c, err := e.client()
+	if err != nil {
+		return v, err
+	}
+	return v, c.Do(ctx, method, path, in, &v)
+}
+
+// inRepo gives a command the flags --project and --repo.
+func (e *env) inRepo(c *cobra.Command) *cobra.Command {
+	e.inProject(c)
+	c.Flags().StringVarP(&e.repo, "repo", "r", "", "repository in the project (default: $TOWPATH_REPO, else the one named like the project)")
+	return c
+}
+
+// repoPath is "/projects/NAME/repos/NAME" + rest.
+func (e *env) repoPath(rest string) (string, error) {
+	path, err := e.projectPath("/repos/")
+	if err != nil {
+		return "", err
+	}
+	for _, name := range []string{e.repo, e.getenv("TOWPATH_REPO"), e.project} {
+		if name != "" {
+			e.repo = name
+			break
+		}
+	}
+	return path + url.PathEscape(e.repo) + rest, nil
+}
+
+// pullAt is the path of a pull request given as "7" or "#7".
+func (e *env) pullAt(arg, rest string) (string, error) {
+	n, err := strconv.ParseInt(strings.TrimPrefix(arg, "#"), 10, 64)
+	if err != nil || n < 1 {
+		return "", fault.New(fault.Invalid, "%q is no number of a pull request.", arg).WithNext("list them with `towpath pull list`")
+	}
+	return e.repoPath(fmt.Sprintf("/pulls/%d%s", n, rest))
+}
+
+func (e *env) pulls() *cobra.Command {
+	return noun("pull", "Pull requests: propose, review, merge",
+		e.pullList(), e.pullCreate(), e.pullShow(), e.pullDiff(), e.pullReview(), e.pullComment(), e.pullResolve(), e.pullMerge(), e.pullEdit(),
+		e.pullEnd("close", "Close a pull request without merging it"), e.pullEnd("reopen", "Open a closed pull request again"), e.pullManifests())
+}
+
+func (e *env) pullList() *cobra.Command {
+	q := map[string]*string{}
+	c := e.inProject(&cobra.Command{
+		Use: "list", Short: "List pull requests", Args: cobra.NoArgs,
+		Example: "  towpath pull list --project shop\n  towpath pull list --reviewer ada --state open --project shop",
+		RunE: func(c *cobra.Command, _ []string) error {
+			path, err := e.projectPath("/pulls")
+			if err != nil {
+				return err
+			}
+			query := url.Values{}
+			for k, v := range q {
+				if *v != "" {
+					query.Set(k, *v)
+				}
+			}
+			got, err := fetch[api.Pulls](c.Context(), e, path, query)
+			if err != nil {
+				return err
+			}
+			return e.print(got.Pulls, func() table {
+				t := table{head: []string{"number", "title", "branch", "author", "state", "updated"},
+					none: "No pull requests here. Push a branch, then: towpath pull create --source BRANCH"}
+				for _, p := range got.Pulls {
+					state := p.State
+					if p.Draft && state == pull.Open {
+						state = "draft"
+					}
+					t.rows = append(t.rows, []string{fmt.Sprintf("#%d", p.Number), p.Title, p.Source + " → " + p.Target, p.Author, state, ago(p.Updated)})
+				}
+				return t
+			})
+		},
+	})
+	for name, what := range map[string]string{
+		"repo": "only of this repository", "state": "open, merged, closed or all (default open)", "author": "only by this user",
+		"reviewer": "only those that wait for this user's review", "text": "only with this text in title, body or branch",
+	} {
+		q[name] = c.Flags().String(name, "", what)
+	}
+	return c
+}
+
+func (e *env) pullCreate() *cobra.Command {
+	var p pull.Proposal
+	c := e.inRepo(&cobra.Command{
+		Use: "create", Short: "Open a pull request", Args: cobra.NoArgs,
+		Long:    "Opens a pull request from a branch that is pushed. Without --source it is the branch of the folder that you are in; without\n--title the title of its last commit.",
+		Example: "  git push origin fix\n  towpath pull create --source fix --title \"Cart keeps its items\" --project shop",
+		RunE: func(c *cobra.Command, _ []string) error {
+			path, err := e.repoPath("/pulls")
+			if err != nil {
+				return err
+			}
+			if p.Source == "" {
+				p.Source = inFolder(c.Context(), "rev-parse", "--abbrev-ref", "HEAD")
+			}
+			if p.Title == "" {
+				p.Title = inFolder(c.Context(), "log", "-1", "--format=%s", p.Source)
+			}
+			if p.Source == "" || p.Title == "" {
+				return fault.New(fault.Invalid, "The source branch and the title are not known here.").WithNext("add --source BRANCH --title TEXT")
+			}
+			got, err := send[pull.Pull](c.Context(), e, http.MethodPost, path, p)
+			if err != nil {
+				return err
+			}
+			return e.print(got, func() table {
+				return table{rows: [][]string{{fmt.Sprintf("pull request #%d is open: %s → %s", got.Number, got.Source, got.Target)},
+					{fmt.Sprintf("what it waits for: towpath pull show %d --project %s --repo %s", got.Number, e.project, e.repo)}}}
+			})
+		},
+	})
+	f := c.Flags()
+	f.StringVar(&p.Source, "source", "", "branch to merge (default: the one that you are on)")
+	f.StringVar(&p.Target, "target", "", "branch to merge it into (default: the default branch)")
+	f.StringVar(&p.Title, "title", "", "title (default: that of the last commit)")
+	f.StringVar(&p.Body, "body", "", "text, Markdown")
+	f.BoolVar(&p.Draft, "draft", false, "not ready to be reviewed yet")
+	f.StringSliceVar(&p.Reviewers, "reviewer", nil, "ask this user for a review")
+	return c
+}
+
+// inFolder asks git about the folder that the user is in; "" when it does not know.
+func inFolder(ctx context.Context, args ...string) string {
+	out, err := exec.CommandContext(ctx, "git", args...).Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (e *env) pullShow() *cobra.Command {
+	return e.inRepo(&cobra.Command{
+		Use: "show NUMBER", Short: "Show a pull request and what keeps it from being merged", Args: cobra.ExactArgs(1),
+		Example: "  towpath pull show 7 --project shop",
+		RunE: func(c *cobra.Command, args []string) error {
+			path, err := e.pullAt(args[0], "")
+			if err != nil {
+				return err
+			}
+			got, err := fetch[api.PullDetail](c.Context(), e, path, nil)
+			if err != nil {
+				return err
+			}
+			return e.print(got, func() table { return pullTable(got) })
+		},
+	})
+}
+
+func pullTable(d api.PullDetail) table {
+	t := table{rows: [][]string{
+		{fmt.Sprintf("#%d", d.Number), d.Title}, {"state", d.State}, {"branch", d.Source + " → " + d.Target},
+		{"author", d.Author + ", " + ago(d.Opened)}, {"head", short(d.Head)}, {"page", d.URL},
+	}}
+	for _, r := range d.Reviews {
+		word := r.Verdict
+		if !r.Counts && r.Why != "" {
+			word += " (" + r.Why + ")"
+		}
+		t.rows = append(t.rows, []string{"review", r.Reviewer, word, ago(r.Time)})
+	}
+	for _, c := range d.Checks {
+		t.rows = append(t.rows, []string{"check", c.Name, c.State, c.Title})
+		for _, a := range c.Annotations {
+			t.rows = append(t.rows, []string{"", fmt.Sprintf("%s:%d", a.Path, a.StartLine), a.Message})
+			if a.Fix != "" {
+				t.rows = append(t.rows, []string{"", "", "fix: " + a.Fix})
+			}
+		}
+	}
+	for _, b := range d.Gate.Blocks {
+		t.rows = append(t.rows, []string{"blocked", b.What, b.Why}, []string{"", "next", b.Next})
+	}
+	if d.State == pull.Open && d.Gate.Allowed {
+		t.rows = append(t.rows, []string{"ready", fmt.Sprintf("towpath pull merge %d", d.Number)})
+	}
+	return t
+}
+
+func (e *env) pullDiff() *cobra.Command {
+	return e.inRepo(&cobra.Command{
+		Use: "diff NUMBER", Short: "Show what a pull request changes", Args: cobra.ExactArgs(1), Example: "  towpath pull diff 7 --project shop",
+		RunE: func(c *cobra.Command, args []string) error {
+			path, err := e.pullAt(args[0], "/diff")
+			if err != nil {
+				return err
+			}
+			got, err := fetch[api.Diff](c.Context(), e, path, nil)
+			if err != nil {
+				return err
+			}
+			return e.print(got, func() table {
+				t := table{none: "It changes nothing."}
+				for _, f := range got.Files {
+					t.rows = append(t.rows, []string{fmt.Sprintf("%s %s (+%d −%d)", f.Kind, f.New, f.Additions, f.Deletions)})
+					for _, h := range f.Hunks {
+						t.rows = append(t.rows, []string{fmt.Sprintf("@@ -%d +%d @@ %s", h.Old, h.New, h.Section)})
+						for _, l := range h.Lines {
+							t.rows = append(t.rows, []string{l.Kind + l.Text})
+						}
+					}
+				}
+				return t
+			})
+		},
+	})
+}
+
+func (e *env) pullReview() *cobra.Command {
+	var approve, changes bool
+	var j pull.Judgement
+	c := e.inRepo(&cobra.Command{
+		Use: "review NUMBER", Short: "Approve a pull request, or ask for changes", Args: cobra.ExactArgs(1),
+		Example: "  towpath pull review 7 --approve --project shop\n  towpath pull review 7 --request-changes --body \"The total is wrong.\" --project shop",
+		RunE: func(c *cobra.Command, args []string) error {
+			path, err := e.pullAt(args[0], "/reviews")
+			if err != nil {
+				return err
+			}
+			switch {
+			case approve == changes && approve:
+				return fault.New(fault.Invalid, "A review approves or asks for changes, not both.")
+			case approve:
+				j.Verdict = pull.Approved
+			case changes:
+				j.Verdict = pull.Changes
+			default:
+				j.Verdict = pull.Commented
+			}
+			got, err := send[pull.Review](c.Context(), e, http.MethodPost, path, j)
+			if err != nil {
+				return err
+			}
+			return e.print(got, func() table { return table{rows: [][]string{{got.Verdict + " at " + short(got.Commit)}}} })
+		},
+	})
+	c.Flags().BoolVar(&approve, "approve", false, "approve the head")
+	c.Flags().BoolVar(&changes, "request-changes", false, "ask for changes")
+	c.Flags().StringVar(&j.Body, "body", "", "what you have to say, Markdown")
+	c.Flags().StringVar(&j.Commit, "commit", "", "head that you looked at; refused when it is another one by now")
+	return c
+}
+
+func (e *env) pullComment() *cobra.Command {
+	var at string
+	c := e.inRepo(&cobra.Command{
+		Use: "comment NUMBER TEXT", Short: "Comment on a pull request, or on one of its lines", Args: cobra.ExactArgs(2),
+		Example: "  towpath pull comment 7 \"Why twice?\" --at internal/cart/store.go:41 --project shop",
+		RunE: func(c *cobra.Command, args []string) error {
+			path, err := e.pullAt(args[0], "/comments")
+			if err != nil {
+				return err
+			}
+			r := pull.Remark{Body: args[1]}
+			if at != "" {
+				i := strings.LastIndexByte(at, ':')
+				if i < 1 {
+					return fault.New(fault.Invalid, "%q is no line of a file.", at).WithNext("write --at PATH:LINE")
+				}
+				if r.Line, err = strconv.Atoi(at[i+1:]); err != nil {
+					return fault.New(fault.Invalid, "%q is no line of a file.", at).WithNext("write --at PATH:LINE")
+				}
+				r.Path = at[:i]
+			}
+			got, err := send[pull.Thread](c.Context(), e, http.MethodPost, path, r)
+			if err != nil {
+				return err
+			}
+			return e.print(got, func() table { return table{rows: [][]string{{"thread " + got.ID}}} })
+		},
+	})
+	c.Flags().StringVar(&at, "at", "", "line of the head, PATH:LINE")
+	return c
+}
+
+func (e *env) pullResolve() *cobra.Command {
+	var again bool
+	c := e.inRepo(&cobra.Command{
+		Use: "resolve NUMBER THREAD", Short: "End a thread of a pull request", Args: cobra.ExactArgs(2),
+		Example: "  towpath pull resolve 7 01JQ… --project shop",
+		RunE: func(c *cobra.Command, args []string) error {
+			path, err := e.pullAt(args[0], "/threads/"+url.PathEscape(args[1])+"/resolve")
+			if err != nil {
+				return err
+			}
+			_, err = send[pull.Thread](c.Context(), e, http.MethodPost, path, map[string]bool{"resolved": !again})
+			return err
+		},
+	})
+	c.Flags().BoolVar(&again, "again", false, "take it up again")
+	return c
+}
+
+func (e *env) pullMerge() *cobra.Command {
+	var m pull.Merge
+	c := e.inRepo(&cobra.Command{
+		Use: "merge NUMBER", Short: "Merge a pull request", Args: cobra.ExactArgs(1),
+		Example: "  towpath pull merge 7 --project shop\n  towpath pull merge 7 --method squash --delete-source --project shop",
+		RunE: func(c *cobra.Command, args []string) error {
+			path, err := e.pullAt(args[0], "/merge")
+			if err != nil {
+				return err
+			}
+			got, err := send[pull.Pull](c.Context(), e, http.MethodPost, path, m)
+			if err != nil {
+				return err
+			}
+			return e.print(got, func() table {
+				return table{rows: [][]string{{fmt.Sprintf("#%d is merged into %s as %s", got.Number, got.Target, short(got.Result))}}}
+			})
+		},
+	})
+	f := c.Flags()
+	f.StringVar(&m.Method, "method", "", "merge, squash or rebase (default: the first that the rulesets allow)")
+	f.StringVar(&m.Expect, "expect", "", "head that you looked at; refused when it is another one by now")
+	f.StringVar(&m.Message, "message", "", "message of the merge commit")
+	f.BoolVar(&m.Bypass, "bypass", false, "merge in spite of what blocks it, where a ruleset lets you; it is recorded")
+	f.BoolVar(&m.DeleteSource, "delete-source", false, "delete the source branch afterwards")
+	return c
+}
+
+func (e *env) pullEdit() *cobra.Command {
+	var title, body, target string
+	var draft, ready bool
+	c := e.inRepo(&cobra.Command{
+		Use: "edit NUMBER", Short: "Change title, text or target, or make a draft ready", Args: cobra.ExactArgs(1),
+		Example: "  towpath pull edit 7 --ready --project shop\n  towpath pull edit 7 --target release --project shop",
+	})
+	f := c.Flags()
+	f.StringVar(&title, "title", "", "title")
+	f.StringVar(&body, "body", "", "text, Markdown")
+	f.StringVar(&target, "target", "", "branch to merge it into")
+	f.BoolVar(&draft, "draft", false, "make it a draft")
+	f.BoolVar(&ready, "ready", false, "make a draft ready for review")
+	c.MarkFlagsMutuallyExclusive("draft", "ready")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		path, err := e.pullAt(args[0], "")
+		if err != nil {
+			return err
+		}
+		var in pull.Edit
+		for name, set := range map[string]func(){
+			"title": func() { in.Title = &title }, "body": func() { in.Body = &body }, "target": func() { in.Target = &target },
+			"draft": func() { in.Draft = &draft }, "ready": func() { no := !ready; in.Draft = &no },
+		} {
+			if f.Changed(name) {
+				set()
+			}
+		}
+		if in == (pull.Edit{}) {
+			return fault.New(fault.Invalid, "Nothing is to be changed.").WithNext("add --title, --body, --target, --draft or --ready")
+		}
+		got, err := send[pull.Pull](c.Context(), e, http.MethodPatch, path, in)
+		if err != nil {
+			return err
+		}
+		return e.print(got, func() table { return table{rows: [][]string{{fmt.Sprintf("#%d %s", got.Number, got.Title)}}} })
+	}
+	return c
+}
+
+func (e *env) pullEnd(verb, short string) *cobra.Command {
+	return e.inRepo(&cobra.Command{
+		Use: verb + " NUMBER", Short: short, Args: cobra.ExactArgs(1), Example: "  towpath pull " + verb + " 7 --project shop",
+		RunE: func(c *cobra.Command, args []string) error {
+			path, err := e.pullAt(args[0], "/"+verb)
+			if err != nil {
+				return err
+			}
+			got, err := send[pull.Pull](c.Context(), e, http.MethodPost, path, nil)
+			if err != nil {
+				return err
+			}
+			return e.print(got, func() table { return table{rows: [][]string{{fmt.Sprintf("#%d is %s", got.Number, got.State)}}} })
+		},
+	})
+}
+
+func (e *env) pullManifests() *cobra.Command {
+	var environment string
+	c := e.inRepo(&cobra.Command{
+		Use: "manifests NUMBER", Short: "Print what a pull request would apply, rendered for its environments", Args: cobra.ExactArgs(1),
+		Example: "  towpath pull manifests 7 --environment production --project shop | towpath kubectl apply --dry-run=server -f -",
+		RunE: func(c *cobra.Command, args []string) error {
+			path, err := e.pullAt(args[0], "/manifests")
+			if err != nil {
+				return err
+			}
+			got, err := fetch[api.Manifests](c.Context(), e, path, url.Values{"environment": {environment}})
+			if err != nil {
+				return err
+			}
+			if e.output != "table" {
+				return e.print(got, nil)
+			}
+			_, err = fmt.Fprint(e.out, got.YAML)
+			return err
+		},
+	})
+	c.Flags().StringVar(&environment, "environment", "", "only for this environment")
+	return c
+}
+
+func (e *env) checks() *cobra.Command {
+	list := e.inRepo(&cobra.Command{
+		Use: "list COMMIT", Short: "List the checks of a commit", Args: cobra.ExactArgs(1), Example: "  towpath check list $(git rev-parse HEAD) --project shop",
+		RunE: func(c *cobra.Command, args []string) error {
+			path, err := e.repoPath("/commits/" + url.PathEscape(args[0]) + "/checks")
+			if err != nil {
+				return err
+			}
+			got, err := fetch[[]pull.Check](c.Context(), e, path, nil)
+			if err != nil {
+				return err
+			}
+			return e.print(got, func() table {
+				t := table{head: []string{"name", "source", "state", "title", "when"}, none: "No checks were reported for this commit."}
+				for _, k := range got {
+					t.rows = append(t.rows, []string{k.Name, k.Source, k.State, k.Title, ago(k.Time)})
+				}
+				return t
+			})
+		},
+	})
+	var in api.CheckReport
+	report := e.inRepo(&cobra.Command{
+		Use: "report COMMIT NAME STATE", Short: "Report a check of a commit", Args: cobra.ExactArgs(3),
+		Example: "  towpath check report $(git rev-parse HEAD) lint success --title \"0 findings\" --project shop",
+		RunE: func(c *cobra.Command, args []string) error {
+			path, err := e.repoPath("/commits/" + url.PathEscape(args[0]) + "/checks")
+			if err != nil {
+				return err
+			}
+			in.Name, in.State = args[1], args[2]
+			got, err := send[pull.Check](c.Context(), e, http.MethodPost, path, in)
+			if err != nil {
+				return err
+			}
+			return e.print(got, func() table { return table{rows: [][]string{{got.Name + ": " + got.State}}} })
+		},
+	})
+	report.Flags().StringVar(&in.Title, "title", "", "one line")
+	report.Flags().StringVar(&in.Summary, "summary", "", "Markdown")
+	report.Flags().StringVar(&in.URL, "url", "", "where to read more")
+	return noun("check", "Checks and statuses of commits", list, report)
+}
+
+// readInput reads a file, or standard input for "-".
+func (e *env) readInput(name string) ([]byte, error) {
+	var b []byte
+	var err error
+	if name == "-" {
+		b, err = io.ReadAll(io.LimitReader(e.in, 8<<20))
+	} else {
+		b, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "The file %s cannot be read.", name)
+	}
+	return b, nil
+}

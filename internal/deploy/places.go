@@ -1,0 +1,46 @@
+package deploy
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Places returns every environment of every project, without releases. It asks for no
+// rights: it is for the platform itself.
+func (s *Service) Places(ctx context.Context) ([]Environment, error) {
+	rows, err := s.DB.Query(ctx, `SELECT project, name, namespace FROM environment ORDER BY project, name`)
+	if err != nil {
+		return nil, fmt.Errorf("listing environments: %w", err)
+	}
+	defer rows.Close()
+	var out []Environment
+	for rows.Next() {
+		var e Environment
+		if err := rows.Scan(&e.Project, &e.Name, &e.Namespace); err != nil {
+			return nil, fmt.Errorf("listing environments: %w", err)
+		}
+		out = append(out, e)
+	}
+	return out, rows.Err()
+}
+
+// Newest returns the newest release of a Helm release in a namespace; ok is false when
+// there is none. It asks for no rights: it is for the platform itself.
+func (s *Service) Newest(ctx context.Context, namespace, name string) (r Release, ok bool, err error) {
+	var started int64
+	err = s.DB.QueryRow(ctx, `SELECT r.project, r.environment, r.number, r.run, r.commit_sha, r.actor, r.requester, r.started
+		FROM release r JOIN environment e ON e.project = r.project AND e.name = r.environment
+		WHERE e.namespace = ? AND r.name = ? ORDER BY r.number DESC LIMIT 1`, namespace, name).
+		Scan(&r.Project, &r.Environment, &r.Number, &r.Run, &r.Commit, &r.Actor, &r.Requester, &started)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Release{}, false, nil
+	}
+	if err != nil {
+		return Release{}, false, fmt.Errorf("finding the release %s in %s: %w", name, namespace, err)
+	}
+	r.Namespace, r.Name, r.Started = namespace, name, time.UnixMilli(started).UTC()
+	return r, true, nil
+}
