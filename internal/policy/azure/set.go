@@ -327,6 +327,9 @@ func override(n node) (Override, error) {
 		if err != nil {
 			return out, err
 		}
+		if len(in)+len(not) == 0 {
+			return out, s.wrong("one of in and notIn is needed")
+		}
 		out.References, out.Not = append(out.References, in...), append(out.Not, not...)
 	}
 	return out, nil
