@@ -36,7 +36,8 @@ type Push struct {
 
 	// Dir is the repository's folder, Env the variables with which git sees the objects
 	// of the push (the quarantine); Objects is the quarantine's own folder, absolute, ""
-	// when the push brings no objects.
+	// when the push brings no objects. By the platform's own doors it holds all objects that
+	// branches and tags gain, also those that lay in the repository without a ref.
 	Dir     string
 	Env     []string
 	Objects string

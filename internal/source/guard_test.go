@@ -276,6 +276,42 @@ func TestUpdateIsRefusedAsAPushIs(t *testing.T) {
 	}
 }
 
+// What lies in the repository without a branch, as the test merge of a pull request does,
+// is shown to the guards when a branch gains it, and what nothing gains stays out.
+func TestGuardsSeeWhatBranchesGain(t *testing.T) {
+	w, _, head := seeded(t)
+	ctx := t.Context()
+	q, err := w.svc.Scratch(ctx, actor("wanda"), "shop/web")
+	check(t, err)
+	defer func() { check(t, q.Close()) }()
+	// As a test merge: written beside the quarantine.
+	beside := *q
+	beside.Env = nil
+	next := made(t, w, &beside, head, "hidden words")
+	scaffold := made(t, w, q, head, "scaffold")
+	var shown string
+	w.svc.UseGuards(judge(func(ctx context.Context, p source.Push) ([]source.Refusal, error) {
+		if p.Objects == "" { // A deletion.
+			return nil, nil
+		}
+		out, err := w.svc.Git().RunEnv(ctx, p.Dir, []string{"GIT_OBJECT_DIRECTORY=" + p.Objects}, nil, 1<<20, "cat-file", "--batch-all-objects", "--batch", "--unordered")
+		shown = string(out)
+		return nil, err
+	}))
+	for _, scratch := range []*source.Scratch{q, nil} {
+		shown = ""
+		ref := fmt.Sprint("refs/heads/side", scratch != nil)
+		check(t, w.svc.Update(ctx, actor("wanda"), source.Update{Repo: "shop/web", Door: source.DoorMerge, Pull: 1, Scratch: scratch, Moves: []hook.Move{{Old: strings.Repeat("0", 40), New: next, Ref: ref}}}))
+		if !strings.Contains(shown, "hidden words") {
+			t.Errorf("the guards saw %q", shown)
+		}
+		check(t, w.svc.Update(ctx, actor("wanda"), source.Update{Repo: "shop/web", Door: source.DoorMerge, Pull: 1, Moves: []hook.Move{{Old: next, New: strings.Repeat("0", 40), Ref: ref}}}))
+	}
+	if _, err := w.svc.Git().Run(ctx, q.Dir, nil, 1<<10, "cat-file", "-e", scaffold); err == nil {
+		t.Error("what no ref gains came in")
+	}
+}
+
 // Refs cannot be moved from within a quarantine: its objects may never be taken in.
 func TestNoRefMovesWithinAScratch(t *testing.T) {
 	w, _, head := seeded(t)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"towpath.dev/towpath/internal/identity"
 )
@@ -55,51 +56,63 @@ func (s *Scratch) Close() error {
 	return nil
 }
 
-var (
-	fanForm   = regexp.MustCompile(`^[0-9a-f]{2}$`)
-	looseForm = regexp.MustCompile(`^[0-9a-f]{38}$`)
-	packForm  = regexp.MustCompile(`^pack-[0-9a-f]{40}\.(pack|rev|idx)$`)
-)
+// gather packs into the quarantine everything that branches, tags and notes gain by moving
+// to these objects: what was made in it, and what lies in the repository already without
+// being reached by one of them, as test merges do. So guards see all that becomes visible,
+// and what nothing reaches stays out.
+func (s *Service) gather(ctx context.Context, r Repo, q *Scratch, gained []string) error {
+	refs, err := s.git.Tips(ctx, q.Dir)
+	if err != nil {
+		return err
+	}
+	var in strings.Builder
+	for _, g := range gained {
+		in.WriteString(g + "\n")
+	}
+	for _, ref := range refs {
+		if !platform(ref.Name) {
+			in.WriteString("^" + ref.Object + "\n")
+		}
+	}
+	packs := filepath.Join(q.Objects, "pack")
+	if err := os.MkdirAll(packs, 0o700); err != nil {
+		return explained(fmt.Errorf("gathering objects: %w", err))
+	}
+	_, err = s.git.RunEnv(ctx, q.Dir, q.Env, strings.NewReader(in.String()), 1<<10, "pack-objects", "-q", "--revs", "--non-empty", filepath.Join(packs, "pack"))
+	if err != nil {
+		return explained(fmt.Errorf("gathering objects for %s: %w", r.FullName(), err))
+	}
+	return nil
+}
 
-// keep moves the objects into the repository. Objects that no ref reaches do no harm, so
-// that a crash in between needs no repair. git has synced the files; their new names are
+var packForm = regexp.MustCompile(`^pack-[0-9a-f]{40}\.(pack|rev|idx)$`)
+
+// keep moves what was gathered into the repository. Objects that no ref reaches do no harm,
+// so that a crash in between needs no repair. git has synced the files; their new names are
 // synced here.
 func (s *Scratch) keep() error {
-	entries, err := os.ReadDir(s.Objects)
-	if err != nil {
-		return fmt.Errorf("taking in objects: %w", err)
+	from, to := filepath.Join(s.Objects, "pack"), filepath.Join(s.Dir, "objects", "pack")
+	if err := os.Mkdir(to, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return explained(fmt.Errorf("taking in objects: %w", err))
 	}
-	for _, e := range entries {
-		switch {
-		case !e.IsDir():
-		case fanForm.MatchString(e.Name()):
-			err = s.take(e.Name(), looseForm.MatchString)
-		case e.Name() == "pack":
-			// git looks for a pack by its index, so that goes last.
-			for _, end := range []string{".pack", ".rev", ".idx"} {
-				err = errors.Join(err, s.take("pack", func(name string) bool { return packForm.MatchString(name) && filepath.Ext(name) == end }))
-			}
-		}
-		if err != nil {
+	// git looks for a pack by its index, so that goes last.
+	for _, end := range []string{".pack", ".rev", ".idx"} {
+		if err := take(from, to, end); err != nil {
 			return explained(fmt.Errorf("taking in objects: %w", err))
 		}
 	}
-	return syncFolder(filepath.Join(s.Dir, "objects"))
+	return syncFolder(to)
 }
 
-// take renames the files of one folder that fit. One that the repository has already has
-// the same content, because its name is the hash of it.
-func (s *Scratch) take(folder string, fits func(name string) bool) error {
-	from, to := filepath.Join(s.Objects, folder), filepath.Join(s.Dir, "objects", folder)
-	if err := os.Mkdir(to, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
+// take renames the packs' files with one ending. A pack that the repository has already has
+// the same objects, because its name is the hash of them.
+func take(from, to, end string) error {
 	entries, err := os.ReadDir(from)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if !e.Type().IsRegular() || !fits(e.Name()) {
+		if !e.Type().IsRegular() || !packForm.MatchString(e.Name()) || filepath.Ext(e.Name()) != end {
 			continue
 		}
 		target := filepath.Join(to, e.Name())
@@ -110,7 +123,7 @@ func (s *Scratch) take(folder string, fits func(name string) bool) error {
 			return err
 		}
 	}
-	return syncFolder(to)
+	return nil
 }
 
 // syncFolder makes the names in a folder survive a power cut.

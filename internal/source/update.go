@@ -22,7 +22,7 @@ type Update struct {
 	// Moves are made all or none. Each moves its ref only when it still is at Old.
 	Moves []hook.Move
 	// Scratch holds the new objects; nil when there are none. It stays the caller's to
-	// close.
+	// close. Of what is in it, only what the refs gain enters the repository.
 	Scratch *Scratch
 }
 
@@ -93,6 +93,43 @@ func (s *Service) update(ctx context.Context, p *push, u Update) error {
 	if err := s.unmoved(ctx, p.repo, u.Moves); err != nil {
 		return err
 	}
+	if gained := u.gained(); len(gained) > 0 {
+		if u.Scratch == nil {
+			q, err := newScratch(p.repo, s.dir(p.repo))
+			if err != nil {
+				return err
+			}
+			defer s.discard(q)
+			u.Scratch = q
+		}
+		if err := s.gather(ctx, p.repo, u.Scratch, gained); err != nil {
+			return err
+		}
+	} else {
+		u.Scratch = nil
+	}
+	return s.judgeAndMove(ctx, p, u)
+}
+
+// gained returns the objects to which refs move.
+func (u Update) gained() []string {
+	var out []string
+	for _, m := range u.Moves {
+		if m.New != git.Zero {
+			out = append(out, m.New)
+		}
+	}
+	return out
+}
+
+func (s *Service) discard(q *Scratch) {
+	if err := q.Close(); err != nil {
+		s.opts.Logger.Warn("a quarantine stays until the next start", "folder", q.Objects, "error", err)
+	}
+}
+
+// judgeAndMove asks who may refuse, notes what is about to move, and moves it.
+func (s *Service) judgeAndMove(ctx context.Context, p *push, u Update) error {
 	judged := Push{Moves: u.Moves}
 	if u.Scratch != nil {
 		judged.Objects, judged.Env = u.Scratch.Objects, u.Scratch.Env
