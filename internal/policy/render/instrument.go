@@ -211,6 +211,12 @@ func (in *instrument) writes(p piece) bool {
 
 // action puts the calls into one action.
 func (in *instrument) action(p piece) {
+	for i, w := range p.words {
+		// text/template takes "x |" for "x"; nothing can be put behind it.
+		if w.kind == wordPipe && (i+1 == len(p.words) || p.words[i+1].kind == wordPipe || p.words[i+1].kind == wordClose) {
+			return
+		}
+	}
 	if in.writes(p) {
 		id := in.marks.id(mark{file: in.file, line: in.line(p.from)})
 		in.pipeline(p.words, 0, true, id, p.inner)
