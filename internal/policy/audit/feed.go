@@ -67,6 +67,7 @@ func (f *feed) run(ctx context.Context) {
 			return
 		}
 		f.Logger.Debug("objects are not followed", "kind", f.kind.String(), "error", err)
+		f.publish(func(p *Progress) { p.Error = err.Error() })
 		if unreachable(err) {
 			f.fail(err)
 			return

@@ -54,8 +54,8 @@ type session struct {
 	lost    chan error
 	feeds   map[schema.GroupKind]*feed
 
-	mu     sync.Mutex
-	caught map[schema.GroupKind]string // digest of the set under which a kind was judged as a whole
+	noting sync.Mutex
+	caught map[schema.GroupKind]string // by kind that is followed: digest of the set under which all of it was judged
 }
 
 // queueSize bounds what waits for a worker.
@@ -174,6 +174,7 @@ func (s *session) reconcile(ctx context.Context, all *sync.WaitGroup, why cause)
 			relist: make(chan struct{}, 1), listed: make(chan struct{}), ended: make(chan struct{}),
 		}
 		s.feeds[gk] = f
+		s.note(gk, "")
 		fresh = append(fresh, f)
 	}
 	// Pods come last: by then what made them is known, and need not be asked for one by one.
@@ -203,6 +204,9 @@ func (s *session) reconcile(ctx context.Context, all *sync.WaitGroup, why cause)
 	}
 	slices.Sort(names)
 	s.publish(func(p *Progress) { p.Kinds = names })
+	if len(s.feeds) == 0 {
+		s.checkSynced(s.set.Load())
+	}
 	return nil
 }
 
@@ -214,6 +218,9 @@ func (s *session) forget(ctx context.Context, want []schema.GroupKind) error {
 			f.stop()
 			<-f.ended
 			delete(s.feeds, gk)
+			s.noting.Lock()
+			delete(s.caught, gk)
+			s.noting.Unlock()
 		}
 	}
 	known, err := s.kindsOf(ctx)
@@ -349,10 +356,15 @@ func (s *session) caughtUp(ctx context.Context, f *feed) {
 	if len(f.relist) > 0 || s.barrier(ctx) != nil {
 		return
 	}
-	s.mu.Lock()
-	s.caught[f.kind] = set.Digest()
-	s.mu.Unlock()
+	s.note(f.kind, set.Digest())
 	s.checkSynced(set)
+}
+
+// note remembers under which set a kind was judged as a whole; "" for none yet.
+func (s *session) note(gk schema.GroupKind, digest string) {
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	s.caught[gk] = digest
 }
 
 // checkSynced publishes that every kind is judged, when it is so.
@@ -365,10 +377,10 @@ func (s *session) checkSynced(set *engine.Set) {
 
 // synced reports whether every kind is judged under the set.
 func (s *session) synced(set *engine.Set) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, gk := range set.Kinds() {
-		if d, followed := s.caught[gk]; followed && d != set.Digest() {
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	for _, d := range s.caught {
+		if d != set.Digest() {
 			return false
 		}
 	}

@@ -322,8 +322,10 @@ func TestWebhookRefusesWhatItCannotJudge(t *testing.T) {
 	broken := request(`{"apiVersion":"v1"`)
 	broken.Object.Raw = []byte(`{"apiVersion":"v1","kind":"Pod","metadata":7}`)
 	for name, decide := range map[string]stuck{
-		"an error": func(context.Context) (policy.Decision, error) { return policy.Decision{}, errors.New("the disk is full") },
-		"a panic":  func(context.Context) (policy.Decision, error) { panic("no") },
+		"an error": func(context.Context) (policy.Decision, error) {
+			return policy.Decision{}, errors.New("the disk is full")
+		},
+		"a panic": func(context.Context) (policy.Decision, error) { panic("no") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t, decide)
