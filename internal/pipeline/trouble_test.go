@@ -543,6 +543,19 @@ jobs:
 		if agents, err := w.svc.Agents(context.Background(), ada); err != nil || len(agents) != 1 || agents[0].Name != "test" {
 			t.Errorf("agents %+v %v", agents, err)
 		}
+		for _, merge := range []string{commit, w.push("azure-pipelines.yml", "trigger: none\nsteps: [{checkout: none}]\n")} {
+			one, err := w.svc.StartPull(context.Background(), pull(merge))
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := w.svc.StartPull(context.Background(), pull(merge))
+			if err != nil || again.Number != one.Number {
+				t.Errorf("run %d and %d of one merge: %v", one.Number, again.Number, err)
+			}
+		}
+		if runs, err := w.svc.Runs(context.Background(), ada, pipeline.Filter{Repo: repoName, Pull: 7}); err != nil || len(runs) != 2 {
+			t.Errorf("runs of the pull request: %+v %v", runs, err)
+		}
 	}
 	t.Run("sqlite", func(t *testing.T) { scenario(t, func(*world) {}) })
 	if server := os.Getenv(storetest.Env); server != "" {
