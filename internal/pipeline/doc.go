@@ -16,6 +16,8 @@
 //     a lease that ends fails its job with the reason "agent lost".
 //   - A log line that was acknowledged is kept. Lines are masked before they are
 //     written, by the agent and again here.
+//   - The run of a pull request deploys nowhere and has no rights in an environment: its
+//     file belongs to a change that nobody has reviewed, so nothing in it can say otherwise.
 //   - Secrets of a job are never in a row, an event or a log.
 //
 // The compiler is in the sub-packages parse, expand, validate, plan and compile, the
