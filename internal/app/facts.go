@@ -22,6 +22,7 @@ import (
 type facts struct {
 	registry pusher
 	trust    truster
+	origin   origins
 	memory   memory
 	log      *event.Log
 	logger   *slog.Logger
@@ -43,13 +44,19 @@ type truster interface {
 	Trust(ctx context.Context, repository, image string) (supply.Trust, error)
 }
 
+// origins tells runs of pull requests from others; pipeline.Service is one.
+type origins interface {
+	// OfPull reports whether a run judged a pull request: what it built was not reviewed.
+	OfPull(ctx context.Context, run int64) (bool, error)
+}
+
 // memory is where policy keeps images; policy.Service is one.
 type memory interface {
 	PutImage(ctx context.Context, i rule.Image) error
 }
 
-func newFacts(r pusher, t truster, m memory, log *event.Log, logger *slog.Logger) *facts {
-	return &facts{registry: r, trust: t, memory: m, log: log, logger: logger, images: map[string]rule.Image{}}
+func newFacts(r pusher, t truster, o origins, m memory, log *event.Log, logger *slog.Logger) *facts {
+	return &facts{registry: r, trust: t, origin: o, memory: m, log: log, logger: logger, images: map[string]rule.Image{}}
 }
 
 // run loads and follows until ctx ends.
@@ -129,6 +136,13 @@ func (f *facts) learn(ctx context.Context, digest string) (rule.Image, error) {
 			}
 		}
 	}
+	if i.Signed {
+		// The signature says which installation built it. Whether the code was merged says
+		// the run that pushed it.
+		if i.Signed, err = f.merged(ctx, digest); err != nil {
+			return i, err
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.memory.PutImage(ctx, i); err != nil {
@@ -136,6 +150,28 @@ func (f *facts) learn(ctx context.Context, digest string) (rule.Image, error) {
 	}
 	f.images[digest] = i
 	return i, nil
+}
+
+// merged reports whether a run other than that of a pull request pushed an image.
+func (f *facts) merged(ctx context.Context, digest string) (bool, error) {
+	pushes, err := f.log.Read(ctx, event.Query{Subject: event.Of(event.KindImage, digest), Type: event.TypeImagePushed})
+	if err != nil {
+		return false, err
+	}
+	for _, e := range pushes {
+		var p event.ImagePushed
+		if err := e.Into(&p); err != nil || p.Run == 0 {
+			continue
+		}
+		pull, err := f.origin.OfPull(ctx, p.Run)
+		if err != nil {
+			return false, err
+		}
+		if !pull {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // ensure makes sure that the images of an object are in memory. With patience it waits

@@ -43,7 +43,12 @@ func (a *App) handler() http.Handler {
 }
 
 func (a *App) services() api.Services {
+	ssh := ""
+	if a.ssh != nil {
+		ssh = "ssh://git@" + a.sshAddress()
+	}
 	return api.Services{
+		Rulesets: a.Rulesets, Protect: a.Protect, Pulls: a.Pulls, Policy: a.Policy, Audit: a.Audit, Sync: a.Sync, Judge: a.judge, SSH: ssh,
 		Identity: a.Identity, Source: a.Source, Pipeline: a.Pipeline, Registry: a.Registry, Supply: a.Supply, Deploy: a.Deploy,
 		Evidence: a.Evidence, Cluster: a.Cluster, Log: a.Log, PublicURL: a.URL, Version: a.cfg.Version, Started: a.started,
 	}

@@ -54,7 +54,7 @@ func (a *App) openPolicy(ctx context.Context) error {
 		DB: a.db, Cluster: a.Cluster, Policies: a.Policy, Recorder: a.Policy, Appliers: appliers, Namespaces: namespaces, OnRefusal: a.refused,
 		Auth: a.Identity, Clock: a.clock, Logger: a.logger,
 	}, audit.Options{Cluster: a.cfg.Cluster})
-	a.facts = newFacts(a.Registry, a.Supply, learned{a.Policy, a.Audit}, a.Log, a.logger)
+	a.facts = newFacts(a.Registry, a.Supply, a.Pipeline, learned{a.Policy, a.Audit}, a.Log, a.logger)
 	a.Deploy.Gate = gate{policy: a.Policy, facts: a.facts, cluster: a.cfg.Cluster}
 	if a.cfg.Cluster == cluster.KindNone {
 		return nil

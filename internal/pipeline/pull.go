@@ -172,3 +172,14 @@ func (s *Service) cancel(ctx context.Context, tx *store.Tx, r *runRow, why strin
 	}
 	return s.advance(ctx, tx, r)
 }
+
+// OfPull reports whether a run judged a pull request, so that what it built was merged by
+// nobody. It asks for no rights: it is for the platform itself. A run that is not known is
+// fault.NotFound.
+func (s *Service) OfPull(ctx context.Context, run int64) (bool, error) {
+	r, err := s.loadRun(ctx, s.db, run)
+	if err != nil {
+		return false, err
+	}
+	return r.Pull > 0, nil
+}
