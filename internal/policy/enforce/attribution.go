@@ -215,6 +215,9 @@ func place(d *policy.Decision, places []rule.Place, cluster, namespace string) {
 // verdictOf makes the verdict that a refusal's reference stands for. What the message leaves
 // out is taken from the rule, while it is in force.
 func verdictOf(ref vap.Ref, rules []rule.Rule) rule.Verdict {
+	if ref.Assignment == "" {
+		return rule.Verdict{Assignment: ref.Object, Outcome: rule.Error, Refuses: true, Why: "the API server could not judge by the ValidatingAdmissionPolicy " + ref.Object}
+	}
 	v := rule.Verdict{
 		Assignment: ref.Assignment, Reference: ref.Rule, Policy: ref.Policy, Outcome: rule.Denied, Refuses: true,
 		Violations: ref.Violations, Fix: ref.Fix,

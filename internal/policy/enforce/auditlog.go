@@ -79,7 +79,7 @@ func ParseAuditLine(line []byte) (Refusal, bool) {
 	if e.Kind != "Event" || e.AuditID == "" || e.Stage != "ResponseComplete" || e.Response.Code < 400 || e.Response.Code > 499 {
 		return Refusal{}, false
 	}
-	refs := vap.ParseMessages(e.Response.Message)
+	refs := refsIn(e.Response.Message)
 	if len(refs) == 0 || strings.Contains(e.URI, "dryRun=") { // Somebody only tried.
 		return Refusal{}, false
 	}
@@ -90,12 +90,27 @@ func ParseAuditLine(line []byte) (Refusal, bool) {
 	r := Refusal{
 		ID: e.AuditID, Time: e.Received.UTC(), Verb: e.Verb, User: who.Username, Groups: who.Groups, By: applied(who.Username, who.Extra, e.Received.UTC()),
 		Group: e.Object.APIGroup, Version: e.Object.APIVersion, Resource: e.Object.Resource, Sub: e.Object.Subresource,
-		Namespace: e.Object.Namespace, Name: e.Object.Name, UID: e.Object.UID, Refs: refs[:min(len(refs), maxRefs)],
+		Namespace: e.Object.Namespace, Name: e.Object.Name, UID: e.Object.UID, Refs: refs,
 	}
 	if r.Name == "" {
 		r.Name = refused(e.Response.Message)
 	}
 	return r, true
+}
+
+// refsIn returns what a refusal says about the rules behind it. A policy of ours that could
+// not judge says only which one it is.
+func refsIn(message string) []vap.Ref {
+	if !strings.Contains(message, mark) {
+		return nil
+	}
+	refs := vap.ParseMessages(message)
+	if len(refs) == 0 {
+		if ref, ok := vap.ParseMessage(message); ok {
+			refs = []vap.Ref{ref}
+		}
+	}
+	return refs[:min(len(refs), maxRefs)]
 }
 
 // refused finds the name in `pods "cart-7d" is forbidden: …`: the log names no object that

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -135,11 +134,10 @@ type complaint struct {
 // complain records a complaint for whoever applied the object that it is about. What the
 // webhook refused it has recorded itself.
 func (c *complaints) complain(ctx context.Context, m complaint) {
-	refs := vap.ParseMessages(m.message)
-	if !strings.Contains(m.message, mark) || len(refs) == 0 {
+	refs := refsIn(m.message)
+	if len(refs) == 0 {
 		return
 	}
-	refs = refs[:min(len(refs), maxRefs)]
 	key := complaintKey(string(m.about.UID), refs)
 	if c.seen[key] {
 		return
@@ -185,7 +183,7 @@ func (c *complaints) behind(ctx context.Context, gk schema.GroupKind, m complain
 func complaintKey(uid string, refs []vap.Ref) string {
 	h := sha256.New()
 	for _, r := range refs {
-		fmt.Fprintf(h, "%q %q %q\n", r.Assignment, r.Rule, r.Policy)
+		fmt.Fprintf(h, "%q %q %q %q\n", r.Object, r.Assignment, r.Rule, r.Policy)
 	}
 	return "controller:" + uid + ":" + hex.EncodeToString(h.Sum(nil))[:16]
 }
