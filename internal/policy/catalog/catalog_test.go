@@ -217,3 +217,60 @@ func TestImageVerdictsChange(t *testing.T) {
 		t.Fatalf("an image that was signed since is %s", got)
 	}
 }
+
+// The checks that are in no initiative, by what they say.
+func TestGoodPractice(t *testing.T) {
+	rules := slices.Concat(
+		catalogtest.Assign(t, "latest", "container-no-latest-image", "platform", nil),
+		catalogtest.Assign(t, "labels", "pod-enforce-labels", "platform", map[string]any{"labels": []any{"team", "app"}}),
+		catalogtest.Assign(t, "default", "block-default-namespace", "platform", nil),
+		catalogtest.Assign(t, "limits", "container-resource-limits", "platform", map[string]any{"memory": "512Mi"}),
+	)
+	set, err := engine.Compile(context.Background(), rules, nil, nil, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const c = "spec.containers[name=c]"
+	for _, x := range []struct {
+		namespace, labels, image, limits string
+		want                             []string
+	}{
+		{"shop", `"app":"a","team":"b"`, "r.example/a:1", `"cpu":"500m","memory":"256Mi"`, nil},
+		{"shop", `"app":"a","team":"b"`, "r.example/a@" + known, `"cpu":2,"memory":536870912`, nil},
+		{"default", `"app":"a","team":"b"`, "r.example:5000/a", `"cpu":"2001m","memory":"1Gi"`, []string{
+			c + ".image: must have a digest or a tag other than latest, it is \"r.example:5000/a\"",
+			"metadata.namespace: must be a namespace of its own, it is default",
+			c + ".resources.limits.cpu: must be at most 2, it is 2001m",
+			c + ".resources.limits.memory: must be at most 512Mi, it is 1Gi",
+		}},
+		{"shop", `"team":""`, "a:latest", `"memory":"lots"`, []string{
+			c + ".image: must have a digest or a tag other than latest, it is \"a:latest\"",
+			"metadata.labels[app]: must be there and not empty, it is absent",
+			"metadata.labels[team]: must be there and not empty, it is empty",
+			c + ".resources.limits.cpu: must be at most 2, it is absent",
+			c + ".resources.limits.memory: must be at most 512Mi, it is lots",
+		}},
+	} {
+		var object map[string]any
+		text := fmt.Sprintf(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","labels":{%s}},"spec":{"containers":[{"name":"c","image":%q,"resources":{"limits":{%s}}}],"ephemeralContainers":[{"name":"e","image":"a:1"}]}}`, x.labels, x.image, x.limits)
+		if err := json.Unmarshal([]byte(text), &object); err != nil {
+			t.Fatal(err)
+		}
+		verdicts, err := set.Review(t.Context(), rule.Review{Object: object, Operation: "CREATE", Place: rule.Place{Cluster: "embedded", Namespace: x.namespace}}, engine.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, v := range verdicts {
+			if v.Why != "" {
+				t.Errorf("%s could not judge: %s", v.Assignment, v.Why)
+			}
+			for _, f := range v.Violations {
+				got = append(got, f.Path+": "+f.Message)
+			}
+		}
+		if diff := cmp.Diff(x.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
+		}
+	}
+}
