@@ -77,13 +77,20 @@ type scan struct {
 	data  []byte
 	found []Finding
 	seen  map[spot]bool
+	// judged counts the matches; see maxJudged.
+	judged int
 }
+
+// maxJudged bounds how many matches of one input are compared with the lists of what is
+// no secret. An input with more is a flood in which a secret could hide: its further
+// matches are findings.
+const maxJudged = 5000
 
 // spot tells findings of one rule apart.
 type spot struct{ rule, offset int }
 
 func (s *scan) run(path string, data []byte) []Finding {
-	s.path, s.data, s.found, s.seen = path, data, nil, nil
+	s.path, s.data, s.found, s.seen, s.judged = path, data, nil, nil, 0
 	defer func() { s.data, s.found, s.seen, s.used = nil, nil, nil, s.used[:0] }()
 	s.lib.words.each(data, s.hit)
 	for _, r := range s.used {
@@ -178,17 +185,7 @@ func (s *scan) match(n int, w window, m []int) {
 	if r.entropy != 0 && entropy(value) <= r.entropy {
 		return
 	}
-	c := candidate{path: s.path, secret: value, match: text, line: lineOf(s.data, begin, begin+len(text))}
-	if s.lib.allow.allows(c) || slices.ContainsFunc(r.allow, func(a *allow) bool { return a.allows(c) }) {
-		return
-	}
-	if r.generic && (tests(s.path) || !jumbled(value)) || embedded(s.data, from, from+len(value)) {
-		return
-	}
-	if s.lib.published[sha256.Sum256([]byte(Raw(value).Canonical()))] {
-		return
-	}
-	if r.check != nil && !r.check(value) || s.seen[spot{n, from}] || len(s.found) >= MaxFindings {
+	if s.seen[spot{n, from}] || len(s.found) >= MaxFindings || s.allowed(r, from, value, text, begin) {
 		return
 	}
 	if s.seen == nil {
@@ -198,8 +195,22 @@ func (s *scan) match(n int, w window, m []int) {
 	s.found = append(s.found, Finding{Rule: r.id, Title: r.title, Offset: from, Secret: Raw(value), Redacted: Redact(value)})
 }
 
+// allowed reports whether a match of a rule is no secret after all. The cheap questions
+// are asked first.
+func (s *scan) allowed(r *rule, from int, value, text string, begin int) bool {
+	if r.generic && (tests(s.path) || !jumbled(value)) || embedded(s.data, from, from+len(value)) || r.check != nil && !r.check(value) {
+		return true
+	}
+	if s.judged++; s.judged > maxJudged {
+		return false
+	}
+	c := candidate{path: s.path, secret: value, match: text, line: lineOf(s.data, begin, begin+len(text))}
+	return s.lib.allow.allows(c) || slices.ContainsFunc(r.allow, func(a *allow) bool { return a.allows(c) }) ||
+		s.lib.published[sha256.Sum256([]byte(Raw(value).Canonical()))]
+}
+
 // maxLine bounds what counts as the lines of a match, before and behind it.
-const maxLine = 4 << 10
+const maxLine = 512
 
 // lineOf returns the lines in which data[begin:end] stands.
 func lineOf(data []byte, begin, end int) string {

@@ -36,6 +36,9 @@ const (
 	maxFiller  = 5
 )
 
+// longValue bounds how much of a value a gate looks at.
+const longValue = 512
+
 // gateOf makes the gate of a rule for one keyword.
 func gateOf(expr, keyword string, entropy float64) (gate, error) {
 	name, value, ok := assignment(expr)
@@ -190,10 +193,13 @@ func (g *assigned) valueAt(data []byte, p int) bool {
 	for begin > p && g.value[data[begin-1]] {
 		begin--
 	}
-	for stop = len(data); i < stop && g.value[data[i]]; i++ {
+	for stop = min(len(data), begin+longValue); i < stop && g.value[data[i]]; i++ {
 		if g.most > 0 && i-begin > g.most+maxFiller {
 			return false
 		}
+	}
+	if i == begin+longValue {
+		return true // The expression decides about what is longer.
 	}
 	if i-begin < g.least || i < len(data) && !g.behind[data[i]] && !g.value['\\'] && !g.ends(data, begin, i) {
 		return false

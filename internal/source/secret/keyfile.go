@@ -107,7 +107,7 @@ func isPKCS8(data []byte) bool {
 		for _, oid := range [][]byte{
 			{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01}, // rsaEncryption
 			{0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01},             // ecPublicKey
-			{0x2b, 0x65, 0x70},                                     // Ed25519
+			{0x2b, 0x65, 0x70}, // Ed25519
 		} {
 			if c[5] == 6 && int(c[6]) == len(oid) && bytes.HasPrefix(c[7:], oid) {
 				return true
