@@ -8,8 +8,13 @@ import (
 
 // pages is the UI.
 func (a *App) pages() http.Handler {
-	return web.New(web.Deps{
-		Identity: a.Identity, Source: a.Source, Pipeline: a.Pipeline, Registry: a.Registry, Supply: a.Supply, Deploy: a.Deploy,
-		Evidence: a.Evidence, Cluster: a.Cluster, Log: a.Log, Clock: a.clock, Logger: a.logger,
-	}, web.Options{PublicURL: a.URL, Version: a.cfg.Version})
+	d := web.Deps{
+		Identity: a.Identity, Source: a.Source, Pulls: a.Pulls, Rulesets: a.Rulesets, Protection: a.Protect, Policy: a.Policy, Compliance: a.Audit,
+		Pipeline: a.Pipeline, Registry: a.Registry, Supply: a.Supply, Deploy: a.Deploy, Evidence: a.Evidence, Cluster: a.Cluster, Log: a.Log,
+		Clock: a.clock, Logger: a.logger,
+	}
+	if a.Sync != nil {
+		d.Enforcement = a.Sync
+	}
+	return web.New(d, web.Options{PublicURL: a.URL, Version: a.cfg.Version})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -107,7 +108,7 @@ type fact struct {
 
 // projectEvents streams the project's part of the logbook: each event as "fact" with its
 // seq as id, and "change" once for all that came together, also when the Path has
-// followed the log.
+// followed the log or a verdict on a live object is another one.
 func (h *handler) projectEvents(w http.ResponseWriter, r request) error {
 	if err := h.Identity.Require(r.Context(), r.actor, r.project(), identity.Read); err != nil {
 		return err
@@ -117,7 +118,7 @@ func (h *handler) projectEvents(w http.ResponseWriter, r request) error {
 	defer st.close()
 	asked := h.Clock.Now()
 	for {
-		grown, moved := h.Log.Changed(), h.Evidence.Changed()
+		grown, moved, judged := h.Log.Changed(), h.Evidence.Changed(), h.Compliance.Changed()
 		next, err := h.sendFacts(r, st, after)
 		if err != nil {
 			return nil // The reader left, or the log cannot be read now: they come back.
@@ -128,6 +129,10 @@ func (h *handler) projectEvents(w http.ResponseWriter, r request) error {
 			return nil
 		case <-grown:
 		case <-moved:
+			if st.send("change", "", []byte("{}")) != nil {
+				return nil
+			}
+		case <-judged:
 			if st.send("change", "", []byte("{}")) != nil {
 				return nil
 			}
@@ -183,6 +188,21 @@ func words(e event.Event) string {
 		var p event.RunFinished
 		if e.Into(&p) == nil {
 			return "Run " + strconv.FormatInt(p.Run, 10) + " " + p.Result
+		}
+	case event.TypePullOpened, event.TypePullMerged, event.TypePullClosed:
+		var p event.Pull
+		if e.Into(&p) == nil {
+			return "Pull request " + strconv.FormatInt(p.Number, 10) + " " + strings.TrimPrefix(e.Type, "pull.") + ": " + p.Title
+		}
+	case event.TypePullReviewed:
+		var p event.PullReviewed
+		if e.Into(&p) == nil {
+			return "Pull request " + strconv.FormatInt(p.Number, 10) + " " + strings.ReplaceAll(p.Verdict, "-", " ") + " by " + p.Reviewer
+		}
+	case event.TypeDecisionMade:
+		var p event.DecisionMade
+		if e.Into(&p) == nil && !p.Allowed {
+			return "Policy refused " + p.Object + " at " + p.Point
 		}
 	case event.TypeReleaseFinished:
 		var p event.Release

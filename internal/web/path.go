@@ -162,6 +162,12 @@ func cellHref(project string, c evidence.Cell) string {
 		}
 	case event.KindPod:
 		return at + "/trace/pod/" + page.Esc(id)
+	case event.KindPull:
+		if p := strings.Split(id, "/"); len(p) == 3 {
+			return at + "/pulls/" + page.Esc(p[1]) + "/" + p[2]
+		}
+	case event.KindDecision:
+		return at + "/policy/decisions/" + page.Esc(id)
 	case "":
 		return ""
 	}

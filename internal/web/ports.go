@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"time"
@@ -13,6 +14,9 @@ import (
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/pipeline/protocol"
+	"towpath.dev/towpath/internal/policy"
+	"towpath.dev/towpath/internal/policy/audit"
+	"towpath.dev/towpath/internal/policy/enforce"
 	"towpath.dev/towpath/internal/registry"
 	"towpath.dev/towpath/internal/registry/supply"
 	"towpath.dev/towpath/internal/registry/supply/advisory"
@@ -111,6 +115,38 @@ type Protection interface {
 	Bypass(ctx context.Context, a identity.Actor, id string, b protect.Bypass) (protect.Granted, error)
 	Bypasses(ctx context.Context, a identity.Actor, repo string) ([]protect.Granted, error)
 	Revoke(ctx context.Context, a identity.Actor, id string) error
+}
+
+// Policy is what is assigned, exempt and decided; policy.Service is one. An empty project
+// is the whole installation.
+type Policy interface {
+	Assignments(ctx context.Context, a identity.Actor, project string) ([]policy.Assignment, error)
+	Assignment(ctx context.Context, a identity.Actor, name string) (policy.Assignment, error)
+	Definitions(ctx context.Context, a identity.Actor) ([]policy.Definition, error)
+	Definition(ctx context.Context, a identity.Actor, name string) (policy.Definition, error)
+	Initiatives(ctx context.Context, a identity.Actor) ([]policy.Initiative, error)
+	Initiative(ctx context.Context, a identity.Actor, name string) (policy.Initiative, error)
+	Exemptions(ctx context.Context, a identity.Actor, project string) ([]policy.Exemption, error)
+	// Assign and Exempt take Azure Policy's JSON.
+	Assign(ctx context.Context, a identity.Actor, raw json.RawMessage) (policy.Applied, error)
+	Exempt(ctx context.Context, a identity.Actor, raw json.RawMessage) (policy.Applied, error)
+	Unassign(ctx context.Context, a identity.Actor, name string) error
+	Unexempt(ctx context.Context, a identity.Actor, name string) error
+	Decision(ctx context.Context, a identity.Actor, id string) (policy.Decision, error)
+	Decisions(ctx context.Context, a identity.Actor, f policy.DecisionFilter) ([]policy.Decision, error)
+}
+
+// Compliance says how live objects comply; audit.Service is one.
+type Compliance interface {
+	Compliance(ctx context.Context, a identity.Actor, f audit.Filter) (audit.Report, error)
+	Progress() audit.Progress
+	// Changed returns a channel that is closed when verdicts change next.
+	Changed() <-chan struct{}
+}
+
+// Enforcement says what the cluster's API server enforces; enforce.Sync is one.
+type Enforcement interface {
+	State() enforce.Enforcement
 }
 
 // Pipeline runs and remembers runs; pipeline.Service is one. A job is named by its path

@@ -238,6 +238,3 @@ func (h *handler) mergePull(ctx context.Context, r request, n int64) (string, st
 	})
 	return strings.TrimSpace("Merged. " + p.Notice), "", err
 }
-
-// pullVerdicts reads what policy decided about the pull request.
-func (h *handler) pullVerdicts(r request, v *page.PullView) error { return nil }

@@ -13,6 +13,7 @@ import (
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/policy/audit"
 	"towpath.dev/towpath/internal/source/pull"
 	"towpath.dev/towpath/internal/web/page"
 )
@@ -135,11 +136,11 @@ func (h *handler) room(w http.ResponseWriter, r request, room, title string, cru
 // counts are the numbers beside the rooms. They are no reason for a page to fail.
 func (h *handler) counts(r request) map[string]page.Badge {
 	out := map[string]page.Badge{}
-	if h.Pulls == nil {
-		return out // Not wired.
-	}
 	if list, _, err := h.Pulls.List(r.Context(), r.actor, r.project(), pull.Filter{Limit: countedPulls}); err == nil {
 		out["pulls"] = page.Badge{N: len(list)}
+	}
+	if report, err := h.Compliance.Compliance(r.Context(), r.actor, audit.Filter{Project: r.project(), Outcome: audit.Violated, Limit: 1}); err == nil {
+		out["policy"] = page.Badge{N: report.Total, Warn: true}
 	}
 	return out
 }

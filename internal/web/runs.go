@@ -135,6 +135,9 @@ func (h *handler) run(w http.ResponseWriter, r request) error {
 			Name: a.Name, Files: a.Files, Bytes: a.Bytes, Digest: a.Digest, Href: s.At("/runs/" + number + "/artifacts/" + page.Esc(a.Name)),
 		})
 	}
+	if v.Refused, err = h.runRefusals(r, d.Number); err != nil {
+		return err
+	}
 	job, step := chosen(d, r)
 	v.Stages = stagesOf(d, job, step)
 	if err := h.tab(r, d, &v, job, step); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/pipeline"
+	"towpath.dev/towpath/internal/source/pull"
 	"towpath.dev/towpath/internal/web/page"
 )
 
@@ -23,7 +24,7 @@ var (
 // projects whose names fit, and what a number or hash may mean.
 func (h *handler) search(w http.ResponseWriter, r request) error {
 	f := &finder{h: h, r: r, project: r.query("project"), text: strings.ToLower(strings.TrimSpace(r.query("q")))}
-	for _, step := range []func() error{f.direct, f.rooms, f.runs, f.repos, f.environments, f.images, f.projects, f.rest} {
+	for _, step := range []func() error{f.direct, f.rooms, f.pulls, f.runs, f.policies, f.repos, f.environments, f.images, f.projects, f.rest} {
 		// The project in the address may be gone or not the visitor's: then there is
 		// nothing of it to find.
 		if err := step(); err != nil && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Denied) {
@@ -60,7 +61,7 @@ func (f *finder) direct() error {
 	if commitStart.MatchString(text) {
 		f.add("Go to", "trace", "Evidence of commit "+text, "trace", f.at("/trace/commit/"+text))
 	}
-	if kind, id, ok := strings.Cut(text, "/"); ok && id != "" && strings.Contains(" commit image run release pod ", " "+kind+" ") {
+	if kind, id, ok := strings.Cut(text, "/"); ok && id != "" && strings.Contains(" commit pull image run decision release pod ", " "+kind+" ") {
 		f.add("Go to", "trace", "Evidence of "+text, "trace", f.at("/trace/"+kind+"/"+page.EscPath(id)))
 	}
 	return nil
@@ -77,6 +78,9 @@ func (f *finder) rooms() error {
 	}
 	if matches(f.text, "settings members") {
 		f.add("Rooms", "settings", "Settings", "g s", f.at("/settings"))
+	}
+	if matches(f.text, "new pull request open") {
+		f.add("Do", "pulls", "New pull request", "", f.at("/pulls/new"))
 	}
 	if matches(f.text, "run pipeline start") {
 		f.add("Do", "runs", "Run pipeline", "", f.at("/runs?start=1"))
@@ -106,6 +110,53 @@ func (f *finder) runs() error {
 		}
 	}
 	return nil
+}
+
+func (f *finder) pulls() error {
+	if f.project == "" {
+		return nil
+	}
+	want := pull.Filter{Limit: 6, Text: f.text}
+	if f.text != "" {
+		want.State = "all"
+	}
+	list, _, err := f.h.Pulls.List(f.r.Context(), f.r.actor, f.project, want)
+	for _, p := range list {
+		_, word := page.PullState(p)
+		f.add("Pull requests", "pulls", "#"+strconv.FormatInt(p.Number, 10)+"  "+p.Title, word, page.PullHref(page.Shell{Project: f.project}, p.Repo, p.Number))
+	}
+	return err
+}
+
+// policies finds assignments, and by a text definitions and initiatives too.
+func (f *finder) policies() error {
+	if f.project == "" || f.text == "" {
+		return nil
+	}
+	s := page.Shell{Project: f.project}
+	list, err := f.h.Policy.Assignments(f.r.Context(), f.r.actor, f.project)
+	for _, a := range list {
+		if matches(f.text, a.Name, a.Title, "policy") {
+			f.add("Policy", "policy", orElse(a.Title, a.Name), "assignment", s.Pol("/assignments/"+page.Esc(a.Name)))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	initiatives, definitions, err := f.h.library(f.r)
+	shown := 0
+	for _, i := range initiatives {
+		if matches(f.text, i.Name, i.Title) {
+			f.add("Policy", "policy", i.Title, "initiative", s.Pol("/initiatives/"+page.Esc(i.Name)))
+		}
+	}
+	for _, d := range definitions {
+		if shown < 6 && matches(f.text, d.Name, d.Title) {
+			f.add("Policy", "policy", d.Title, "definition", s.Pol("/definitions/"+page.Esc(d.Name)))
+			shown++
+		}
+	}
+	return err
 }
 
 func (f *finder) repos() error {

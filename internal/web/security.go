@@ -10,9 +10,9 @@ import (
 	"towpath.dev/towpath/internal/fault"
 )
 
-// policy lets a page load only what this server serves as a file of its own: no inline
+// contentPolicy lets a page load only what this server serves as a file of its own: no inline
 // script, no inline style, no frame around it.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; " +
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; " +
 	"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
 
 // secure sets the headers of every answer and refuses what another site sends in the
@@ -25,7 +25,7 @@ func (h *handler) secure(next http.Handler) http.Handler {
 	guarded := cross.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d := w.Header()
-		d.Set("Content-Security-Policy", policy)
+		d.Set("Content-Security-Policy", contentPolicy)
 		d.Set("X-Content-Type-Options", "nosniff")
 		d.Set("X-Frame-Options", "DENY")
 		d.Set("Referrer-Policy", "same-origin")

@@ -14,15 +14,19 @@ type Deps struct {
 	Pulls      Pulls
 	Rulesets   Rulesets
 	Protection Protection
-	Pipeline   Pipeline
-	Registry   Registry
-	Supply     Supply
-	Deploy     Deploy
-	Evidence   Evidence
-	Cluster    Cluster
-	Log        Logbook
-	Clock      clock.Clock
-	Logger     *slog.Logger
+	Policy     Policy
+	Compliance Compliance
+	// Enforcement is nil in an installation without a cluster.
+	Enforcement Enforcement
+	Pipeline    Pipeline
+	Registry    Registry
+	Supply      Supply
+	Deploy      Deploy
+	Evidence    Evidence
+	Cluster     Cluster
+	Log         Logbook
+	Clock       clock.Clock
+	Logger      *slog.Logger
 }
 
 // Options say where this installation is and what it calls itself.
@@ -40,7 +44,7 @@ type handler struct {
 }
 
 // New returns the handler of all pages, for the paths /, /login, /logout, /projects…,
-// /settings…, /status, /search and /assets/…. Any other path is answered with the page
+// /settings…, /policy…, /status, /search and /assets/…. Any other path is answered with the page
 // for what is not there.
 func New(d Deps, o Options) http.Handler {
 	h := &handler{Deps: d, opts: o, assets: openAssets(), mux: http.NewServeMux()}
@@ -118,7 +122,27 @@ func (h *handler) routes() {
 	h.page("GET /projects/{project}/environments/{env}", h.environment)
 	h.page("GET /projects/{project}/environments/{env}/releases/{release}", h.release)
 
+	h.policyRoutes("/projects/{project}/policy")
+	h.policyRoutes("/policy") // The whole installation, for its administrators.
 	h.page("/", h.nowhere)
+}
+
+// policyRoutes are the addresses of policy below a path.
+func (h *handler) policyRoutes(at string) {
+	h.page("GET "+at, h.policies)
+	h.page("GET "+at+"/assignments/{name}", h.assignment)
+	h.form("POST "+at+"/assignments", h.assign)
+	h.form("POST "+at+"/assignments/{name}/remove", h.unassign)
+	h.page("GET "+at+"/assign", h.assignForm)
+	h.page("GET "+at+"/definitions", h.definitions)
+	h.page("GET "+at+"/definitions/{name}", h.definition)
+	h.page("GET "+at+"/initiatives/{name}", h.initiative)
+	h.page("GET "+at+"/exemptions", h.exemptions)
+	h.page("GET "+at+"/exemptions/new", h.exemptForm)
+	h.form("POST "+at+"/exemptions", h.exempt)
+	h.form("POST "+at+"/exemptions/{name}/remove", h.unexempt)
+	h.page("GET "+at+"/decisions", h.decisions)
+	h.page("GET "+at+"/decisions/{id}", h.decision)
 }
 
 // pullRoutes are the addresses of pull requests.

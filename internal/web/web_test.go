@@ -132,6 +132,10 @@ var pages = []string{
 	"/projects/shop/pulls/shop/7", "/projects/shop/pulls/shop/7?tab=files", "/projects/shop/pulls/shop/7?tab=files&at=0n21", "/projects/shop/pulls/shop/7?tab=files&file=3",
 	"/projects/shop/pulls/shop/7?tab=checks", "/projects/shop/pulls/shop/7?tab=verdicts", "/projects/shop/pulls/shop/7?tab=commits", "/projects/shop/pulls/shop/7?edit=1", "/projects/shop/pulls/shop/4",
 	"/projects/shop/code/shop/settings", "/projects/shop/code/shop/settings/rulesets/new", "/projects/shop/code/shop/settings/rulesets/main%20is%20reviewed",
+	"/projects/shop/policy", "/projects/shop/policy?show=all&q=cart", "/projects/shop/policy/assignments/shop-restricted", "/projects/shop/policy/definitions", "/projects/shop/policy/definitions/container-no-privilege",
+	"/projects/shop/policy/definitions/image-verdict", "/projects/shop/policy/initiatives/baseline", "/projects/shop/policy/exemptions", "/projects/shop/policy/exemptions?show=expired",
+	"/projects/shop/policy/exemptions/new", "/projects/shop/policy/exemptions/new?assignment=baseline", "/projects/shop/policy/assign", "/projects/shop/policy/assign?target=initiative:baseline",
+	"/projects/shop/policy/decisions", "/projects/shop/policy/decisions?show=refused&point=pull", "/projects/shop/policy/decisions/" + webtest.DecisionPull,
 	"/projects/shop/code/shop/secrets", "/projects/shop/code/shop/secrets/01F1", "/projects/shop/code/shop/secrets/01F2",
 }
 

@@ -90,6 +90,7 @@ func Rooms() []Room {
 		{Key: "runs", Text: "Runs", Path: "/runs", Icon: "runs", Goto: "r"},
 		{Key: "images", Text: "Images", Path: "/images", Icon: "images", Goto: "i"},
 		{Key: "environments", Text: "Environments", Path: "/environments", Icon: "environments", Goto: "e"},
+		{Key: "policy", Text: "Policy", Path: "/policy", Icon: "policy", Goto: "o"},
 	}
 }
 

@@ -54,6 +54,8 @@ func kindWord(kind string) string {
 	switch kind {
 	case event.KindSBOM:
 		return "SBOM"
+	case event.KindPull:
+		return "Pull request"
 	case "":
 		return ""
 	}
@@ -77,6 +79,16 @@ func stationState(st evidence.Station) State {
 		return Shut
 	case "queued", "running", "started":
 		return Passing
+	case "closed":
+		return Shut
+	case "open":
+		return Passing
+	case "draft":
+		return Held
+	}
+	switch fact(st, "verdict") {
+	case "refused", "changes-requested":
+		return Shut
 	}
 	if fact(st, "failed") != "" {
 		return Shut
@@ -103,6 +115,12 @@ func stationHref(s Shell, st evidence.Station) string {
 		if p := strings.Split(id, "/"); len(p) == 3 {
 			return s.At("/environments/" + Esc(p[1]) + "/releases/" + p[2])
 		}
+	case event.KindPull, "review", "merge":
+		if p := strings.Split(id, "/"); len(p) == 3 {
+			return s.At("/pulls/" + Esc(p[1]) + "/" + p[2])
+		}
+	case event.KindDecision:
+		return s.Pol("/decisions/" + Esc(id))
 	}
 	return ""
 }
@@ -183,6 +201,10 @@ func lineShort(st evidence.Station, id string) string {
 	switch st.Kind {
 	case event.KindRun:
 		return "run " + st.Subject.ID()
+	case event.KindPull:
+		return "pull/" + st.Subject.ID()[strings.LastIndexByte(st.Subject.ID(), '/')+1:]
+	case event.KindDecision:
+		return "d/" + strings.ToLower(st.Subject.ID()[max(0, len(st.Subject.ID())-5):])
 	case event.KindRelease:
 		if p := strings.Split(st.Subject.ID(), "/"); len(p) == 3 {
 			return p[1] + "/" + p[2]
@@ -195,6 +217,12 @@ func lineShort(st evidence.Station, id string) string {
 
 // lineNote is the one fact of a station that people look for.
 func lineNote(st evidence.Station) string {
+	switch st.Kind {
+	case event.KindDecision, "review":
+		return st.Title
+	case "merge":
+		return fact(st, "method")
+	}
 	for _, name := range []string{"author", "passed", "packages", "took", "size", "state", "result"} {
 		if v := fact(st, name); v != "" {
 			switch name {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"towpath.dev/towpath/internal/pipeline"
+	"towpath.dev/towpath/internal/policy"
 )
 
 // Run is a run as the lists and its own page show it.
@@ -98,6 +99,7 @@ type RunView struct {
 	File      string // the pipeline file at the run's commit
 	Query     string
 	Images    []pipeline.Image // what it pushed
+	Refused   []policy.Decision
 }
 
 // RunList is what the runs page shows.

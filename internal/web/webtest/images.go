@@ -173,6 +173,6 @@ func (d Deploy) Release(ctx context.Context, a identity.Actor, project, env stri
 func (f *Fixture) Deps() web.Deps {
 	return web.Deps{
 		Identity: identityTokens{f}, Source: Source{f}, Pipeline: Pipeline{f}, Registry: Registry{f}, Supply: Supply{f}, Deploy: Deploy{f},
-		Evidence: Evidence{f}, Cluster: Cluster{}, Log: Logbook{f}, Clock: clock.Fixed(Now, 0), Pulls: Pulls{f}, Rulesets: Rulesets{f}, Protection: Protection{f},
+		Evidence: Evidence{f}, Cluster: Cluster{}, Log: Logbook{f}, Clock: clock.Fixed(Now, 0), Pulls: Pulls{f}, Rulesets: Rulesets{f}, Protection: Protection{f}, Policy: Policy{f}, Compliance: Compliance{f}, Enforcement: Enforcement{},
 	}
 }
