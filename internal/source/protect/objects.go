@@ -123,13 +123,16 @@ func (s *Service) contents(ctx context.Context, dir string, env []string, blobs 
 		data []byte
 	}
 	work := make(chan load)
-	free := sync.Pool{New: func() any { return []byte(nil) }}
+	free := make(chan []byte, s.opts.Workers+1) // Buffers for reuse.
 	var done sync.WaitGroup
 	for range s.opts.Workers {
 		done.Go(func() {
 			for l := range work {
 				use(l.b, l.data)
-				free.Put(l.data[:0]) //nolint:staticcheck // The slice's header is small beside its content.
+				select {
+				case free <- l.data:
+				default:
+				}
 			}
 		})
 	}
@@ -146,7 +149,11 @@ func (s *Service) contents(ctx context.Context, dir string, env []string, blobs 
 				return fmt.Errorf("git said %.100q when asked for %s", line, b.hash)
 			}
 			n := int(min(size, s.opts.MaxScan))
-			data := free.Get().([]byte)
+			var data []byte
+			select {
+			case data = <-free:
+			default:
+			}
 			if cap(data) < n {
 				data = make([]byte, max(n, usual))
 			}

@@ -18,6 +18,8 @@ import (
 	"towpath.dev/towpath/internal/source/git"
 	"towpath.dev/towpath/internal/source/hook"
 	"towpath.dev/towpath/internal/source/protect"
+	"towpath.dev/towpath/internal/store"
+	"towpath.dev/towpath/internal/store/storetest"
 )
 
 func TestPrivateKeyIsRefusedWithPlaceAndWayOn(t *testing.T) {
@@ -256,7 +258,11 @@ func TestBypassLetsOneSecretIntoOneRepository(t *testing.T) {
 }
 
 func TestBypassEnds(t *testing.T) {
-	w := newWorld(t)
+	storetest.Each(t, bypassEnds)
+}
+
+func bypassEnds(t *testing.T, db *store.DB) {
+	w := newWorldOn(t, db)
 	w.commit(map[string]string{"a.txt": token() + "\n"})
 	w.push()
 	found, err := w.Blocked(t.Context(), user("ada"), "shop/web")

@@ -76,9 +76,14 @@ type world struct {
 
 func newWorld(t testing.TB, change ...func(*protect.Options)) *world {
 	t.Helper()
+	return newWorldOn(t, storetest.SQLite(t), change...)
+}
+
+func newWorldOn(t testing.TB, db *store.DB, change ...func(*protect.Options)) *world {
+	t.Helper()
 	data := t.TempDir()
 	w := &world{
-		t: t, bare: filepath.Join(data, "repo.git"), work: filepath.Join(data, "work"), db: storetest.SQLite(t),
+		t: t, bare: filepath.Join(data, "repo.git"), work: filepath.Join(data, "work"), db: db,
 		clock: &hands{Clock: clock.System()}, said: &bytes.Buffer{},
 	}
 	w.log = event.New(w.db, w.clock)

@@ -12,6 +12,11 @@
 // its text is in rules/LICENSE.gitleaks) as converted by rules/mkrules. The engine and
 // the detectors of structured files are our own.
 //
+// Two things keep guesses quiet. A generic rule, which takes a value for a secret because
+// of the name before it, wants a value that looks made by chance and is not asked in
+// files of tests; rules that know a credential by its form hold everywhere. And values
+// that are published, such as the example keys in Go's own source, are known by hash.
+//
 // Invariants.
 //   - The cost is linear in the input: one pass for the keywords, and each rule runs over
 //     each byte a bounded number of times. Expressions are RE2's; nothing backtracks.
