@@ -11,5 +11,5 @@
 //   - Nothing is fetched: a PublicURL is a name in the local catalogue.
 //   - Parsing is pure; the same text gives the same result.
 //
-// It imports rule, the engine's template parser and the standard library.
+// It imports rule, the engine's template parser, fault and Kubernetes' type packages.
 package azure
