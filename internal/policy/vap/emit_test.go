@@ -118,7 +118,7 @@ func TestProgramsOfOthers(t *testing.T) {
 			"validations":[{"expression":"size(variables.found) == 0","messageExpression":"'data: \"variables.found\" is ' + variables.found.join(', ')"}]}`, parameters),
 		custom(t, "second", `{"variables":[{"name":"found","expression":"variables . params.limit"},{"name":"unused","expression":"variables.found / 0"}],
 			"validations":[{"expression":"// of variables.nothing\nsize(object.data) <= variables.found","message":"data: too many"}]}`, map[string]any{}),
-		custom(t, "third", `{"validations":[{"expression":"variables.params == null && variables.anyObject.data.size() < 9"}]}`, nil),
+		custom(t, "third", `{"validations":[{"expression":"variables.params.limit == 3 && !has(variables.params.words) && variables.anyObject.data.size() < 9"}]}`, nil),
 		custom(t, "fourth", `{"validations":[{"expression":"variables.params.deep.n[0] == 1 && variables.params.deep.n[1] == 'x' && variables.params.deep.n[2] && variables.params.deep.n[3] == null && variables.params.ratio == 0.5 && variables.params.limit == 3 && size(variables.params.words[1]) == 8 && !('bad' in object.data)"}]}`, parameters),
 		custom(t, "fifth", `{"validations":[{"expression":"object.data.broken == ''","message":"never said"}]}`, nil),
 	}

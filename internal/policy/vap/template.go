@@ -15,7 +15,7 @@ type source struct {
 		CRD struct {
 			Spec struct {
 				Validation struct {
-					Schema shape `json:"openAPIV3Schema"`
+					Schema *shape `json:"openAPIV3Schema"`
 				} `json:"validation"`
 			} `json:"spec"`
 		} `json:"crd"`
@@ -47,16 +47,22 @@ func asksForDelete(t rule.Template) bool {
 }
 
 // parameters returns the parameters of a rule with the defaults of its template's schema,
-// as the engine judges with; nil when it has none.
+// as the engine judges with; nil when there are none and the template declares none.
 func parameters(r rule.Rule) (any, error) {
-	if r.Parameters == nil {
-		return nil, nil
-	}
 	var s source
 	if err := json.Unmarshal(r.Template.Raw, &s); err != nil {
 		return nil, fmt.Errorf("reading the schema of template %s: %w", r.Template.Kind, err)
 	}
-	return s.Spec.CRD.Spec.Validation.Schema.fill(r.Parameters), nil
+	schema := s.Spec.CRD.Spec.Validation.Schema
+	switch {
+	case schema != nil && r.Parameters == nil:
+		return schema.fill(map[string]any{}), nil
+	case schema != nil:
+		return schema.fill(r.Parameters), nil
+	case len(r.Parameters) == 0:
+		return nil, nil
+	}
+	return r.Parameters, nil
 }
 
 func (s shape) fill(v any) any {
