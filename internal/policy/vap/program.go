@@ -51,6 +51,13 @@ func (p *program) add(r rule.Rule, w waiver) error {
 		}
 		names[v.Name] = p.declare(v.Name, r.Reference, e)
 	}
+	// Exemptions are long, and often the same for all rules of an assignment.
+	if w.direct != "" {
+		w.direct = "variables." + p.declare("exempt", r.Reference, w.direct)
+	}
+	if w.made != "" {
+		w.made = "variables." + p.declare("exempt_maker", r.Reference, w.made)
+	}
 	for _, v := range r.Template.Native.Validations {
 		out, err := validation(r, v, w, look)
 		if err != nil {
