@@ -78,11 +78,12 @@ type bench struct {
 	policies *policy.Service
 	audit    *audit.Service
 	stop     func()
+	wait     time.Duration // bounds every wait
 }
 
 func newBench(t testing.TB, db *store.DB) *bench {
 	t.Helper()
-	b := &bench{t: t, db: db, api: newAPI(t)}
+	b := &bench{t: t, db: db, api: newAPI(t), wait: patience}
 	cat, err := catalog.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -122,14 +123,14 @@ func (b *bench) start() {
 
 func (b *bench) eventually(what string, try func() error) {
 	b.t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(b.wait)
 	for {
 		err := try()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			b.t.Fatalf("%s: not so after %s: %v", what, patience, err)
+			b.t.Fatalf("%s: not so after %s: %v", what, b.wait, err)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

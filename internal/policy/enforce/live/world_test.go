@@ -89,6 +89,7 @@ type world struct {
 	webhook  *enforce.Webhook
 	auditor  *audit.Service
 	stop     func()
+	freeze   func() // from here on nobody repairs what the cluster has
 	listen   string
 	cert     tls.Certificate
 	server   *http.Server
@@ -143,7 +144,10 @@ func newWorld(t testing.TB) *world {
 	}, audit.Options{Cluster: "embedded"})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var all sync.WaitGroup
-	for _, run := range []func(context.Context) error{w.policies.Run, appliers.Run, namespaces.Run, w.webhook.Run, w.sync.Run, attribution.Run, w.auditor.Run} {
+	syncing, freeze := context.WithCancel(ctx)
+	w.freeze = freeze
+	keep := func(context.Context) error { return w.sync.Run(syncing) }
+	for _, run := range []func(context.Context) error{w.policies.Run, appliers.Run, namespaces.Run, w.webhook.Run, keep, attribution.Run, w.auditor.Run} {
 		all.Go(func() {
 			if err := run(ctx); err != nil {
 				t.Errorf("a part ended: %v", err)
