@@ -58,22 +58,23 @@ type App struct {
 	Audit    *audit.Service
 	Sync     *enforce.Sync
 
-	cfg     Config
-	clock   clock.Clock
-	logger  *slog.Logger
-	started time.Time
-	db      *store.DB
-	vault   *vault.Vault
-	queue   *job.Queue
-	builder *build.Builder
-	main    net.Listener
-	issuer  net.Listener
-	ssh     net.Listener // nil when Git over SSH is not served
-	facts   *facts
-	voices  *voices
-	judge   *judge
-	guard   *guard         // the policy webhook and what it needs; nil without a cluster
-	close   []func() error // what Close gives back, last first
+	cfg      Config
+	clock    clock.Clock
+	logger   *slog.Logger
+	started  time.Time
+	db       *store.DB
+	vault    *vault.Vault
+	queue    *job.Queue
+	builder  *build.Builder
+	main     net.Listener
+	issuer   net.Listener
+	ssh      net.Listener // nil when Git over SSH is not served
+	facts    *facts
+	voices   *voices
+	judge    *judge
+	unjudged bool           // the stored policies did not compile at the start
+	guard    *guard         // the policy webhook and what it needs; nil without a cluster
+	close    []func() error // what Close gives back, last first
 }
 
 // New opens the data folder, binds the listeners and wires the parts. Nothing runs

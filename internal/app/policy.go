@@ -42,7 +42,10 @@ func (a *App) openPolicy(ctx context.Context) error {
 		return err
 	}
 	if err := a.Policy.Seed(ctx); err != nil {
-		return err
+		// Nothing is judged then, so nothing is allowed that would be; but the API must be
+		// there to mend it with. What stands in the API server stays as it is.
+		a.logger.Error("the stored policies do not compile: nothing is judged until they are mended", "error", err)
+		a.unjudged = true
 	}
 	a.judge = &judge{
 		pulls: a.Pulls, source: a.Source, pipeline: a.Pipeline, deploy: a.Deploy, policy: a.Policy, cluster: a.cfg.Cluster,
@@ -88,7 +91,7 @@ func (a *App) openGuard(appliers *enforce.Appliers, namespaces *enforce.Namespac
 // guardParts are the parts of the run group that need a cluster.
 func (a *App) guardParts() []part {
 	parts := []part{{"places", a.followPlaces}}
-	if a.guard == nil {
+	if a.guard == nil || a.unjudged {
 		return parts
 	}
 	return append(parts,

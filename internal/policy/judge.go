@@ -25,7 +25,7 @@ func (s *Service) Decide(ctx context.Context, q Question) (Decision, error) {
 	worth := q.Record == RecordAll
 	all := sha256.New()
 	for _, o := range q.Objects {
-		j, err := judge(ctx, set, o)
+		j, err := judge(ctx, set, o, q.Point)
 		if err != nil {
 			return Decision{}, err
 		}
@@ -48,7 +48,7 @@ func (s *Service) Decide(ctx context.Context, q Question) (Decision, error) {
 	return d, err
 }
 
-func judge(ctx context.Context, set *engine.Set, o Object) (Judged, error) {
+func judge(ctx context.Context, set *engine.Set, o Object, point string) (Judged, error) {
 	object := o.Object
 	if object == nil {
 		object = o.Old
@@ -57,7 +57,11 @@ func judge(ctx context.Context, set *engine.Set, o Object) (Judged, error) {
 	if err != nil {
 		return Judged{}, err
 	}
-	verdicts, err := set.Review(ctx, o.Review, engine.Options{Generated: o.Generated})
+	verdicts, err := set.Review(ctx, o.Review, engine.Options{
+		Generated: o.Generated,
+		// The pipeline builds the images of a pull request when it is merged.
+		Unbuilt: point == PointPull,
+	})
 	if err != nil {
 		return Judged{}, fmt.Errorf("judging %s %s/%s: %w", o.Kind.Kind, o.Place.Namespace, o.Name, err)
 	}

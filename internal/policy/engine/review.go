@@ -22,6 +22,9 @@ type Options struct {
 	// rules with source Generated or All that do not look into workloads themselves judge
 	// it.
 	Generated bool
+	// Unbuilt says that the images of the object do not exist yet: rules that read what is
+	// known of images do not judge it.
+	Unbuilt bool
 }
 
 // patience is how long one review may take in all. It is above what any sound program
@@ -47,7 +50,7 @@ func (s *Set) Review(ctx context.Context, r rule.Review, o Options) ([]rule.Verd
 	var direct, made []int
 	for i := range s.rules {
 		c := &s.rules[i]
-		if !InScope(c.Rule, q.place, q.clusterWide) || q.operation == "DELETE" && !c.deletes {
+		if !InScope(c.Rule, q.place, q.clusterWide) || q.operation == "DELETE" && !c.deletes || o.Unbuilt && c.Template.Referential {
 			continue
 		}
 		if c.judges(o.Generated) {
