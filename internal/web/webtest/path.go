@@ -46,15 +46,16 @@ func rows() []evidence.Row {
 			PushedBy: "user:" + map[bool]string{true: "ada", false: "bob"}[author == "cart-dev"], Pushed: at, InProduction: id == 12, Cells: cells(at, list...),
 		}
 	}
-	good := []string{"build open 4 images|run 2036, 1 min 12 s|run:2036", "test open 303 of 303||run:2036", "scan open 0 high|4 images, SBOM 41|image:" + Digest, "sign open signed|4 images, SLSA provenance|image:" + Digest}
+	reviewed, allowed := "review open merged #5|approved by bob|pull:shop/shop/5", "policy open 12 allowed|deploy, production|decision:"+DecisionPull
+	good := []string{reviewed, allowed, "build open 4 images|run 2036, 1 min 12 s|run:2036", "test open 303 of 303||run:2036", "scan open 0 high|4 images, SBOM 41|image:" + Digest, "sign open signed|4 images, SLSA provenance|image:" + Digest}
 	return []evidence.Row{
-		row(42, Newest, "Price rounding for multi-currency carts", "main", "cart-dev", 6*time.Minute, "build open 4 images|run 2041, 1 min 12 s|run:2041", "test open 312 of 312||run:2041",
+		row(42, Newest, "Price rounding for multi-currency carts", "main", "cart-dev", 6*time.Minute, reviewed, allowed, "build open 4 images|run 2041, 1 min 12 s|run:2041", "test open 312 of 312||run:2041",
 			"scan open 0 high|4 images, SBOM 41|image:"+Digest, "sign open signed|4 images, SLSA provenance|image:"+Digest, "deploy passing release 48|production|release:shop/production/48", "health passing 3 of 12|production 48|pod:1d2f"),
-		row(40, "a41c9d2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f", "Price rounding, first try", "price-rounding", "cart-dev", 11*time.Minute, "build open run 2040|31 s|run:2040", "test shut 311 of 312|1 failed|run:2040"),
+		row(40, "a41c9d2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f", "Price rounding, first try", "price-rounding", "cart-dev", 11*time.Minute, "review none superseded|newer commits in #5|pull:shop/shop/5", "build open run 2040|31 s|run:2040", "test shut 311 of 312|1 failed|run:2040"),
 		row(38, Second, "Checkout: retry on 503 from pricing", "main", "web-dev", 52*time.Minute, append(good, "deploy shut release 47|rolled-back: pod web is not ready|release:shop/production/47", "health shut 1 of 4|production 47|pod:1d2f")...),
-		row(35, "b51c9d2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f", "Bump grpc to 1.78", "deps/grpc", "towpath-bot", 70*time.Minute, "build open 4 images|run 2038, 58 s|run:2038", "test open 303 of 303||run:2038", "scan shut 1 critical|4 images|image:"+Digest),
+		row(35, "b51c9d2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f", "Bump grpc to 1.78", "deps/grpc", "towpath-bot", 70*time.Minute, "review held in review|#8 waits for a reviewer|pull:shop/shop/8", "policy shut denied|no-privileged-containers (pull, production)|decision:"+DecisionPull, "build open 4 images|run 2038, 58 s|run:2038", "test open 303 of 303||run:2038", "scan shut 1 critical|4 images|image:"+Digest),
 		row(33, Third, "Catalog search by tag", "main", "catalog-dev", 2*time.Hour, append(good, "deploy held staging 31|waits for an agent|release:shop/staging/31")...),
-		row(31, "c51c9d2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f", "<img src=x onerror=alert(1)> in a title, which is long enough to be cut off somewhere", "main", "eve", 3*time.Hour, "build shut no run|azure-pipelines.yml (Line: 4, Col: 3): unexpected value 'scirpt'|"),
+		row(31, "c51c9d2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f", "<img src=x onerror=alert(1)> in a title, which is long enough to be cut off somewhere", "main", "eve", 3*time.Hour, "review none direct push||", "build shut no run|azure-pipelines.yml (Line: 4, Col: 3): unexpected value 'scirpt'|"),
 		row(12, Fourth, "Faster cold start for web", "main", "cart-dev", 5*time.Hour, append(good, "deploy open release 46|2 environments|release:shop/production/46", "health open 4 of 4|production 46|pod:1d2f")...),
 		row(9, "d51c9d2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f", "Dark mode for the storefront", "main", "web-dev", 25*time.Hour, append(good, "deploy open release 45|production, 8.1 s|release:shop/production/45", "health open 4 of 4|production 45|pod:1d2f")...),
 	}
@@ -113,6 +114,9 @@ func (e Evidence) Trace(ctx context.Context, a identity.Actor, ref string) (evid
 	ref2 := "sha256:" + strings.Repeat("ab12", 16)
 	c := evidence.Chain{Subject: event.Of(kind, id), Project: "shop", Stations: []evidence.Station{
 		st("commit", event.Of("commit", Newest), "Price rounding for multi-currency carts", Newest, "user:ada", 42, "repository", "shop/shop", "branch", "main", "author", "cart-dev"),
+		st("pull", "pull:shop/shop/5", "#5 Price rounding for multi-currency carts", "", "user:ada", 40, "state", "merged", "repository", "shop/shop", "branches", "price-rounding → main"),
+		st("review", "pull:shop/shop/5", "approved by bob", Second, "user:bob", 41, "verdict", "approved"),
+		st("merge", "pull:shop/shop/5", "merged by ada", Newest, "user:ada", 42, "method", "squash", "into", "main"),
 		st("run", "run:2041", "run 2041 of azure-pipelines.yml", "", "user:ada", 43, "reason", "IndividualCI", "took", "1 min 12 s", "result", "succeeded"),
 		st("tests", "run:2041", "Unit tests", ref2, "run:2041", 44, "passed", "312 of 312", "took", "22.6 s"),
 		st("image", event.Of("image", Digest), "shop/cart:2041", Digest, "run:2041", 45, "size", "8.1 MB"),
@@ -121,6 +125,8 @@ func (e Evidence) Trace(ctx context.Context, a identity.Actor, ref string) (evid
 		st("scan", "scan:01J", "clean", ref2, "system:supply", 48, "findings", "0 critical, 0 high, 2 medium, 0 low, 0 unknown"),
 		st("signature", event.Of("signature", ref2), "signed by run/2041 of shop/shop", ref2, "run:2041", 49, "image", "shop/cart"),
 		st("provenance", event.Of("provenance", ref2), "built by http://localhost:7080", ref2, "run:2041", 50, "image", "shop/cart"),
+		st("decision", "decision:"+DecisionPull, "refused at pull", PolicyDigest, "system:policy", 51, "point", "pull", "environment", "production", "verdict", "refused", "assignment", "shop-restricted", "rule", "no-privileged-containers", "policy", PolicyDigest),
+		st("decision", "decision:"+DecisionAdmission, "refused at admission", PolicyDigest, "user:bob", 51, "point", "admission", "environment", "production", "verdict", "refused", "assignment", "shop-restricted", "rule", "no-privileged-containers", "policy", PolicyDigest),
 		st("release", "release:shop/production/48", "shop/production/48", "", "run:2041", 51, "result", "started", "namespace", "shop-production"),
 		st("pod", "pod:1d2f", "cart-6c54b7d9f-x2k4q", "", "system:deploy", 52, "state", "ready"),
 	}}

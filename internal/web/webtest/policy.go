@@ -130,7 +130,7 @@ func definitions() []policy.Definition {
 	}
 	rego := one("image-verdict", "Images are signed by a pipeline of this installation and have no critical finding with a fix", rule.Rego, regoTemplate, false)
 	rego.Referential, rego.Category = true, "Supply chain"
-	return []policy.Definition{one("container-no-privilege", "Containers must not be privileged", rule.CEL, celTemplate, true), rego}
+	return []policy.Definition{one("container-no-privilege", "Containers must not be privileged", rule.CEL, celTemplate, true), rego, one("run-as-non-root", "Containers must not run as root", rule.CEL, celTemplate, true)}
 }
 
 // Definitions lists two.

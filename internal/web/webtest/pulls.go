@@ -277,7 +277,7 @@ func (p Pulls) State(ctx context.Context, a identity.Actor, repo string, n int64
 func (p Pulls) Merge(ctx context.Context, a identity.Actor, repo string, n int64, m pull.Merge) (pull.Pull, error) {
 	g, err := p.State(ctx, a, repo, n)
 	if err == nil && !g.Allowed && !(m.Bypass && g.Bypass) {
-		return pull.Pull{}, fault.New(fault.Denied, "Pull request #%d may not be merged: %d things stand in its way.", n, len(g.Blocks)).WithNext("%s", g.Blocks[0].Next)
+		return pull.Pull{}, fault.New(fault.Denied, "Pull request #%d may not be merged: %d things stand in its way.", n, len(g.Blocks)).WithNext("see what stands in its way on its page")
 	}
 	return p.change(ctx, a, repo, n, "merge %d %s expect=%s bypass=%t delete=%t", n, m.Method, m.Expect[:7], m.Bypass, m.DeleteSource)
 }
