@@ -25,6 +25,9 @@ type Options struct {
 	// Unbuilt says that the images of the object do not exist yet: rules that read what is
 	// known of images do not judge it.
 	Unbuilt bool
+	// Skip says of a rule that it is not to judge, because somebody else has judged by it;
+	// nil lets every rule judge.
+	Skip func(rule.Rule) bool
 }
 
 // patience is how long one review may take in all. It is above what any sound program
@@ -50,7 +53,7 @@ func (s *Set) Review(ctx context.Context, r rule.Review, o Options) ([]rule.Verd
 	var direct, made []int
 	for i := range s.rules {
 		c := &s.rules[i]
-		if !InScope(c.Rule, q.place, q.clusterWide) || q.operation == "DELETE" && !c.deletes || o.Unbuilt && c.Template.Referential {
+		if !InScope(c.Rule, q.place, q.clusterWide) || q.operation == "DELETE" && !c.deletes || o.Unbuilt && c.Template.Referential || o.Skip != nil && o.Skip(c.Rule) {
 			continue
 		}
 		if c.judges(o.Generated) {
