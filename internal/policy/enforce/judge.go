@@ -102,18 +102,18 @@ func (w *Webhook) judge(ctx context.Context, a asked) *admissionv1.AdmissionResp
 		return &admissionv1.AdmissionResponse{UID: a.req.UID, Allowed: true}
 	}
 	q := w.question(a, by)
+	if len(w.queue) > calm {
+		if ok, err := w.passesQuickly(ctx, a); err == nil && ok {
+			return w.allow(a, by, q, nil)
+		}
+	}
 	d, err := w.Decider.Decide(ctx, q)
 	if err != nil {
 		w.Logger.Error("judging a request", "kind", a.kind.Kind, "namespace", a.req.Namespace, "name", a.self.Name, "error", err)
 		return w.unjudged(a, err)
 	}
 	if d.Allowed {
-		w.passed(a, by)
-		if by.Run != 0 && !a.dryRun && !system(a.req.UserInfo.Username) {
-			q.Record = policy.RecordAll
-			w.recordLater(q)
-		}
-		return &admissionv1.AdmissionResponse{UID: a.req.UID, Allowed: true, Warnings: warnings(d, a.set)}
+		return w.allow(a, by, q, warnings(d, a.set))
 	}
 	if !a.dryRun {
 		d = w.record(ctx, a, d)
@@ -121,6 +121,16 @@ func (w *Webhook) judge(ctx context.Context, a asked) *admissionv1.AdmissionResp
 	return &admissionv1.AdmissionResponse{UID: a.req.UID, Warnings: warnings(d, a.set), Result: &metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: message(d),
 	}}
+}
+
+// allow lets a request in, and has that recorded when a run asked.
+func (w *Webhook) allow(a asked, by Applied, q policy.Question, said []string) *admissionv1.AdmissionResponse {
+	w.passed(a, by)
+	if by.Run != 0 && !a.dryRun && !system(a.req.UserInfo.Username) {
+		q.Record = policy.RecordAll
+		w.recordLater(q)
+	}
+	return &admissionv1.AdmissionResponse{UID: a.req.UID, Allowed: true, Warnings: said}
 }
 
 // behind returns who asked; where a part of the cluster did, who applied what it works for.
@@ -158,12 +168,16 @@ func (w *Webhook) question(a asked, by Applied) policy.Question {
 	if q.Project == "" {
 		q.Project = a.place.Project
 	}
-	q.Objects = []policy.Object{{Review: rule.Review{
+	q.Objects = []policy.Object{{Review: w.review(a)}}
+	return q
+}
+
+func (w *Webhook) review(a asked) rule.Review {
+	return rule.Review{
 		Object: a.object, Old: a.old, Operation: string(a.req.Operation), Kind: a.kind, Resource: a.req.Resource.Resource,
 		Sub: a.req.SubResource, Name: a.self.Name, Place: a.place, NamespaceLabels: w.Namespaces.Labels(a.req.Namespace),
 		User: a.req.UserInfo, DryRun: a.dryRun,
-	}}}
-	return q
+	}
 }
 
 // record keeps a refusal and tells about it. A controller asks again and again: what it
@@ -205,13 +219,15 @@ func (w *Webhook) recordLater(q policy.Question) {
 	}
 }
 
-// unjudged refuses a request that a refusing rule may be about; others pass.
+// unjudged refuses a request that a refusing rule may be about which the API server has not
+// judged by; others pass.
 func (w *Webhook) unjudged(a asked, why error) *admissionv1.AdmissionResponse {
 	gk := a.kind.GroupKind()
 	clusterWide := a.req.Namespace == "" || gk == schema.GroupKind{Kind: "Namespace"}
 	if a.matched() && !a.leaving() {
+		first := w.firstLine(a.set)
 		for _, r := range a.set.Rules() {
-			if !r.Refuses() || !engine.InScope(r, a.place, clusterWide) || !about(r, gk) {
+			if !r.Refuses() || first(r) || !engine.InScope(r, a.place, clusterWide) || !about(r, gk) {
 				continue
 			}
 			return &admissionv1.AdmissionResponse{UID: a.req.UID, Result: &metav1.Status{

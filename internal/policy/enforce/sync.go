@@ -21,6 +21,7 @@ type Enforcement struct {
 	Webhook  bool      `json:"webhook"`          // the webhook's configuration is in force
 	Set      string    `json:"set"`              // digest of the set that was written last
 	Applied  time.Time `json:"applied,omitzero"` // when
+	Since    time.Time `json:"since,omitzero"`   // since when nothing had to be written
 	Drift    int64     `json:"drift"`            // changes by others that were undone
 	Skipped  []Skipped `json:"skipped"`          // rules that only the webhook enforces
 	Error    string    `json:"error,omitempty"`  // why the set in force is not written yet
@@ -35,7 +36,7 @@ type Skipped struct {
 
 // Endpoint is where the API server finds the webhook.
 type Endpoint struct {
-	URL string // "https://127.0.0.1:41234/admit/…", as the webhook's Path says; "" for no webhook
+	URL string // "https://127.0.0.1:41234" and Path of the webhook's secret; "" for no webhook
 	CA  []byte // PEM, what its certificate is verified with
 }
 
@@ -211,7 +212,7 @@ func (s *Sync) reconcile(ctx context.Context, to access) (time.Duration, error) 
 	removed, err := s.remove(ctx, to.objects, p.objects, live)
 	drift += removed
 	if err := errors.Join(append(problems, err)...); err != nil {
-		s.board.update(func(e *Enforcement) { e.Drift += drift })
+		s.board.update(func(e *Enforcement) { e.Drift, e.Since = e.Drift+drift, s.Clock.Now() })
 		return 0, err
 	}
 	s.done(p, set.Digest(), drift)
@@ -230,8 +231,9 @@ func (s *Sync) done(p plan, digest string, drift int64) {
 	s.board.update(func(e *Enforcement) {
 		e.Policies, e.Webhook, e.Skipped, e.Error = p.policies, s.endpoint.URL != "", p.skipped, ""
 		e.Drift += drift
+		e.Since = s.Clock.Now()
 		if e.Set != digest {
-			e.Set, e.Applied = digest, s.Clock.Now()
+			e.Set, e.Applied = digest, e.Since
 		}
 	})
 }

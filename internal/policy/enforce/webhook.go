@@ -27,6 +27,7 @@ type OnRefusal func(ctx context.Context, d policy.Decision)
 // WebhookDeps are the parts that a Webhook needs, all of them.
 type WebhookDeps struct {
 	Policies   Policies
+	First      First
 	Decider    Decider
 	Recorder   Recorder
 	Appliers   *Appliers
@@ -62,13 +63,13 @@ var _ http.Handler = (*Webhook)(nil)
 // 16 characters of letters and digits, new at each start.
 func NewWebhook(d WebhookDeps, cluster, secret string) *Webhook {
 	return &Webhook{
-		WebhookDeps: d, cluster: cluster, path: "/admit/" + secret,
+		WebhookDeps: d, cluster: cluster, path: Path(secret),
 		slots: make(chan struct{}, running), queue: make(chan struct{}, running+waiting), records: make(chan policy.Question, later),
 	}
 }
 
-// Path returns the path of the webhook's URL, which is a secret.
-func (w *Webhook) Path() string { return w.path }
+// Path returns the path of the webhook's URL for a secret; it is a secret itself.
+func Path(secret string) string { return "/admit/" + secret }
 
 // Run records what was allowed to runs, after it was answered, until ctx ends.
 func (w *Webhook) Run(ctx context.Context) error {

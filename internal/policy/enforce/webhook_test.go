@@ -61,6 +61,12 @@ func (noReleases) Release(context.Context, string, string) (enforce.Applied, boo
 	return enforce.Applied{}, false, nil
 }
 
+// secret is the webhook's, path where it is.
+const (
+	secret = "sssssssssssssssssssssssssss"
+	path   = "/admit/" + secret
+)
+
 var (
 	root  = identity.SystemActor("test")
 	quiet = slog.New(slog.DiscardHandler)
@@ -93,9 +99,15 @@ type desk struct {
 	webhook  *enforce.Webhook
 	appliers *enforce.Appliers
 
-	mu   sync.Mutex
-	told []policy.Decision
+	first first
+	mu    sync.Mutex
+	told  []policy.Decision
 }
+
+// first is what the API server does by itself: nothing, where it is zero.
+type first enforce.Enforcement
+
+func (f *first) State() enforce.Enforcement { return enforce.Enforcement(*f) }
 
 func newDesk(t *testing.T, decider enforce.Decider) *desk {
 	db := storetest.SQLite(t)
@@ -105,13 +117,13 @@ func newDesk(t *testing.T, decider enforce.Decider) *desk {
 		decider = d.policies
 	}
 	d.webhook = enforce.NewWebhook(enforce.WebhookDeps{
-		Policies: d.policies, Decider: decider, Recorder: d.policies, Appliers: d.appliers, Namespaces: enforce.NewNamespaces(noCluster{}, quiet),
+		Policies: d.policies, First: &d.first, Decider: decider, Recorder: d.policies, Appliers: d.appliers, Namespaces: enforce.NewNamespaces(noCluster{}, quiet),
 		OnRefusal: func(_ context.Context, r policy.Decision) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			d.told = append(d.told, r)
 		}, Clock: clock.System(), Logger: quiet,
-	}, "embedded", strings.Repeat("s", 26))
+	}, "embedded", secret)
 	return d
 }
 
@@ -131,9 +143,9 @@ func request(object string) *admissionv1.AdmissionRequest {
 	}
 }
 
-func (d *desk) post(method, path string, body io.Reader) *httptest.ResponseRecorder {
+func (d *desk) post(method, at string, body io.Reader) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()
-	d.webhook.ServeHTTP(rec, httptest.NewRequestWithContext(d.t.Context(), method, path, body))
+	d.webhook.ServeHTTP(rec, httptest.NewRequestWithContext(d.t.Context(), method, at, body))
 	return rec
 }
 
@@ -143,7 +155,7 @@ func (d *desk) ask(r *admissionv1.AdmissionRequest) *admissionv1.AdmissionRespon
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return d.answer(d.post(http.MethodPost, d.webhook.Path(), bytes.NewReader(body)), r)
+	return d.answer(d.post(http.MethodPost, path, bytes.NewReader(body)), r)
 }
 
 func (d *desk) answer(rec *httptest.ResponseRecorder, r *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
@@ -290,9 +302,9 @@ func TestWebhookTurnsAwayOthers(t *testing.T) {
 	}{
 		{http.MethodPost, "/", http.StatusNotFound},
 		{http.MethodPost, "/admit/", http.StatusNotFound},
-		{http.MethodPost, d.webhook.Path() + "x", http.StatusNotFound},
-		{http.MethodGet, d.webhook.Path(), http.StatusMethodNotAllowed},
-		{http.MethodPost, d.webhook.Path(), http.StatusBadRequest},
+		{http.MethodPost, path + "x", http.StatusNotFound},
+		{http.MethodGet, path, http.StatusMethodNotAllowed},
+		{http.MethodPost, path, http.StatusBadRequest},
 	} {
 		if got := d.post(c.method, c.path, body()).Code; got != c.want {
 			t.Errorf("%s %s = %d, want %d", c.method, c.path, got, c.want)
@@ -306,7 +318,7 @@ func TestWebhookRefusesWhatIsTooLarge(t *testing.T) {
 	if got := d.ask(r); got.Allowed || got.Result.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("answer %+v", got.Result)
 	}
-	if got := d.post(http.MethodPost, d.webhook.Path(), strings.NewReader(strings.Repeat(" ", 3<<20+1))).Code; got != http.StatusRequestEntityTooLarge {
+	if got := d.post(http.MethodPost, path, strings.NewReader(strings.Repeat(" ", 3<<20+1))).Code; got != http.StatusRequestEntityTooLarge {
 		t.Errorf("status %d", got)
 	}
 }
@@ -338,6 +350,15 @@ func TestWebhookRefusesWhatItCannotJudge(t *testing.T) {
 			if got := d.ask(broken); got.Allowed {
 				t.Errorf("an object that cannot be read: %+v", got)
 			}
+			// What the API server has judged by is not refused again for want of an answer.
+			d.first = first{Set: d.policies.Current().Digest(), Since: time.Now().Add(-time.Minute)}
+			if got := d.ask(request(pod(false))); !got.Allowed || len(got.Warnings) != 1 {
+				t.Errorf("what the API server judged: %+v", got)
+			}
+			d.first.Skipped = []enforce.Skipped{{Assignment: policy.Baseline, Rule: d.policies.Current().Rules()[0].Reference}}
+			if got := d.ask(request(pod(false))); got.Allowed {
+				t.Errorf("what it did not: %+v", got)
+			}
 		})
 	}
 }
@@ -348,12 +369,12 @@ func TestWebhookAnswersInTime(t *testing.T) {
 		// The bubble's clock moves only while everything in it waits.
 		wait := make(chan struct{})
 		webhook := enforce.NewWebhook(enforce.WebhookDeps{
-			Policies: d.policies, Decider: stuck(func(context.Context) (policy.Decision, error) {
+			Policies: d.policies, First: &d.first, Decider: stuck(func(context.Context) (policy.Decision, error) {
 				<-wait
 				return policy.Decision{Allowed: true}, nil
 			}), Recorder: d.policies, Appliers: d.appliers, Namespaces: enforce.NewNamespaces(noCluster{}, quiet), Clock: clock.System(), Logger: quiet,
-		}, "embedded", strings.Repeat("s", 26))
-		body, err := json.Marshal(admissionv1.AdmissionReview{TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"}, Request: request(pod(false))})
+		}, "embedded", secret)
+		body, err := json.Marshal(admissionv1.AdmissionReview{TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"}, Request: request(pod(true))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -362,7 +383,7 @@ func TestWebhookAnswersInTime(t *testing.T) {
 		for range 40 { // More than are judged at once: the others wait in vain.
 			all.Go(func() {
 				rec := httptest.NewRecorder()
-				webhook.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, webhook.Path(), bytes.NewReader(body)))
+				webhook.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, path, bytes.NewReader(body)))
 				var out admissionv1.AdmissionReview
 				if err := json.Unmarshal(rec.Body.Bytes(), &out); err != nil || out.Response.Allowed || out.Response.Result.Code != http.StatusServiceUnavailable {
 					t.Errorf("%d %s %v", rec.Code, rec.Body, err)

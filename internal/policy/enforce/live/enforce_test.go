@@ -348,7 +348,7 @@ func away(t *testing.T, w *world) {
 		}
 		return nil
 	})
-	w.serve()
+	w.back()
 	if err := w.admin().CoreV1().Pods(production).Delete(ctx, "unchecked", metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}); err != nil {
 		t.Errorf("deleting what breaks a rule: %v", err)
 	}
@@ -369,7 +369,7 @@ func coldStart(t *testing.T, w *world) {
 	})
 	_, err := w.admin().CoreV1().Pods(other).Create(ctx, privileged("bad"), metav1.CreateOptions{})
 	w.refusedByVAP("a privileged pod after the start", err, policy.Baseline)
-	w.serve()
+	w.back()
 	w.inForce()
 }
 

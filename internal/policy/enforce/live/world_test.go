@@ -129,13 +129,19 @@ func newWorld(t testing.TB) *world {
 		defer w.mu.Unlock()
 		w.refusals = append(w.refusals, d)
 	}
-	w.webhook = enforce.NewWebhook(enforce.WebhookDeps{
-		Policies: w.policies, Decider: w.policies, Recorder: w.policies, Appliers: appliers, Namespaces: namespaces, OnRefusal: told, Clock: c, Logger: logger,
-	}, "embedded", rand.Text())
+	secret := rand.Text()
 	ca := w.certificate()
-	w.serve()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.listen = l.Addr().String()
 	w.sync = enforce.NewSync(enforce.SyncDeps{Cluster: shared, Policies: w.policies, Clock: c, Logger: logger}, "embedded",
-		enforce.Endpoint{URL: "https://" + w.listen + w.webhook.Path(), CA: ca})
+		enforce.Endpoint{URL: "https://" + w.listen + enforce.Path(secret), CA: ca})
+	w.webhook = enforce.NewWebhook(enforce.WebhookDeps{
+		Policies: w.policies, First: w.sync, Decider: w.policies, Recorder: w.policies, Appliers: appliers, Namespaces: namespaces, OnRefusal: told, Clock: c, Logger: logger,
+	}, "embedded", secret)
+	w.serve(l)
 	attribution := enforce.NewAttribution(enforce.AttributionDeps{
 		DB: w.db, Cluster: shared, Policies: w.policies, Recorder: w.policies, Appliers: appliers, OnRefusal: told, Clock: c, Logger: logger,
 	}, "embedded", shared.auditLog())
@@ -186,18 +192,17 @@ func (w *world) certificate() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// serve answers the API server, at the same address each time.
-func (w *world) serve() {
+// back answers the API server again, at the same address.
+func (w *world) back() {
 	w.t.Helper()
-	at := w.listen
-	if at == "" {
-		at = "127.0.0.1:0"
-	}
-	l, err := net.Listen("tcp", at)
+	l, err := net.Listen("tcp", w.listen)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.listen = l.Addr().String()
+	w.serve(l)
+}
+
+func (w *world) serve(l net.Listener) {
 	w.server = &http.Server{Handler: w.webhook, TLSConfig: &tls.Config{Certificates: []tls.Certificate{w.cert}}, ReadHeaderTimeout: 2 * time.Second, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	go func() { _ = w.server.ServeTLS(l, "", "") }()
 }
