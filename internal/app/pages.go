@@ -16,5 +16,9 @@ func (a *App) pages() http.Handler {
 	if a.Sync != nil {
 		d.Enforcement = a.Sync
 	}
-	return web.New(d, web.Options{PublicURL: a.URL, Version: a.cfg.Version})
+	o := web.Options{PublicURL: a.URL, Version: a.cfg.Version}
+	if a.ssh != nil {
+		o.SSHURL = "ssh://git@" + a.sshAddress()
+	}
+	return web.New(d, o)
 }

@@ -25,6 +25,7 @@ import (
 // guard is what enforces policy on a cluster and watches what lives there.
 type guard struct {
 	webhook     *enforce.Webhook // nil when the API server cannot reach us
+	path        string           // of the webhook, a secret
 	appliers    *enforce.Appliers
 	namespaces  *enforce.Namespaces
 	attribution *enforce.Attribution
@@ -70,15 +71,17 @@ func (a *App) openGuard(appliers *enforce.Appliers, namespaces *enforce.Namespac
 	var at enforce.Endpoint
 	log := ""
 	if a.issuer != nil {
+		secret := randomWord(32)
 		a.guard.webhook = enforce.NewWebhook(enforce.WebhookDeps{
 			Policies: a.Policy, Decider: asked{a.Policy, a.facts}, Recorder: a.Policy, Appliers: appliers, Namespaces: namespaces, OnRefusal: a.refused,
 			Clock: a.clock, Logger: a.logger,
-		}, a.cfg.Cluster, randomWord(32))
+		}, a.cfg.Cluster, secret)
+		a.guard.path = enforce.Path(secret)
 		pem, err := os.ReadFile(a.authority())
 		if err != nil {
 			return fmt.Errorf("reading the webhook's certificate: %w", err)
 		}
-		at.CA, at.URL = pem, "https://"+a.issuer.Addr().String()+a.guard.webhook.Path()
+		at.CA, at.URL = pem, "https://"+a.issuer.Addr().String()+a.guard.path
 		log = filepath.Join(a.cfg.Data, "kube", "audit", "audit.log")
 	}
 	a.Sync = enforce.NewSync(enforce.SyncDeps{Cluster: a.Cluster, Policies: a.Policy, Clock: a.clock, Logger: a.logger}, a.cfg.Cluster, at)
@@ -94,6 +97,9 @@ func (a *App) guardParts() []part {
 	if a.guard == nil || a.unjudged {
 		return parts
 	}
+	if a.guard.webhook != nil {
+		parts = append(parts, part{"webhook", a.guard.webhook.Run})
+	}
 	return append(parts,
 		part{"namespaces", a.guard.namespaces.Run},
 		part{"appliers", a.guard.appliers.Run},
@@ -108,7 +114,7 @@ func (a *App) clusterHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/.well-known/", a.Identity.WellKnown())
 	if a.guard != nil && a.guard.webhook != nil {
-		mux.Handle("POST "+a.guard.webhook.Path(), a.guard.webhook)
+		mux.Handle("POST "+a.guard.path, a.guard.webhook)
 	}
 	return mux
 }

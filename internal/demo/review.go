@@ -214,7 +214,7 @@ rules:
 		Secret string `json:"secret"`
 	}
 	err := t.api(ctx, "reviewer's token", http.MethodPost, "/tokens", func(r *http.Request) { r.SetBasicAuth(t.reviewer, password) },
-		map[string]any{"name": "demo", "scope": "write"}, &made)
+		map[string]any{"name": "demo", "scope": "write", "days": 1}, &made)
 	t.reviewToken = made.Secret
 	if err == nil && made.Secret == "" {
 		err = errors.New("the reviewer got no token")
