@@ -49,6 +49,9 @@ func (h *handler) repoView(r request, tab string) (page.RepoView, error) {
 		return page.RepoView{}, err
 	}
 	v := page.RepoView{Repo: repo, Rev: r.PathValue("rev"), Path: strings.Trim(r.PathValue("path"), "/"), Tab: tab, CloneURL: h.opts.PublicURL + "/" + repo.FullName() + ".git"}
+	if h.opts.SSHURL != "" {
+		v.SSHURL = h.opts.SSHURL + "/" + repo.FullName() + ".git"
+	}
 	if v.Branches, err = h.Source.Branches(r.Context(), r.actor, r.repo()); err != nil {
 		return v, err
 	}

@@ -33,6 +33,7 @@ type Deps struct {
 type Options struct {
 	PublicURL string // "http://localhost:7080", without a slash at its end
 	Version   string // "v0.1.0"
+	SSHURL    string // "ssh://git@localhost:7022", "" when Git is not served over SSH
 }
 
 // handler serves the pages.

@@ -105,6 +105,7 @@ type RepoView struct {
 	Path     string
 	Tab      string // "files", "commits", "branches", "secrets", "settings"
 	CloneURL string
+	SSHURL   string // "" when Git is not served over SSH
 	Branches []git.Ref
 	Empty    bool
 	CanEdit  bool // Rev is a branch and the visitor may write

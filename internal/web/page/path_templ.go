@@ -620,7 +620,7 @@ func (s Shell) lockBody(l Lock) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-		} else {
+		} else if !l.When.IsZero() {
 			templ_7745c5c3_Err = s.When(l.When).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -107,6 +107,8 @@ func (v PullView) gateState() (State, string) {
 		return Open, "Merged"
 	case v.State == pull.Closed:
 		return Shut, "Closed without a merge"
+	case n == 0 && v.Gate.Allowed && v.failed() > 0:
+		return Held, "May be merged, though " + Plural(v.failed(), "check has", "checks have") + " not passed"
 	case n == 0 && v.Gate.Allowed:
 		return Open, "Ready to merge"
 	case n == 0:
@@ -119,6 +121,18 @@ func (v PullView) gateState() (State, string) {
 		}
 	}
 	return st, Plural(n, "thing stands", "things stand") + " between this and its merge"
+}
+
+// failed counts the checks of the head that ended and did not pass: no ruleset may demand
+// them, but who merges should know.
+func (v PullView) failed() int {
+	n := 0
+	for _, c := range v.Checks {
+		if c.Final() && !c.OK() {
+			n++
+		}
+	}
+	return n
 }
 
 // blockState tells what waits for somebody from what is refused.
