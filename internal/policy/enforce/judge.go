@@ -77,7 +77,7 @@ func (a asked) leaving() bool {
 		return false
 	}
 	u := unstructured.Unstructured{Object: a.old}
-	return u.GetDeletionTimestamp() != nil && equality.Semantic.DeepEqual(a.object["spec"], a.old["spec"])
+	return u.GetDeletionTimestamp() != nil && a.old["spec"] != nil && equality.Semantic.DeepEqual(a.object["spec"], a.old["spec"])
 }
 
 // matched reports whether some rule is about objects of the kind, here or in the pods that

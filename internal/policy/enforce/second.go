@@ -26,6 +26,9 @@ type First interface {
 // firstLine returns which rules of a set the API server has judged by when it asks us. While
 // it is not sure that it has, it is none.
 func (w *Webhook) firstLine(set *engine.Set) func(rule.Rule) bool {
+	if w.First == nil {
+		return func(rule.Rule) bool { return false }
+	}
 	s := w.First.State()
 	if s.Set != set.Digest() || s.Error != "" || w.Clock.Now().Sub(s.Since) < takesHold {
 		return func(rule.Rule) bool { return false }

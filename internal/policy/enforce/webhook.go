@@ -24,7 +24,8 @@ import (
 // OnRefusal is told of each refusal that was recorded, after it was. It must be quick.
 type OnRefusal func(ctx context.Context, d policy.Decision)
 
-// WebhookDeps are the parts that a Webhook needs, all of them.
+// WebhookDeps are the parts that a Webhook needs, all of them but First: without it every
+// rule is judged here, also under load.
 type WebhookDeps struct {
 	Policies   Policies
 	First      First
