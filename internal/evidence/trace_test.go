@@ -382,7 +382,7 @@ func BenchmarkTrace(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	for _, ref := range []string{"pod/u77", "commit/" + fmt.Sprintf("%08x", 77), "release/shop/production/77", "run/77"} {
+	for _, ref := range []string{"pod/u77", "commit/" + fmt.Sprintf("%08x", 77), "release/shop/production/77", "run/77", "pull/shop/web/77"} {
 		b.Run(strings.SplitN(ref, "/", 2)[0], func(b *testing.B) {
 			for b.Loop() {
 				c, err := w.Trace(ctx, user("ada"), ref)
@@ -422,9 +422,29 @@ func change(n int64) []event.Fact {
 		released("production", n, n, "", c), pod(uid, release, c, false, ""), pod(uid, release, c, true, ""), released("production", n, n, "deployed", c),
 		finished(n, "succeeded", ""),
 	}
+	facts = append(facts, reviewedChange(n, c)...)
 	for i := range 7 {
 		facts = append(facts, fact(event.TypeJobFinished, event.Of(event.KindJob, fmt.Sprintf("%d/Build.Job%d", n, i)), event.Job{V: 1, Run: n, Job: fmt.Sprint(i)},
 			event.Link{Rel: event.RelPartOf, To: event.OfRun(n)}))
 	}
 	return facts
+}
+
+// reviewedChange is the pull request of the n-th change, with a decision at each point.
+func reviewedChange(n int64, c string) []event.Fact {
+	pull := event.Of(event.KindPull, fmt.Sprintf("shop/web/%d", n))
+	commit := event.Of(event.KindCommit, sha(c))
+	p := pullBody(c)
+	p.Number, p.Merged = n, sha(c)
+	proposes := event.Link{Rel: event.RelProposes, To: commit}
+	review := event.PullReviewed{V: 1, Repo: "shop/web", Number: n, Reviewer: "ada", Verdict: "approved", Commit: sha(c)}
+	decision := func(point string, to event.Subject, v ...event.Verdict) event.Fact {
+		f := decided("a", point, "production", "Deployment shop-production/web", v, to)
+		f.Subject = event.Of(event.KindDecision, fmt.Sprintf("01J%022d%s", n, strings.ToUpper(point[:1])))
+		return f
+	}
+	return []event.Fact{
+		fact(event.TypePullOpened, pull, p, proposes), fact(event.TypePullReviewed, pull, review), decision("pull", commit, verdict("denied")), decision("admission", event.OfRun(n)),
+		decision("deploy", event.OfRun(n)), fact(event.TypePullMerged, pull, p, proposes, event.Link{Rel: event.RelBrought, To: commit}),
+	}
 }
