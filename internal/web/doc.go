@@ -4,8 +4,10 @@
 // It turns requests into calls of the domains' services with the actor who signed in, and
 // answers into pages (package page). Nouns. A page is an address that can be shared and
 // needs the same permission as its API call, because both ask the same service. A region
-// is a part of a page that is renewed in place when the project's logbook grows. A notice
-// is the sentence that a form leaves behind for the page that it leads to.
+// is a part of a page that is renewed in place when the project's logbook grows, the Path
+// moves or a live object is judged anew. A notice is the sentence that a form leaves behind
+// for the page that it leads to. A remark is what is said beside a line of a difference: a
+// thread of people, or the annotation of a check.
 //
 // Invariants.
 //   - No rules and no SQL: whether somebody may do something is the service's answer.

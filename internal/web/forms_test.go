@@ -33,6 +33,7 @@ var forms = []struct {
 	{"/projects/shop/pulls/shop/7/threads/01T1", url.Values{"body": {"Done."}, "do": {"resolve"}}, "/projects/shop/pulls/shop/7?tab=files#t-01T1", "reply 01T1 Done.\nresolve 01T1 true"},
 	{"/projects/shop/pulls/shop/7/threads/01T2", url.Values{"do": {"unresolve"}}, "/projects/shop/pulls/shop/7?tab=files#t-01T2", "resolve 01T2 false"},
 	{"/projects/shop/pulls/shop/7/reviews", url.Values{"verdict": {"approved"}, "body": {"Fine"}}, "/projects/shop/pulls/shop/7", "review approved Fine"},
+	{"/projects/shop/pulls/shop/7/reviews/r2/dismiss", url.Values{"why": {" It is done. "}}, "/projects/shop/pulls/shop/7", "dismiss r2 It is done."},
 	{"/projects/shop/pulls/shop/8/merge", url.Values{"method": {"squash"}, "expect": {webtest.Third}, "delete": {"1"}}, "/projects/shop/pulls/shop/8", "merge 8 squash expect=41ab07d bypass=false delete=true"},
 	{"/projects/shop/code/shop/settings/rulesets/tags%20stay/delete", nil, "/projects/shop/code/shop/settings", "delete ruleset tags stay"},
 	{"/projects/shop/code/shop/settings/keys", url.Values{"title": {"ci"}, "key": {"ssh-ed25519 AAAA"}, "write": {"1"}}, "/projects/shop/code/shop/settings", "deploy key shop/shop ci true"},

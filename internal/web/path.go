@@ -10,6 +10,7 @@ import (
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/evidence"
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/policy/audit"
 	"towpath.dev/towpath/internal/web/page"
 )
 
@@ -53,7 +54,11 @@ func (h *handler) pathView(r request) (page.Path, error) {
 	if err != nil {
 		return page.Path{}, err
 	}
-	v := page.Path{Query: text, Figures: figures(all.Summary, at, h.Clock.Now()), Remote: h.opts.PublicURL + "/" + r.project() + "/" + r.project() + ".git"}
+	live, err := h.Compliance.Compliance(r.Context(), r.actor, audit.Filter{Project: r.project(), Outcome: audit.Violated, Limit: 1})
+	if err != nil {
+		return page.Path{}, err
+	}
+	v := page.Path{Query: text, Figures: append(figures(all.Summary, at, h.Clock.Now()), complianceFigure(live, at)), Remote: h.opts.PublicURL + "/" + r.project() + "/" + r.project() + ".git"}
 	want := evidence.Filter{Text: text, Limit: perPage}
 	for _, f := range filters {
 		var one evidence.Filter
@@ -204,4 +209,17 @@ func figures(s evidence.Summary, at string, now time.Time) []page.Figure {
 		}
 	}
 	return []page.Figure{live, lead, failed, found, {Name: "Running now", Value: page.Count(s.RunsActive), Note: "runs", Href: at + "/runs?show=running"}}
+}
+
+// complianceFigure is the share of verdicts on live objects that violate nothing.
+func complianceFigure(r audit.Report, at string) page.Figure {
+	total, bad := 0, 0
+	for _, a := range r.Assignments {
+		total, bad = total+a.Objects, bad+violated(page.Compliance{Live: a})
+	}
+	f := page.Figure{Name: "Policy compliance", Value: "–", Note: "nothing judged yet", Href: at + "/policy"}
+	if total > 0 {
+		f.Value, f.Note = page.Percent(100*float64(total-bad)/float64(total)), page.Count(bad)+" of "+page.Count(total)
+	}
+	return f
 }

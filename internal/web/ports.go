@@ -88,6 +88,7 @@ type Pulls interface {
 	Resolve(ctx context.Context, a identity.Actor, repo string, n int64, thread string, resolved bool) (pull.Thread, error)
 	Threads(ctx context.Context, a identity.Actor, repo string, n int64) ([]pull.Thread, error)
 	Review(ctx context.Context, a identity.Actor, repo string, n int64, j pull.Judgement) (pull.Review, error)
+	Dismiss(ctx context.Context, a identity.Actor, repo string, n int64, review, why string) (pull.Review, error)
 	Timeline(ctx context.Context, a identity.Actor, repo string, n int64) ([]pull.Entry, error)
 	// State is what stands between the pull request and its merge by this actor.
 	State(ctx context.Context, a identity.Actor, repo string, n int64) (pull.Gate, error)

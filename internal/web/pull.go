@@ -28,7 +28,7 @@ func (h *handler) pull(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	v.May = h.Identity.Require(r.Context(), r.actor, r.project(), identity.Write) == nil
+	v.May, v.Maintain = h.holds(r, identity.Write), h.holds(r, identity.Maintain)
 	v.Mine = v.Author == r.actor.Name
 	if v.Checks, err = h.Pulls.Checks(r.Context(), r.actor, r.repo(), v.Head); err != nil {
 		return err
@@ -229,6 +229,12 @@ func (h *handler) reviewPull(ctx context.Context, r request, n int64) (string, s
 	f := r.PostForm
 	_, err := h.Pulls.Review(ctx, r.actor, r.repo(), n, pull.Judgement{Verdict: f.Get("verdict"), Body: f.Get("body"), Commit: f.Get("commit")})
 	return "Your review is given.", "", err
+}
+
+// dismissReview takes a review out of the count.
+func (h *handler) dismissReview(ctx context.Context, r request, n int64) (string, string, error) {
+	_, err := h.Pulls.Dismiss(ctx, r.actor, r.repo(), n, r.PathValue("review"), strings.TrimSpace(r.PostForm.Get("why")))
+	return "The review is dismissed.", "", err
 }
 
 func (h *handler) mergePull(ctx context.Context, r request, n int64) (string, string, error) {

@@ -162,5 +162,6 @@ func (h *handler) pullRoutes() {
 	h.form("POST "+one+"/comments", h.act(h.commentPull))
 	h.form("POST "+one+"/threads/{thread}", h.act(h.threadPull))
 	h.form("POST "+one+"/reviews", h.act(h.reviewPull))
+	h.form("POST "+one+"/reviews/{review}/dismiss", h.act(h.dismissReview))
 	h.form("POST "+one+"/merge", h.act(h.mergePull))
 }

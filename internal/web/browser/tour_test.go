@@ -21,7 +21,7 @@ var tour = []struct{ name, path string }{
 	{"run-tests", "/projects/shop/runs/2040?tab=tests"}, {"runs", "/projects/shop/runs?start=1"}, {"code", "/projects/shop/code"}, {"tree", "/projects/shop/code/shop"},
 	{"blob", "/projects/shop/code/shop/blob/main/cart/rounding.go"}, {"commits", "/projects/shop/code/shop/commits/main"}, {"commit", "/projects/shop/code/shop/commit/" + webtest.Newest},
 	{"branches", "/projects/shop/code/shop/branches"}, {"empty-repo", "/projects/shop/code/fresh"},
-	{"pulls", "/projects/shop/pulls"}, {"pull-new", "/projects/shop/pulls/new?repo=shop&source=feature%2Ftags"}, {"pull", "/projects/shop/pulls/shop/7"}, {"pull-ready", "/projects/shop/pulls/shop/8"},
+	{"pulls", "/projects/shop/pulls"}, {"pull-new", "/projects/shop/pulls/new?repo=shop&source=feature%2Ftags"}, {"pull", "/projects/shop/pulls/shop/7"}, {"pull-gate", "/projects/shop/pulls/shop/7#gate"}, {"pull-ready", "/projects/shop/pulls/shop/8"},
 	{"pull-merged", "/projects/shop/pulls/shop/5"}, {"pull-edit", "/projects/shop/pulls/shop/7?edit=1"}, {"pull-files", "/projects/shop/pulls/shop/7?tab=files&at=0n22"},
 	{"pull-checks", "/projects/shop/pulls/shop/7?tab=checks"}, {"pull-verdicts", "/projects/shop/pulls/shop/7?tab=verdicts"}, {"pull-commits", "/projects/shop/pulls/shop/7?tab=commits"},
 	{"repo-settings", "/projects/shop/code/shop/settings"}, {"ruleset", "/projects/shop/code/shop/settings/rulesets/main%20is%20reviewed"}, {"ruleset-new", "/projects/shop/code/fresh/settings/rulesets/new"},

@@ -61,6 +61,7 @@ type PullView struct {
 	Edit     bool      // the form for title, text and target is open
 	Verdicts Judgement // only of its tab
 	May      bool      // the visitor may write
+	Maintain bool      // the visitor may dismiss reviews
 	Mine     bool      // the visitor opened it
 }
 

@@ -17,7 +17,7 @@ import (
 // a draft of ada's, 5 is merged and 4 closed.
 type Pulls struct{ f *Fixture }
 
-// Said are the words of the forms that were sent to pull requests, oldest first.
+// said notes what a form asked for.
 func (p Pulls) said(format string, args ...any) {
 	p.f.Lock()
 	defer p.f.Unlock()
@@ -223,6 +223,12 @@ func (p Pulls) Review(ctx context.Context, a identity.Actor, repo string, n int6
 		_, err = p.change(ctx, a, repo, n, "review %s %s", j.Verdict, j.Body)
 	}
 	return pull.Review{}, err
+}
+
+// Dismiss notes it.
+func (p Pulls) Dismiss(ctx context.Context, a identity.Actor, repo string, n int64, review, why string) (pull.Review, error) {
+	_, err := p.change(ctx, a, repo, n, "dismiss %s %s", review, why)
+	return pull.Review{ID: review}, err
 }
 
 // Timeline tells of pushes, reviews and talk.
