@@ -69,22 +69,23 @@ func (a *App) openPolicy(ctx context.Context) error {
 func (a *App) openGuard(appliers *enforce.Appliers, namespaces *enforce.Namespaces) error {
 	a.guard = &guard{appliers: appliers, namespaces: namespaces}
 	var at enforce.Endpoint
-	log := ""
+	secret, log := randomWord(32), ""
 	if a.issuer != nil {
-		secret := randomWord(32)
-		a.guard.webhook = enforce.NewWebhook(enforce.WebhookDeps{
-			Policies: a.Policy, Decider: asked{a.Policy, a.facts}, Recorder: a.Policy, Appliers: appliers, Namespaces: namespaces, OnRefusal: a.refused,
-			Clock: a.clock, Logger: a.logger,
-		}, a.cfg.Cluster, secret)
-		a.guard.path = enforce.Path(secret)
 		pem, err := os.ReadFile(a.authority())
 		if err != nil {
 			return fmt.Errorf("reading the webhook's certificate: %w", err)
 		}
-		at.CA, at.URL = pem, "https://"+a.issuer.Addr().String()+a.guard.path
+		a.guard.path = enforce.Path(secret)
+		at = enforce.Endpoint{URL: "https://" + a.issuer.Addr().String() + a.guard.path, CA: pem}
 		log = filepath.Join(a.cfg.Data, "kube", "audit", "audit.log")
 	}
 	a.Sync = enforce.NewSync(enforce.SyncDeps{Cluster: a.Cluster, Policies: a.Policy, Clock: a.clock, Logger: a.logger}, a.cfg.Cluster, at)
+	if at.URL != "" {
+		a.guard.webhook = enforce.NewWebhook(enforce.WebhookDeps{
+			Policies: a.Policy, First: a.Sync, Decider: asked{a.Policy, a.facts}, Recorder: a.Policy, Appliers: appliers, Namespaces: namespaces,
+			OnRefusal: a.refused, Clock: a.clock, Logger: a.logger,
+		}, a.cfg.Cluster, secret)
+	}
 	a.guard.attribution = enforce.NewAttribution(enforce.AttributionDeps{
 		DB: a.db, Cluster: a.Cluster, Policies: a.Policy, Recorder: a.Policy, Appliers: appliers, OnRefusal: a.refused, Clock: a.clock, Logger: a.logger,
 	}, a.cfg.Cluster, log)

@@ -22,7 +22,7 @@ import (
 const (
 	template = "charts/shop/templates/_service.tpl"
 	harmless = "allowPrivilegeEscalation: false"
-	harmful  = `privileged: {{ eq .name "cart" }}`
+	harmful  = "privileged: {{ eq .name \"cart\" }}\n            allowPrivilegeEscalation: {{ eq .name \"cart\" }}"
 )
 
 // decision is a policy decision as the command line shows it.
@@ -220,6 +220,20 @@ rules:
 		err = errors.New("the reviewer got no token")
 	}
 	return err
+}
+
+// unprotect takes the ruleset of an earlier demonstration away.
+func (t *tour) unprotect(ctx context.Context) error {
+	var all []struct{ Name string }
+	if err := t.read(ctx, &all, "ruleset", "list"); err != nil {
+		return err
+	}
+	for _, r := range all {
+		if _, err := t.towpath(ctx, "ruleset", "delete", r.Name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // api makes one request to the API as somebody else than the command line's user.

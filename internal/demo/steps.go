@@ -191,6 +191,9 @@ func (t *tour) push(ctx context.Context) (found, error) {
 	}
 	// A second demonstration on the same data goes on from where the first stopped.
 	if _, err := t.git(ctx, "fetch", "-q", "origin", "main"); err == nil {
+		if err := t.unprotect(ctx); err != nil {
+			return found{}, err
+		}
 		for _, args := range [][]string{{"reset", "-q", "--soft", "FETCH_HEAD"}, {"commit", "-q", "--allow-empty", "-m", "The shop again"}} {
 			if _, err := t.git(ctx, args...); err != nil {
 				return found{}, err
