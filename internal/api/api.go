@@ -198,6 +198,13 @@ func sized[I, O any](a *server, limit int64, method, path, id, summary string, h
 	register(a, o, handle)
 }
 
+// foreign is op for a body in somebody else's format, which the service reads strictly.
+func foreign[I, O any](a *server, method, path, id, summary string, handle func(context.Context, *I) (*O, error)) {
+	o := operation(method, path, id, summary)
+	o.SkipValidateBody = true
+	register(a, o, handle)
+}
+
 func operation(method, path, id, summary string) huma.Operation {
 	o := huma.Operation{
 		OperationID: id, Method: method, Path: Prefix + path, Summary: summary, Tags: []string{strings.SplitN(id, "-", 2)[0]},

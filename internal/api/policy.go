@@ -41,9 +41,7 @@ func (a *server) policyRoutes() {
 }
 
 func (a *server) policyDocuments() {
-	apply := operation(http.MethodPost, "/policy/documents", "policy-apply", "Store a definition, initiative, assignment or exemption")
-	apply.SkipValidateBody = true // Azure Policy's own format, which package azure reads strictly.
-	register(a, apply, func(ctx context.Context, in *Document) (*Body[policy.Applied], error) {
+	foreign(a, http.MethodPost, "/policy/documents", "policy-apply", "Store a definition, initiative, assignment or exemption", func(ctx context.Context, in *Document) (*Body[policy.Applied], error) {
 		return body(a.Policy.Apply(ctx, actor(ctx), json.RawMessage(in.RawBody)))
 	})
 	op(a, http.MethodGet, "/policy/assignments", "policy-list", "Assignments", func(ctx context.Context, in *OfProject) (*Body[[]policy.Assignment], error) {
