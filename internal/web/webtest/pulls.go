@@ -40,6 +40,7 @@ func pulls() []pull.Pull {
 		one(4, "<script>alert(1)</script> in a title", "bob", "evil", pull.Closed, 48*time.Hour),
 	}
 	list[0].Draft = true
+	list[1].Head = Second
 	list[2].Body = "The cart loses items under load. This adds a sidecar that **records the traffic**, so that we can see why.\n\n- only in staging\n- off by default\n\n```\nkubectl -n shop-staging logs deploy/cart -c debug\n```\nSee `charts/cart/values.yaml` and <script>alert(1)</script>."
 	list[2].Reviewers = []pull.Reviewer{{User: "ada", Owner: true}, {User: "web-dev"}}
 	list[2].Threads, list[2].Comments = 1, 4
@@ -308,10 +309,13 @@ func checks(n int64) []pull.Check {
 	}
 }
 
-// Checks are those of number 7, without their annotations.
-func (p Pulls) Checks(ctx context.Context, a identity.Actor, repo, _ string) ([]pull.Check, error) {
+// Checks are those of number 7, or of number 8 for its head, without their annotations.
+func (p Pulls) Checks(ctx context.Context, a identity.Actor, repo, commit string) ([]pull.Check, error) {
 	project, _, _ := strings.Cut(repo, "/")
 	list := checks(7)
+	if commit == Second {
+		list = checks(8)
+	}
 	for i := range list {
 		list[i].Annotations = nil
 	}
