@@ -77,32 +77,7 @@ func (h *handler) routes() {
 	h.page("GET /projects/{project}/settings", h.settings)
 	h.form("POST /projects/{project}/settings/members", h.grant)
 
-	h.page("GET /projects/{project}/code", h.repos)
-	h.page("GET /projects/{project}/code/{repo}", h.tree)
-	h.page("GET /projects/{project}/code/{repo}/tree/{rev}", h.tree)
-	h.page("GET /projects/{project}/code/{repo}/tree/{rev}/{path...}", h.tree)
-	h.page("GET /projects/{project}/code/{repo}/blob/{rev}/{path...}", h.blob)
-	h.page("GET /projects/{project}/code/{repo}/raw/{rev}/{path...}", h.raw)
-	h.page("GET /projects/{project}/code/{repo}/commits/{rev}", h.commits)
-	h.page("GET /projects/{project}/code/{repo}/commits/{rev}/{path...}", h.commits)
-	h.page("GET /projects/{project}/code/{repo}/commit/{rev}", h.commit)
-	h.page("GET /projects/{project}/code/{repo}/branches", h.branches)
-
-	h.page("GET /projects/{project}/code/{repo}/edit/{rev}/{path...}", h.edit(false))
-	h.page("GET /projects/{project}/code/{repo}/new/{rev}", h.edit(true))
-	h.formOf(2*maxEdited, "POST /projects/{project}/code/{repo}/edit", h.commitEdit)
-	h.page("GET /projects/{project}/code/{repo}/secrets", h.secrets)
-	h.page("GET /projects/{project}/code/{repo}/secrets/{id}", h.secret)
-	h.form("POST /projects/{project}/code/{repo}/secrets/{id}/bypass", h.bypass)
-	h.form("POST /projects/{project}/code/{repo}/secrets/bypasses/{id}/revoke", h.revokeBypass)
-	h.page("GET /projects/{project}/code/{repo}/settings", h.repoSettings)
-	h.form("POST /projects/{project}/code/{repo}/settings/keys", h.addDeployKey)
-	h.form("POST /projects/{project}/code/{repo}/settings/keys/{id}/remove", h.removeDeployKey)
-	h.page("GET /projects/{project}/code/{repo}/settings/rulesets/new", h.ruleset)
-	h.page("GET /projects/{project}/code/{repo}/settings/rulesets/{ruleset}", h.ruleset)
-	h.form("POST /projects/{project}/code/{repo}/settings/rulesets", h.putRuleset)
-	h.form("POST /projects/{project}/code/{repo}/settings/rulesets/{ruleset}/delete", h.deleteRuleset)
-
+	h.codeRoutes()
 	h.pullRoutes()
 
 	h.page("GET /projects/{project}/runs", h.runs)
@@ -144,6 +119,35 @@ func (h *handler) policyRoutes(at string) {
 	h.form("POST "+at+"/exemptions/{name}/remove", h.unexempt)
 	h.page("GET "+at+"/decisions", h.decisions)
 	h.page("GET "+at+"/decisions/{id}", h.decision)
+}
+
+// codeRoutes are the addresses of repositories.
+func (h *handler) codeRoutes() {
+	h.page("GET /projects/{project}/code", h.repos)
+	h.page("GET /projects/{project}/code/{repo}", h.tree)
+	h.page("GET /projects/{project}/code/{repo}/tree/{rev}", h.tree)
+	h.page("GET /projects/{project}/code/{repo}/tree/{rev}/{path...}", h.tree)
+	h.page("GET /projects/{project}/code/{repo}/blob/{rev}/{path...}", h.blob)
+	h.page("GET /projects/{project}/code/{repo}/raw/{rev}/{path...}", h.raw)
+	h.page("GET /projects/{project}/code/{repo}/commits/{rev}", h.commits)
+	h.page("GET /projects/{project}/code/{repo}/commits/{rev}/{path...}", h.commits)
+	h.page("GET /projects/{project}/code/{repo}/commit/{rev}", h.commit)
+	h.page("GET /projects/{project}/code/{repo}/branches", h.branches)
+
+	h.page("GET /projects/{project}/code/{repo}/edit/{rev}/{path...}", h.edit(false))
+	h.page("GET /projects/{project}/code/{repo}/new/{rev}", h.edit(true))
+	h.formOf(2*maxEdited, "POST /projects/{project}/code/{repo}/edit", h.commitEdit)
+	h.page("GET /projects/{project}/code/{repo}/secrets", h.secrets)
+	h.page("GET /projects/{project}/code/{repo}/secrets/{id}", h.secret)
+	h.form("POST /projects/{project}/code/{repo}/secrets/{id}/bypass", h.bypass)
+	h.form("POST /projects/{project}/code/{repo}/secrets/bypasses/{id}/revoke", h.revokeBypass)
+	h.page("GET /projects/{project}/code/{repo}/settings", h.repoSettings)
+	h.form("POST /projects/{project}/code/{repo}/settings/keys", h.addDeployKey)
+	h.form("POST /projects/{project}/code/{repo}/settings/keys/{id}/remove", h.removeDeployKey)
+	h.page("GET /projects/{project}/code/{repo}/settings/rulesets/new", h.ruleset)
+	h.page("GET /projects/{project}/code/{repo}/settings/rulesets/{ruleset}", h.ruleset)
+	h.form("POST /projects/{project}/code/{repo}/settings/rulesets", h.putRuleset)
+	h.form("POST /projects/{project}/code/{repo}/settings/rulesets/{ruleset}/delete", h.deleteRuleset)
 }
 
 // pullRoutes are the addresses of pull requests.
