@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -70,15 +69,8 @@ func decode(raw []byte) (map[string]any, error) {
 	return u.Object, nil
 }
 
-// leaving reports whether an update only lets go of an object that is being deleted: a rule
-// that it breaks must not keep it alive.
-func (a asked) leaving() bool {
-	if a.req.Operation != admissionv1.Update || a.old == nil || a.object == nil {
-		return false
-	}
-	u := unstructured.Unstructured{Object: a.old}
-	return u.GetDeletionTimestamp() != nil && a.old["spec"] != nil && equality.Semantic.DeepEqual(a.object["spec"], a.old["spec"])
-}
+// leaving reports whether the request only lets go of an object that was deleted.
+func (a asked) leaving() bool { return engine.Leaves(string(a.req.Operation), a.object, a.old) }
 
 // matched reports whether some rule is about objects of the kind, here or in the pods that
 // they make.

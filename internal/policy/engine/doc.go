@@ -18,7 +18,8 @@
 //   - Exemptions never hide a verdict: exempt objects are judged, and each exemption must
 //     cover the object by itself. Expiry is checked at the time of the review.
 //   - A namespace's labels decide nothing: a place is a cluster and a namespace's name.
-//   - An update is judged in full; nothing is skipped because it did not change.
+//   - An update is judged in full; nothing is skipped because it did not change, but a
+//     request that only lets go of a deleted object (Leaves).
 //
 // It imports rule, the framework, Gatekeeper and Kubernetes' libraries; nothing else of
 // the product.

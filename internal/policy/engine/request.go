@@ -97,10 +97,18 @@ func (q *request) ready(object map[string]any) *unstructured.Unstructured {
 	}
 	copied, _ := normal(object).(map[string]any)
 	u := &unstructured.Unstructured{Object: copied}
+	if hasNull(copied) {
+		withoutNulls(copied, u.GroupVersionKind())
+	}
 	if q.namespace != "" && u.GetNamespace() == "" && u.GroupVersionKind().GroupKind() != namespaceKind {
 		u.SetNamespace(q.namespace)
 	}
 	return u
+}
+
+// leaves reports whether the request only lets go of an object that was deleted.
+func (q *request) leaves() bool {
+	return q.object != nil && q.old != nil && Leaves(q.operation, q.object.Object, q.old.Object)
 }
 
 // expanded returns the request for the pod that the object would make; nil when it makes

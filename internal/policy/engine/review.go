@@ -35,7 +35,7 @@ type Options struct {
 const patience = 1500 * time.Millisecond
 
 // Review judges one object: it returns a verdict of every rule that matched it, in the
-// order of the rules. The object is not changed. An error means that nothing could be
+// order of the rules; of a request that Leaves none. The object is not changed. An error means that nothing could be
 // judged, and whoever asked must refuse.
 func (s *Set) Review(ctx context.Context, r rule.Review, o Options) ([]rule.Verdict, error) {
 	if s.closed != nil {
@@ -44,6 +44,9 @@ func (s *Set) Review(ctx context.Context, r rule.Review, o Options) ([]rule.Verd
 	q, err := s.request(r)
 	if err != nil {
 		return nil, err
+	}
+	if q.leaves() {
+		return []rule.Verdict{}, nil
 	}
 	var pod *request
 	if !o.Generated && q.operation != "DELETE" {

@@ -55,7 +55,8 @@ func targetOf(r rule.Rule, o Options) (t target, why string) {
 	}
 	add(metav1.LabelSelectorOpIn, in)
 	add(metav1.LabelSelectorOpNotIn, notIn)
-	t.Conditions = globConditions(r, reach)
+	// What only lets go of a deleted object is not judged, here as in the engine.
+	t.Conditions = append(globConditions(r, reach), admissionv1.MatchCondition{Name: "not-leaving", Expression: "!(" + engine.Leaving + ")"})
 	t.Actions = actions(r)
 	return t, ""
 }

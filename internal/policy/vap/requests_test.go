@@ -5,7 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/admission"
 
@@ -23,18 +25,50 @@ func privileged(name string) corev1.EphemeralContainer {
 	return corev1.EphemeralContainer{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: name, Image: "x", SecurityContext: &corev1.SecurityContext{Privileged: pointer(true)}}}
 }
 
-// What a request does decides nothing about how it is judged, but that a deletion is free.
+// going returns a pod that was deleted and waits for a finalizer, and the same without one.
+func going(p *corev1.Pod) (held, free *corev1.Pod) {
+	held = p.DeepCopy()
+	held.DeletionTimestamp, held.Finalizers = &metav1.Time{Time: now}, []string{"batch.kubernetes.io/job-tracking"}
+	free = held.DeepCopy()
+	free.Finalizers = nil
+	return held, free
+}
+
+// What a request does decides nothing about how it is judged, but that a deletion is free,
+// and what only lets go of an object that was deleted.
 func TestOperationMatrix(t *testing.T) {
 	w := shared(t)
 	good, bad, debugged, helped := onePod("x"), onePod("x"), onePod("x"), onePod("x")
 	bad.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{Privileged: pointer(true)}
 	debugged.Spec.EphemeralContainers = []corev1.EphemeralContainer{privileged("debug")}
 	helped.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "help", Image: "x"}}}
+	held, free := going(bad)
+	heldGood, _ := going(good)
+	alive, debuggedGoing, debuggedGood := bad.DeepCopy(), held.DeepCopy(), heldGood.DeepCopy()
+	debuggedGoing.Spec.EphemeralContainers = debugged.Spec.EphemeralContainers
+	debuggedGood.Spec.EphemeralContainers = debugged.Spec.EphemeralContainers
+	alive.Finalizers = held.Finalizers
+	resized := held.DeepCopy()
+	resized.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
+	badDeployment := wrapped(bad)["Deployment"].(*appsv1.Deployment)
+	heldDeployment := badDeployment.DeepCopy()
+	heldDeployment.DeletionTimestamp, heldDeployment.Finalizers = &metav1.Time{Time: now}, []string{"foregroundDeletion"}
+	freeDeployment := heldDeployment.DeepCopy()
+	freeDeployment.Finalizers = nil
 	for _, c := range []struct {
 		name    string
 		r       request
 		refused string // path, "" for admitted
 	}{
+		{"let go of a deleted bad pod", request{object: free, old: held, operation: admission.Update}, ""},
+		{"let go of a deleted bad deployment", request{object: freeDeployment, old: heldDeployment, operation: admission.Update}, ""},
+		{"let go of a bad pod that is not deleted", request{object: bad, old: alive, operation: admission.Update}, "spec.containers[name=cart].securityContext.privileged"},
+		{"a bad pod that claims to be deleted", request{object: held, old: alive, operation: admission.Update}, "spec.containers[name=cart].securityContext.privileged"},
+		{"a new pod that claims to be deleted", request{object: held, operation: admission.Create}, "spec.containers[name=cart].securityContext.privileged"},
+		{"a deleted good pod becomes bad", request{object: free, old: heldGood, operation: admission.Update}, "spec.containers[name=cart].securityContext.privileged"},
+		{"a privileged ephemeral container in a deleted good pod", request{object: debuggedGood, old: heldGood, operation: admission.Update, sub: "ephemeralcontainers"}, "spec.ephemeralContainers[name=debug].securityContext.privileged"},
+		{"a privileged ephemeral container in a deleted bad pod", request{object: debuggedGoing, old: held, operation: admission.Update, sub: "ephemeralcontainers"}, "spec.ephemeralContainers[name=debug].securityContext.privileged"},
+		{"resize a deleted bad pod", request{object: resized, old: held, operation: admission.Update, sub: "resize"}, "spec.containers[name=cart].securityContext.privileged"},
 		{"create good", request{object: good, operation: admission.Create}, ""},
 		{"create bad", request{object: bad, operation: admission.Create}, "spec.containers[name=cart].securityContext.privileged"},
 		{"update bad", request{object: bad, old: bad, operation: admission.Update}, "spec.containers[name=cart].securityContext.privileged"},
