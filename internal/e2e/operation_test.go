@@ -25,6 +25,7 @@ func TestOperations(t *testing.T) {
 		return err
 	}
 	t.Run("Create", func(t *testing.T) {
+		p := p.in(t)
 		_, err := p.apply("ops", podOf("bad", "privileged: true"))
 		wantRefused(t, "a privileged pod", err, policy.Baseline, "privileged")
 		if _, err := p.apply("ops", podOf("app", "")); err != nil {
@@ -32,6 +33,7 @@ func TestOperations(t *testing.T) {
 		}
 	})
 	t.Run("EphemeralContainers", func(t *testing.T) {
+		p := p.in(t)
 		debug := func(name, security string) error {
 			return patch("ephemeralcontainers", `{"spec":{"ephemeralContainers":[{"name":"`+name+`","image":"`+pause+`","securityContext":{`+security+`}}]}}`)
 		}
@@ -48,6 +50,7 @@ func TestOperations(t *testing.T) {
 		}
 	})
 	t.Run("Resize", func(t *testing.T) {
+		p := p.in(t)
 		p.must("policy", "assign", "--definition", "container-resource-limits", "--name", "ops-limits", "--scope", "environment:ops/production",
 			"--parameter", "cpu=100m", "--parameter", "memory=64Mi")
 		t.Cleanup(func() { p.must("policy", "unassign", "ops-limits") })
@@ -63,6 +66,7 @@ func TestOperations(t *testing.T) {
 		}
 	})
 	t.Run("UpdateAndDelete", func(t *testing.T) {
+		p := p.in(t)
 		// It comes in by an exemption that is taken back.
 		p.must("policy", "exempt", policy.Baseline, "--name", "ops-old", "--object", "Pod/ops/old", "--category", rule.Waiver, "--reason", "test", "--for", "1h")
 		p.eventually("the exempt pod is let in", func() error {

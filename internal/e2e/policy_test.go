@@ -17,6 +17,13 @@ import (
 	"towpath.dev/towpath/internal/policy/vap"
 )
 
+// in returns the project for a subtest.
+func (p *project) in(t *testing.T) *project {
+	q := *p
+	q.t = t
+	return &q
+}
+
 // own makes an environment of the project and its namespace in the cluster, for tests that
 // write to it by hand. The project must exist.
 func (p *project) own(environment, namespace string) {
@@ -188,7 +195,7 @@ spec:
 				"if": map[string]any{"field": "type", "in": []string{"Microsoft.Kubernetes/connectedClusters"}},
 				"then": map[string]any{"effect": "deny", "details": map[string]any{
 					"templateInfo": map[string]any{"sourceType": "Base64Encoded", "content": base64.StdEncoding.EncodeToString([]byte(template))},
-					"apiGroups":    []string{""}, "kinds": []string{"Pod"}, "source": rule.Original,
+					"apiGroups":    []string{""}, "kinds": []string{"Pod"}, "excludedNamespaces": []string{"kube-system"}, "source": rule.Original,
 				}},
 			},
 		},
