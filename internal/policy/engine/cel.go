@@ -15,16 +15,11 @@ import (
 	"github.com/open-policy-agent/frameworks/constraint/pkg/core/templates"
 	"github.com/open-policy-agent/frameworks/constraint/pkg/types"
 	celschema "github.com/open-policy-agent/gatekeeper/v3/pkg/drivers/k8scel/schema"
-	"github.com/open-policy-agent/gatekeeper/v3/pkg/drivers/k8scel/transform"
 	"github.com/open-policy-agent/opa/v1/storage"
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apiserver/pkg/admission"
-	"k8s.io/apiserver/pkg/admission/plugin/cel"
 	"k8s.io/apiserver/pkg/admission/plugin/policy/validating"
-	celconfig "k8s.io/apiserver/pkg/apis/cel"
-	"k8s.io/apiserver/pkg/cel/environment"
 )
 
 // celDriver is a driver of the constraint framework for Gatekeeper's K8sNativeValidation.
@@ -33,20 +28,14 @@ import (
 // one expression, it refuses templates that do not compile when they are added, it tells
 // an expression that failed from one that is false, and it takes the object decoded.
 type celDriver struct {
-	mu         sync.RWMutex
-	validators map[string]validator // by the template's name
-	before     map[string]validator // of the set before this one, by the digest of the program
-}
-
-// validator is a compiled program; it has no state and may be in many sets.
-type validator struct {
-	validating.Validator
-	digest string
+	mu       sync.RWMutex
+	programs map[string]*celProgram // by the template's name
+	before   map[string]*celProgram // of the set before this one, by their digests
 }
 
 var _ drivers.Driver = (*celDriver)(nil)
 
-func newCELDriver() *celDriver { return &celDriver{validators: map[string]validator{}} }
+func newCELDriver() *celDriver { return &celDriver{programs: map[string]*celProgram{}} }
 
 // celReview is what the driver judges.
 type celReview struct {
@@ -72,74 +61,26 @@ func (d *celDriver) AddTemplate(_ context.Context, ct *templates.ConstraintTempl
 	}
 	sum := sha256.Sum256(text)
 	digest := hex.EncodeToString(sum[:])
-	v, known := d.before[digest]
+	p, known := d.before[digest]
 	if !known {
-		program, err := compileCEL(source)
-		if err != nil {
+		if p, err = compileCEL(source); err != nil {
 			return err
 		}
-		v = validator{program, digest}
+		p.digest = digest
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.validators[ct.GetName()] = v
+	d.programs[ct.GetName()] = p
 	return nil
 }
 
-func compileCEL(source *celschema.Source) (validating.Validator, error) {
-	compiler, err := cel.NewCompositedCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
-	if err != nil {
-		return nil, fmt.Errorf("making the CEL environment: %w", err)
-	}
-	// Only the variables of the format itself see the constraint; programs have
-	// variables.params, as in the API server.
-	var plain cel.OptionalVariableDeclarations
-	for _, v := range transform.AllVariablesCEL() {
-		if r := compiler.CompileAndStoreVariable(v, cel.OptionalVariableDeclarations{HasParams: true}, environment.StoredExpressions); r.Error != nil {
-			return nil, fmt.Errorf("compiling variable %s: %w", v.GetName(), r.Error)
-		}
-	}
-	variables, err := source.GetVariables()
-	if err != nil {
-		return nil, err
-	}
-	for _, v := range variables {
-		if r := compiler.CompileAndStoreVariable(v, plain, environment.StoredExpressions); r.Error != nil {
-			return nil, fmt.Errorf("compiling variable %s: %w", v.GetName(), r.Error)
-		}
-	}
-	validations, err := source.GetValidations()
-	if err != nil {
-		return nil, err
-	}
-	messages, err := source.GetMessageExpressions()
-	if err != nil {
-		return nil, err
-	}
-	for i := range validations {
-		for _, e := range []cel.ExpressionAccessor{validations[i], messages[i]} {
-			if e == nil {
-				continue
-			}
-			if r := compiler.CompileCELExpression(e, plain, environment.StoredExpressions); r.Error != nil {
-				return nil, fmt.Errorf("compiling validation %d: %w", i, r.Error)
-			}
-		}
-	}
-	fail := admissionregistrationv1.Fail
-	condition := func(e []cel.ExpressionAccessor) cel.ConditionEvaluator {
-		return compiler.CompileCondition(e, plain, environment.StoredExpressions)
-	}
-	return validating.NewValidator(condition(validations), nil, condition(nil), condition(messages), &fail, nil), nil
-}
-
 // compiled returns the programs by their digests.
-func (d *celDriver) compiled() map[string]validator {
+func (d *celDriver) compiled() map[string]*celProgram {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	out := make(map[string]validator, len(d.validators))
-	for _, v := range d.validators {
-		out[v.digest] = v
+	out := make(map[string]*celProgram, len(d.programs))
+	for _, p := range d.programs {
+		out[p.digest] = p
 	}
 	return out
 }
@@ -148,7 +89,7 @@ func (d *celDriver) compiled() map[string]validator {
 func (d *celDriver) RemoveTemplate(_ context.Context, ct *templates.ConstraintTemplate) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.validators, ct.GetName())
+	delete(d.programs, ct.GetName())
 	return nil
 }
 
@@ -173,13 +114,13 @@ func (d *celDriver) Query(ctx context.Context, target string, constraints []*uns
 	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	out := &drivers.QueryResponse{}
+	out, at := &drivers.QueryResponse{}, newCELRun(r)
 	for _, c := range constraints {
-		v := d.validators[strings.ToLower(c.GetKind())]
-		if v.Validator == nil {
+		p := d.programs[strings.ToLower(c.GetKind())]
+		if p == nil {
 			return nil, fmt.Errorf("judging with CEL: template %s is not there", c.GetKind())
 		}
-		res := v.Validate(ctx, r.attributes.GetResource(), r.attributes, c, r.namespace, celconfig.RuntimeCELCostBudget, nil)
+		res := at.judge(ctx, p, c)
 		for _, decision := range res.Decisions {
 			if decision.Action != validating.ActionDeny {
 				continue

@@ -67,8 +67,8 @@ func TestNulls(t *testing.T) {
 	}
 	for object, want := range map[string]string{
 		`{apiVersion: v1, kind: Pod, metadata: {name: a, labels: null}, spec: {nodeName: null, containers: [{name: a, args: [null]}]}}`:                        "spec=containers labels=none",
-		`{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {a: null}}, spec: {nodeName: one}}`:                                                             "spec=nodeName labels=''",
-		`{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {nodeName: one, unheardOf: {a: null}}}`:                                                          "spec=nodeName,unheardOf labels=none",
+		`{apiVersion: v1, kind: Pod, metadata: {name: a, labels: {a: null}}, spec: {nodeName: one}}`:                                                           "spec=nodeName labels=''",
+		`{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {nodeName: one, unheardOf: {a: null}}}`:                                                        "spec=nodeName,unheardOf labels=none",
 		`{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {nodeName: 7, dnsPolicy: null}}`:                                                               "spec=dnsPolicy,nodeName labels=none",
 		`{apiVersion: example.com/v1, kind: Cart, metadata: {name: a, labels: {a: null}, annotations: null}, spec: {nodeName: null, containers: [{a: null}]}}`: "spec=containers,nodeName labels=''",
 	} {
