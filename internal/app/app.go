@@ -124,7 +124,7 @@ func (a *App) openFolder(context.Context) error {
 
 func (a *App) bind(context.Context) error {
 	var err error
-	if a.main, err = listen(a.cfg.Listen); err != nil {
+	if a.main, err = listen("listen", a.cfg.Listen); err != nil {
 		return err
 	}
 	a.close = append(a.close, closed(a.main))
@@ -133,7 +133,7 @@ func (a *App) bind(context.Context) error {
 		a.URL = publicOf(a.Addr)
 	}
 	if a.cfg.SSHListen != "" {
-		if a.ssh, err = listen(a.cfg.SSHListen); err != nil {
+		if a.ssh, err = listen("ssh-listen", a.cfg.SSHListen); err != nil {
 			return err
 		}
 		a.close = append(a.close, closed(a.ssh))
@@ -141,7 +141,7 @@ func (a *App) bind(context.Context) error {
 	if a.cfg.Cluster != cluster.KindEmbedded {
 		return nil
 	}
-	if a.issuer, err = listen(a.cfg.IssuerListen); err != nil {
+	if a.issuer, err = listen("issuer-listen", a.cfg.IssuerListen); err != nil {
 		return err
 	}
 	a.close = append(a.close, closed(a.issuer))

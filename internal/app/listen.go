@@ -26,8 +26,9 @@ import (
 	"towpath.dev/towpath/internal/vault"
 )
 
-// listen binds an address. A port in use is answered with who uses it.
-func listen(addr string) (net.Listener, error) {
+// listen binds an address that was given by a flag. A port in use is answered with who
+// uses it.
+func listen(flag, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err == nil {
 		return l, nil
@@ -39,10 +40,10 @@ func listen(addr string) (net.Listener, error) {
 			who = w
 		}
 		return nil, fault.Wrap(fault.Conflict, err, "Port %s is in use by %s.", port, who).
-			WithNext("stop it, or choose another port with --listen HOST:PORT")
+			WithNext("stop it, or choose another port with --%s HOST:PORT", flag)
 	}
 	if errors.Is(err, syscall.EACCES) {
-		return nil, fault.Wrap(fault.Denied, err, "This user may not listen on %s.", addr).WithNext("choose a port above 1023 with --listen HOST:PORT")
+		return nil, fault.Wrap(fault.Denied, err, "This user may not listen on %s.", addr).WithNext("choose a port above 1023 with --%s HOST:PORT", flag)
 	}
 	return nil, fault.Wrap(fault.Invalid, err, "The address %q cannot be listened on.", addr).WithNext("write it as HOST:PORT, e.g. 127.0.0.1:7080")
 }

@@ -304,7 +304,7 @@ func LibraryPage(s Shell, v LibraryView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Command("towpath policy apply --file definition.json").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Command("towpath policy apply definition.json").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -96,7 +96,7 @@ func ExemptionsPage(s Shell, v ExemptionsView) templ.Component {
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
-					templ_7745c5c3_Err = Command("towpath policy exempt --file exemption.json").Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = Command("towpath policy apply exemption.json").Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}

@@ -95,7 +95,7 @@ func PullsPage(s Shell, v PullList) templ.Component {
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
-					templ_7745c5c3_Err = Command("git switch -c my-change\ngit commit -am \"Describe the change\"\ngit push -u towpath my-change\ntowpath pr create").Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = Command("git switch -c my-change\ngit commit -am \"Describe the change\"\ngit push -u origin my-change\ntowpath pull create").Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}

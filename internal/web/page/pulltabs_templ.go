@@ -440,7 +440,7 @@ func (s Shell) checksTab(v PullView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Command("towpath check report --commit "+v.Head+" --name lint --state success").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Command("towpath check report "+v.Head+" lint success").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -85,7 +85,7 @@ func RepoSettingsPage(s Shell, v RepoSettings) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = Command("towpath ruleset put "+v.Repo.FullName()+" --file ruleset.json").Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = Command("towpath ruleset apply ruleset.json --project "+v.Repo.Project+" --repo "+v.Repo.Name).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

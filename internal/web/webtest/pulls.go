@@ -85,7 +85,7 @@ func (p Pulls) Get(ctx context.Context, a identity.Actor, repo string, n int64) 
 			return x, nil
 		}
 	}
-	return pull.Pull{}, fault.New(fault.NotFound, "There is no pull request #%d in %s.", n, repo).WithNext("list them with: towpath pr list")
+	return pull.Pull{}, fault.New(fault.NotFound, "There is no pull request #%d in %s.", n, repo).WithNext("list them with: towpath pull list")
 }
 
 // change does what a form asks, for who holds the role write.
