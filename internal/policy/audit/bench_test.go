@@ -10,11 +10,17 @@ import (
 	"towpath.dev/towpath/internal/store/storetest"
 )
 
-// BenchmarkTenThousandPods measures what the audit of 10,000 pods takes: heap that stays,
-// seconds until all are judged from nothing, again for another set, and of a sweep. The API
-// server's own memory is in the process before the measurement begins.
-func BenchmarkTenThousandPods(b *testing.B) {
-	const pods = 10_000
+// BenchmarkPods measures what the audit of pods takes: heap that stays, seconds until all
+// are judged from nothing, again for another set, and of a sweep. The API server's own memory
+// is in the process before the measurement begins.
+func BenchmarkPods(b *testing.B) {
+	for _, pods := range []int{1_000, 10_000} {
+		b.Run(fmt.Sprint(pods), func(b *testing.B) { benchmarkPods(b, pods) })
+	}
+}
+
+func benchmarkPods(b *testing.B, pods int) {
+	b.Helper()
 	w := newBench(b, storetest.SQLite(b))
 	for n := range pods {
 		w.api.put("pods", pod("shop-production", fmt.Sprintf("pod-%05d", n), false))

@@ -61,7 +61,7 @@ func (s *session) judge(ctx context.Context, t task) (result, bool) {
 	gk := t.kind
 	r.uid, r.version, r.name, r.apiV = u.GetUID(), version(u.GetResourceVersion()), u.GetName(), u.GroupVersionKind().Version
 	r.set = s.set.Load()
-	r.place = placeOf(r.set, s.opts.Cluster, u.GetNamespace())
+	r.place = r.set.PlaceOf(s.opts.Cluster, u.GetNamespace())
 	verdicts, err := s.verdicts(ctx, r.set, u.Object, gk, r.place)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -95,16 +95,6 @@ func (s *session) verdicts(ctx context.Context, set *engine.Set, object map[stri
 		return nil, fmt.Errorf("judging %s: %w", gk.Kind, err)
 	}
 	return all, nil
-}
-
-// placeOf returns what a namespace belongs to.
-func placeOf(set *engine.Set, cluster, namespace string) rule.Place {
-	for _, p := range set.Places() {
-		if p.Cluster == cluster && p.Namespace == namespace {
-			return p
-		}
-	}
-	return rule.Place{Cluster: cluster, Namespace: namespace}
 }
 
 // digestOf returns the digest in an image's name, "" when it has none.

@@ -103,17 +103,22 @@ func (s *session) sweep(ctx context.Context, feeds map[schema.GroupKind]*feed) (
 	var doubts []doubt
 	for gk, f := range feeds {
 		there := map[types.UID]bool{}
-		_, err := f.pages(ctx, metav1.NamespaceAll, func(u *unstructured.Unstructured) error {
-			if s.set.Load() != set {
-				return errMoved
-			}
-			there[u.GetUID()] = true
-			same, err := s.same(ctx, set, gk, u)
-			if err == nil && !same {
-				doubts = append(doubts, doubt{f, u.GetUID(), u.GetNamespace(), u.GetName()})
-			}
+		var some []*unstructured.Unstructured
+		compare := func() error {
+			found, err := s.doubtful(ctx, set, f, some)
+			doubts, some = append(doubts, found...), some[:0]
 			return err
+		}
+		_, err := f.pages(ctx, metav1.NamespaceAll, func(u *unstructured.Unstructured) error {
+			there[u.GetUID()] = true
+			if some = append(some, u); len(some) < atOnce {
+				return nil
+			}
+			return compare()
 		})
+		if err == nil {
+			err = compare()
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -145,22 +150,45 @@ func (s *session) sweep(ctx context.Context, feeds map[schema.GroupKind]*feed) (
 	return len(doubts), nil
 }
 
-// same reports whether the verdicts that are stored of an object are those that it gets now.
-func (s *session) same(ctx context.Context, set *engine.Set, gk schema.GroupKind, u *unstructured.Unstructured) (bool, error) {
-	at := placeOf(set, s.opts.Cluster, u.GetNamespace())
+// doubtful returns those of some objects of a kind that differ from what is stored of them.
+func (s *session) doubtful(ctx context.Context, set *engine.Set, f *feed, some []*unstructured.Unstructured) ([]doubt, error) {
+	if s.set.Load() != set {
+		return nil, errMoved
+	}
+	uids := make([]types.UID, len(some))
+	for i, u := range some {
+		uids[i] = u.GetUID()
+	}
+	known, err := s.formerOf(ctx, uids)
+	if err != nil {
+		return nil, err
+	}
+	var out []doubt
+	for _, u := range some {
+		was, had := known[u.GetUID()]
+		same, err := s.same(ctx, set, f.kind, u, was, had)
+		if err != nil {
+			return nil, err
+		}
+		if !same {
+			out = append(out, doubt{f, u.GetUID(), u.GetNamespace(), u.GetName()})
+		}
+	}
+	return out, nil
+}
+
+// same reports whether the verdicts that are stored of an object, if any are, are those that
+// it gets now.
+func (s *session) same(ctx context.Context, set *engine.Set, gk schema.GroupKind, u *unstructured.Unstructured, known former, had bool) (bool, error) {
+	at := set.PlaceOf(s.opts.Cluster, u.GetNamespace())
 	verdicts, err := s.verdicts(ctx, set, u.Object, gk, at)
 	if err != nil {
 		return false, err
 	}
-	known, err := s.objects(ctx, `o.uid = ?`, string(u.GetUID()))
-	if err != nil || len(known) == 0 {
-		return len(verdicts) == 0, err
+	if !had {
+		return len(verdicts) == 0, nil
 	}
-	old, err := rowsOf(ctx, s.DB, known[0].id)
-	if err != nil {
-		return false, err
-	}
-	was := known[0].bearing
+	was, old := known.bearing, known.rows
 	if len(old) != len(verdicts) || was.project != at.Project || was.environment != at.Environment || was.images != strings.Join(digests(u.Object), " ") {
 		return false, nil
 	}
@@ -213,11 +241,15 @@ func (s *session) settled(ctx context.Context, set *engine.Set, d doubt) (bool, 
 	if err != nil {
 		return false, err
 	}
-	if u == nil {
-		known, err := s.objects(ctx, `o.uid = ?`, string(d.uid))
-		return len(known) == 0, err
+	known, err := s.formerOf(ctx, []types.UID{d.uid})
+	if err != nil {
+		return false, err
 	}
-	return s.same(ctx, set, d.feed.kind, u)
+	was, had := known[d.uid]
+	if u == nil {
+		return !had, nil
+	}
+	return s.same(ctx, set, d.feed.kind, u, was, had)
 }
 
 // read returns the object as it is now; nil when it is gone.

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -140,18 +141,24 @@ func (w *writer) store(ctx context.Context, batch []result) error {
 			latest[r.uid] = i
 		}
 	}
-	var writes []write
+	var current []result
+	var uids []types.UID
 	for i, r := range batch {
-		if r.mark != nil || latest[r.uid] != i || w.stale(r) {
-			continue
+		if r.mark == nil && latest[r.uid] == i && !w.stale(r) {
+			current, uids = append(current, r), append(uids, r.uid)
 		}
+	}
+	known, err := w.formerOf(ctx, uids)
+	if err != nil {
+		return err
+	}
+	writes := make([]write, 0, len(current))
+	for _, r := range current {
 		if err := w.name(ctx, r); err != nil {
 			return err
 		}
-		c, err := w.compare(ctx, r)
-		if err != nil {
-			return err
-		}
+		was, had := known[r.uid]
+		c := w.compare(r, was, had)
 		if err := w.record(ctx, c); err != nil {
 			return err
 		}
@@ -204,35 +211,23 @@ func (w *writer) name(ctx context.Context, r result) error {
 	return nil
 }
 
-// compare works out what a result changes.
-func (w *writer) compare(ctx context.Context, r result) (write, error) {
-	out := write{result: r}
-	known, err := w.objects(ctx, `o.uid = ?`, string(r.uid))
-	if err != nil {
-		return out, err
-	}
-	old := map[[2]string]row{}
-	if len(known) == 1 {
-		out.id, out.had = known[0].id, true
-		if old, err = rowsOf(ctx, w.DB, out.id); err != nil {
-			return out, err
-		}
-	}
+// compare works out what a result changes of what was stored, if anything was.
+func (w *writer) compare(r result, was former, had bool) write {
+	out := write{result: r, id: was.id, had: had}
 	if r.gone != "" || len(r.verdicts) == 0 {
 		out.remove = out.had
-		return out, nil
+		return out
 	}
 	out.bearing = bearing{
 		project: r.place.Project, environment: r.place.Environment, actor: r.by.Actor, run: r.by.Run, commit: r.by.Commit, images: strings.Join(r.images, " "),
 	}
 	if out.had {
-		was := known[0].bearing
 		if out.actor == "" { // Nobody knows, or not now: what was known stays.
 			out.actor, out.run, out.commit = was.actor, was.run, was.commit
 		}
-		out.move = out.bearing != was
+		out.move = out.bearing != was.bearing
 	}
-	now := w.Clock.Now().UnixMilli()
+	now, old := w.Clock.Now().UnixMilli(), maps.Clone(was.rows)
 	for _, v := range r.verdicts {
 		id := [2]string{v.Assignment, v.Reference}
 		was, had := old[id]
@@ -258,7 +253,7 @@ func (w *writer) compare(ctx context.Context, r result) (write, error) {
 	for _, gone := range old {
 		out.drop = append(out.drop, gone.key)
 	}
-	return out, nil
+	return out
 }
 
 func clip(s string) string {
@@ -266,25 +261,6 @@ func clip(s string) string {
 		return string(r[:maxText-1]) + "…"
 	}
 	return s
-}
-
-// rowsOf returns the stored verdicts of an object by assignment and rule.
-func rowsOf(ctx context.Context, h store.Handle, object int64) (map[[2]string]row, error) {
-	rows, err := h.Query(ctx, `SELECT v.rule, r.assignment, r.rule, r.policy, v.outcome, v.path, v.message, v.violations, v.exemption, v.first_seen, v.since
-		FROM audit_verdict v JOIN audit_rule r ON r.id = v.rule WHERE v.object = ?`, object)
-	if err != nil {
-		return nil, fmt.Errorf("reading verdicts: %w", err)
-	}
-	defer rows.Close()
-	out := map[[2]string]row{}
-	for rows.Next() {
-		var r row
-		if err := rows.Scan(&r.key, &r.assignment, &r.rule, &r.policy, &r.said.outcome, &r.said.path, &r.said.message, &r.said.violations, &r.said.exemption, &r.firstSeen, &r.since); err != nil {
-			return nil, err
-		}
-		out[[2]string{r.assignment, r.rule}] = r
-	}
-	return out, rows.Err()
 }
 
 // record keeps a decision for each refusing rule that an object violates although it was let

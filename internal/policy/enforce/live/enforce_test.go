@@ -193,6 +193,11 @@ func labels(t *testing.T, w *world) {
 // controllers has a rule on pods alone: the Deployment passes, and its pods are refused to
 // the ReplicaSet's controller.
 func controllers(t *testing.T, w *world) {
+	held := pod("held")
+	held.Labels, held.Finalizers = map[string]string{"forbidden": "yes"}, []string{"example.com/held"}
+	if _, err := w.admin().CoreV1().Pods(other).Create(t.Context(), held, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	w.definition("forbidden-label", readFile(t, "no-labels.yaml"), "Pod")
 	w.inForce()
 	labelled := pod("x")
@@ -204,6 +209,7 @@ func controllers(t *testing.T, w *world) {
 		}
 		return nil
 	})
+	w.letsGo(held.Name)
 	if _, err := w.as(10).AppsV1().Deployments(production).Create(t.Context(), deployment("stuck", labelled), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -225,6 +231,32 @@ func controllers(t *testing.T, w *world) {
 		if err := w.admin().AppsV1().Deployments(production).Delete(t.Context(), n, metav1.DeleteOptions{}); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// letsGo deletes a pod that breaks a rule which came after it and that waits for a finalizer,
+// as the pods of Jobs do.
+func (w *world) letsGo(name string) {
+	w.t.Helper()
+	ctx, pods := w.t.Context(), w.admin().CoreV1().Pods(other)
+	free := func() error {
+		_, err := pods.Patch(ctx, name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+		return err
+	}
+	w.refusedByVAP("a change of a pod that is not deleted", free(), "forbidden-label")
+	if err := pods.Delete(ctx, name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}); err != nil {
+		w.t.Fatal(err)
+	}
+	going, err := pods.Get(ctx, name, metav1.GetOptions{})
+	if err != nil || going.DeletionTimestamp == nil {
+		w.t.Fatalf("it must wait for its finalizer: %v, %v", going, err)
+	}
+	going.ResourceVersion = ""
+	going.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "late", Image: going.Spec.Containers[0].Image}}}
+	_, err = pods.UpdateEphemeralContainers(ctx, name, going, metav1.UpdateOptions{})
+	w.refusedByVAP("an ephemeral container in a pod that was deleted", err, "forbidden-label")
+	if err := free(); err != nil {
+		w.t.Errorf("a pod that was deleted cannot go: %v", err)
 	}
 }
 
