@@ -211,7 +211,9 @@ func policyCell(c *Cell, decisions []part) {
 	}
 	c.worst(decisions, func(p part) event.Subject { return event.Of(event.KindDecision, p.body.Subject) })
 	shown := slices.MaxFunc(decisions, func(a, b part) int {
-		return cmp.Or(cmp.Compare(slices.Index(severity, a.body.State), slices.Index(severity, b.body.State)), cmp.Compare(a.seq, b.seq))
+		return cmp.Or(cmp.Compare(slices.Index(severity, a.body.State), slices.Index(severity, b.body.State)),
+			// Of several that allow, the one about the whole change says more than one about a single object.
+			cmp.Compare(a.body.Total, b.body.Total), cmp.Compare(a.seq, b.seq))
 	})
 	where := shown.body.Name
 	if shown.body.Environment != "" {

@@ -122,7 +122,7 @@ func TestRulesOfTheCells(t *testing.T) {
 				t.Fatalf("%d rows: %+v", len(rows), rows)
 			}
 			// Nothing of these came by a pull request.
-			if diff := cmp.Diff("review none: direct push |  | \n"+ex.want, show(rows[0])); diff != "" {
+			if diff := cmp.Diff("review none: direct | pushed without review | \n"+ex.want, show(rows[0])); diff != "" {
 				t.Errorf("cells (-want +got):\n%s", diff)
 			}
 		})
@@ -142,7 +142,7 @@ func TestReviewAndPolicy(t *testing.T) {
 		{"a branch without a pull request", []event.Fact{p}, ""},
 		{"opened", []event.Fact{p, opened("a")}, "review held: in review | #7 waits for a reviewer" + link},
 		{"opened before the projection saw the push", []event.Fact{opened("a"), p}, "review held: in review | #7 waits for a reviewer" + link},
-		{"draft", []event.Fact{p, draft("a")}, "review held: draft #7 | by bob" + link},
+		{"draft", []event.Fact{p, draft("a")}, "review held: draft | #7, by bob" + link},
 		{"approved", []event.Fact{p, opened("a"), reviewed("ada", "approved", "a")}, "review open: approved | by ada, #7" + link},
 		{"approved twice", []event.Fact{p, opened("a"), reviewed("ada", "approved", "a"), reviewed("web-dev", "approved", "a")}, "review open: approved | by ada, web-dev, #7" + link},
 		{"changes requested", []event.Fact{p, opened("a"), reviewed("web-dev", "approved", "a"), reviewed("ada", "changes-requested", "a")}, "review shut: changes asked | by ada, #7" + link},
@@ -150,9 +150,9 @@ func TestReviewAndPolicy(t *testing.T) {
 		{"dismissed", []event.Fact{p, opened("a"), reviewed("ada", "changes-requested", "a"), reviewed("ada", "dismissed", "a")}, "review held: in review | #7 waits for a reviewer" + link},
 		{"a target that drops approvals", []event.Fact{p, opened("a"), reviewed("ada", "approved", "a"), updated("a", 1)}, "review held: in review | #7 waits for a reviewer" + link},
 		{"an update that drops none", []event.Fact{p, opened("a"), reviewed("ada", "approved", "a"), updated("a", 0)}, "review open: approved | by ada, #7" + link},
-		{"closed", []event.Fact{p, opened("a"), closed("a")}, "review shut: closed #7 | by bob" + link},
+		{"closed", []event.Fact{p, opened("a"), closed("a")}, "review shut: closed | #7, by bob" + link},
 		{"reopened", []event.Fact{p, opened("a"), closed("a"), updated("a", 0)}, "review held: in review | #7 waits for a reviewer" + link},
-		{"merged", []event.Fact{p, opened("a"), reviewed("ada", "approved", "a"), merged("a", "e")}, "review open: merged #7 | approved by ada" + link},
+		{"merged", []event.Fact{p, opened("a"), reviewed("ada", "approved", "a"), merged("a", "e")}, "review open: merged | #7, approved by ada" + link},
 		{"newer commits", []event.Fact{p, opened("a"), reviewed("ada", "approved", "a"), updated("b", 1)}, "review none: superseded | newer commits in #7" + link},
 		{"allowed", []event.Fact{p, decided("a", "pull", "production", "12 objects", nil, pull7, commitOf("a"))}, "policy open: 12 allowed | pull, production" + at("a")},
 		{"refused by the pull request", []event.Fact{p, decided("a", "pull", "production", "12 objects", deny, pull7, commitOf("a"))}, "policy shut: denied | privileged (pull, production)" + at("a")},
@@ -187,12 +187,12 @@ func TestTheMergedChangeIsReviewedAndJudgedByItsRun(t *testing.T) {
 		w.say(t, push("e", "main"), merged("a", "e"), queued(1, "e", "main"), decided("a", "deploy", "production", "9 objects", nil, event.OfRun(1)))
 		w.say(t, released("production", 1, 1, "deployed", "b"), decided("b", "admission", "production", "Deployment shop-production/web", []event.Verdict{verdict("denied")}, "release:shop/production/1"))
 		rows := board(t, w, evidence.Filter{}).Rows
-		want := "review open: merged #7 | approved by ada | pull:shop/web/7\nbuild open: run 1 |  | run:1\n" +
+		want := "review open: merged | #7, approved by ada | pull:shop/web/7\nbuild open: run 1 |  | run:1\n" +
 			"policy shut: denied | privileged (admission, production) | decision:" + ulid("b") + "\ndeploy open: release 1 | production, 9.0 s | release:shop/production/1\n"
 		if diff := cmp.Diff(want, show(rows[0])); diff != "" {
 			t.Errorf("the merged change (-want +got):\n%s", diff)
 		}
-		if diff := cmp.Diff("review open: merged #7 | approved by ada | pull:shop/web/7\n", show(rows[1])); diff != "" {
+		if diff := cmp.Diff("review open: merged | #7, approved by ada | pull:shop/web/7\n", show(rows[1])); diff != "" {
 			t.Errorf("its branch (-want +got):\n%s", diff)
 		}
 	})

@@ -196,7 +196,7 @@ func (f feed) proposed(ctx context.Context, commit string) error {
 func reviewCell(c *Cell, pulls []part, direct bool) {
 	if len(pulls) == 0 {
 		if direct {
-			c.Fact = "direct push"
+			c.Fact, c.Detail = "direct", "pushed without review"
 		}
 		return
 	}
@@ -213,5 +213,9 @@ func reviewCell(c *Cell, pulls []part, direct bool) {
 	}
 	best := slices.MaxFunc(pulls, func(a, b part) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.seq, b.seq)) })
 	c.State, c.Fact, c.Detail = best.body.State, best.body.Name, best.body.Why
+	if word, number, ok := strings.Cut(c.Fact, " #"); ok {
+		// A cell is narrow: the word first, the number on the second line.
+		c.Fact, c.Detail = word, strings.TrimSuffix("#"+number+", "+c.Detail, ", ")
+	}
 	c.Since, c.Who, c.Link = best.time, best.actor, event.Of(event.KindPull, best.key)
 }
