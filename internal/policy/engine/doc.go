@@ -17,6 +17,8 @@
 //     could not judge has the outcome "error", and refuses where it would refuse.
 //   - Exemptions never hide a verdict: exempt objects are judged, and each exemption must
 //     cover the object by itself. Expiry is checked at the time of the review.
+//   - Rules share what is the same text in one review, never what they cost: whether a rule
+//     can judge depends on itself and the object only.
 //   - A namespace's labels decide nothing: a place is a cluster and a namespace's name.
 //   - An update is judged in full; nothing is skipped because it did not change, but a
 //     request that only lets go of a deleted object (Leaves).
