@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -63,10 +64,10 @@ func (a *App) openPolicy(ctx context.Context) error {
 	if a.cfg.Cluster == cluster.KindNone {
 		return nil
 	}
-	return a.openGuard(appliers, namespaces)
+	return a.openGuard(ctx, appliers, namespaces)
 }
 
-func (a *App) openGuard(appliers *enforce.Appliers, namespaces *enforce.Namespaces) error {
+func (a *App) openGuard(ctx context.Context, appliers *enforce.Appliers, namespaces *enforce.Namespaces) error {
 	a.guard = &guard{appliers: appliers, namespaces: namespaces}
 	var at enforce.Endpoint
 	secret, log := randomWord(32), ""
@@ -79,7 +80,16 @@ func (a *App) openGuard(appliers *enforce.Appliers, namespaces *enforce.Namespac
 		at = enforce.Endpoint{URL: "https://" + a.issuer.Addr().String() + a.guard.path, CA: pem}
 		log = filepath.Join(a.cfg.Data, "kube", "audit", "audit.log")
 	}
-	a.Sync = enforce.NewSync(enforce.SyncDeps{Cluster: a.Cluster, Policies: a.Policy, Clock: a.clock, Logger: a.logger}, a.cfg.Cluster, at)
+	owner := ""
+	if a.cfg.Cluster == cluster.KindAdopted {
+		// Others may enforce their policies on that cluster as well.
+		id, err := a.Deploy.Installation(ctx)
+		if err != nil {
+			return err
+		}
+		owner = strings.ToLower(id)
+	}
+	a.Sync = enforce.NewSync(enforce.SyncDeps{Cluster: a.Cluster, Policies: a.Policy, Clock: a.clock, Logger: a.logger, Owner: owner}, a.cfg.Cluster, at)
 	if at.URL != "" {
 		a.guard.webhook = enforce.NewWebhook(enforce.WebhookDeps{
 			Policies: a.Policy, First: a.Sync, Decider: asked{a.Policy, a.facts}, Recorder: a.Policy, Appliers: appliers, Namespaces: namespaces,

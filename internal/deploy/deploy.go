@@ -180,7 +180,7 @@ func (s *Service) release(ctx context.Context, t Target, chartName string, j hel
 	if err != nil {
 		return Release{}, err
 	}
-	installation, err := s.installation(ctx)
+	installation, err := s.Installation(ctx)
 	if err != nil {
 		return Release{}, err
 	}

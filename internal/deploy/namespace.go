@@ -66,9 +66,9 @@ func prepare(ctx context.Context, c kubernetes.Interface, env Environment, insta
 	return nil
 }
 
-// installation identifies this installation for as long as its logbook lives: by the
+// Installation identifies this installation for as long as its logbook lives: by the
 // logbook's first event.
-func (s *Service) installation(ctx context.Context) (string, error) {
+func (s *Service) Installation(ctx context.Context) (string, error) {
 	first, err := s.Log.Read(ctx, event.Query{Limit: 1})
 	if err != nil {
 		return "", err

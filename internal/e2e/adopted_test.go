@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -10,9 +11,8 @@ import (
 )
 
 // TestAdopted deploys from a second server to the same cluster as one that somebody
-// else runs: by its kubeconfig, impersonating the run. It runs alone: both servers write
-// the policies of the one cluster under the same names, and each puts back what the other
-// has written, so that what holds there is now the one's and now the other's.
+// else runs: by its kubeconfig, impersonating the run. It runs alone,
+// because the policies of the second server hold in the whole cluster as well.
 func TestAdopted(t *testing.T) {
 	owner := newProject(t, shared, "stock")
 	built := owner.deployed("Image", owner.imageStage())
@@ -25,7 +25,20 @@ func TestAdopted(t *testing.T) {
 	second.args = append(second.args, "--cluster", "adopted", "--kubeconfig", filepath.Join(shared.data, "kube", "admin.kubeconfig"))
 	second.door = shared.door
 	t.Cleanup(func() {
-		if err := second.remove(); err != nil {
+		// What it wrote into the cluster would hold on without it.
+		for _, name := range []string{"baseline", "supply-chain"} {
+			if _, err := second.command(nil, "policy", "unassign", name); err != nil {
+				t.Errorf("unassigning %s: %v", name, err)
+			}
+		}
+		err := until("the second server's policies are gone", func() error {
+			var s struct{ Enforcement struct{ Policies int } }
+			if err := second.read(&s, "policy", "status"); err != nil || s.Enforcement.Policies == 0 {
+				return err
+			}
+			return fmt.Errorf("%d policies are left", s.Enforcement.Policies)
+		})
+		if err := errors.Join(err, second.remove()); err != nil {
 			t.Errorf("taking the second server away: %v", err)
 		}
 	})
@@ -40,6 +53,40 @@ func TestAdopted(t *testing.T) {
 	}
 	wantAudit(t, p, fmt.Sprintf("towpath:run:%d", run.Number), "guest", run)
 
+	t.Run("PoliciesBesideOurs", func(t *testing.T) {
+		var before, after [2]struct {
+			Enforcement struct {
+				Policies int
+				Drift    int64
+				Error    string
+			}
+		}
+		servers := []*installation{shared, second}
+		for i, s := range servers {
+			err := until("the policies in force", func() error {
+				if err := s.read(&before[i], "policy", "status"); err != nil {
+					return err
+				}
+				if e := before[i].Enforcement; e.Policies == 0 || e.Error != "" {
+					return fmt.Errorf("%+v", e)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Each would have undone the other's within a second.
+		owner.deployed("Deploy", owner.imageStage(), owner.helmStage(owner.byDigest()))
+		for i, s := range servers {
+			if err := s.read(&after[i], "policy", "status"); err != nil {
+				t.Fatal(err)
+			}
+			if after[i] != before[i] {
+				t.Errorf("server %d undid what the other wrote: %+v, before %+v", i, after[i], before[i])
+			}
+		}
+	})
 	t.Run("NamespaceThatIsNotOurs", func(t *testing.T) {
 		if _, err := p.kubectl("create", "namespace", "theirs"); err != nil {
 			t.Fatal(err)

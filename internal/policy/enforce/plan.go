@@ -33,6 +33,7 @@ type wanted struct {
 
 // plan is everything that a set asks for, in the order in which it is written.
 type plan struct {
+	owner    string
 	objects  []wanted
 	policies int
 	skipped  []Skipped
@@ -55,12 +56,12 @@ func (s *Sync) plan(d discovery.DiscoveryInterface, set *engine.Set, now time.Ti
 	}
 	find := func(gk schema.GroupKind) (vap.Resource, bool) { r, ok := served[gk]; return r, ok }
 	pairs, skipped, err := vap.Emit(set.Rules(), set.Exemptions(), vap.Options{
-		Cluster: s.name, Places: set.Places(), Now: now, KindResources: find,
+		Cluster: s.name, Owner: s.Owner, Places: set.Places(), Now: now, KindResources: find,
 	})
 	if err != nil {
 		return plan{}, fmt.Errorf("writing rules as ValidatingAdmissionPolicies: %w", err)
 	}
-	p := plan{policies: len(pairs), skipped: make([]Skipped, 0, len(skipped))}
+	p := plan{owner: s.Owner, policies: len(pairs), skipped: make([]Skipped, 0, len(skipped))}
 	for _, k := range skipped {
 		p.skipped = append(p.skipped, Skipped{Assignment: k.Rule.Assignment, Rule: k.Rule.Reference, Why: k.Why})
 	}
@@ -103,7 +104,7 @@ func (p *plan) add(problems *errorsOf, resource schema.GroupVersionResource, kin
 	if labels == nil {
 		labels = map[string]string{}
 	}
-	labels[vap.Managed] = "true"
+	labels[vap.Managed] = vap.Mark(p.owner)
 	u.SetLabels(labels)
 	p.objects = append(p.objects, wanted{key{resource, name}, u})
 }

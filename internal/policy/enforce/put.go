@@ -25,11 +25,16 @@ const fieldManager = "towpath-policy"
 // with its defaults.
 type content struct{ wish, live [sha256.Size]byte }
 
+// mine selects the objects of this installation.
+func (s *Sync) mine() metav1.ListOptions {
+	return metav1.ListOptions{LabelSelector: vap.Managed + "=" + vap.Mark(s.Owner)}
+}
+
 // list returns every object that bears our label.
-func list(ctx context.Context, c dynamic.Interface) (map[key]*unstructured.Unstructured, error) {
+func (s *Sync) list(ctx context.Context, c dynamic.Interface) (map[key]*unstructured.Unstructured, error) {
 	out := map[key]*unstructured.Unstructured{}
 	for _, k := range kinds() {
-		l, err := c.Resource(k).List(ctx, metav1.ListOptions{LabelSelector: vap.Managed + "=true"})
+		l, err := c.Resource(k).List(ctx, s.mine())
 		if err != nil {
 			return nil, fmt.Errorf("listing %s: %w", k.Resource, err)
 		}
@@ -159,7 +164,7 @@ func (s *Sync) remove(ctx context.Context, c dynamic.Interface, want []wanted, l
 // ctx ends.
 func (s *Sync) watch(ctx context.Context, c dynamic.Interface, k schema.GroupVersionResource, kick chan<- struct{}) {
 	for ctx.Err() == nil {
-		w, err := c.Resource(k).Watch(ctx, metav1.ListOptions{LabelSelector: vap.Managed + "=true"})
+		w, err := c.Resource(k).Watch(ctx, s.mine())
 		if err == nil {
 			for range w.ResultChan() {
 				select {

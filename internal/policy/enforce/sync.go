@@ -46,6 +46,9 @@ type SyncDeps struct {
 	Policies Policies
 	Clock    clock.Clock
 	Logger   *slog.Logger
+	// Owner names the installation on a cluster that it may share with others, in lower-case
+	// letters and digits; "" where it is alone.
+	Owner string
 }
 
 // Sync keeps a cluster's policies as the set in force says. It is safe for concurrent use.
@@ -194,7 +197,7 @@ func (s *Sync) reconcile(ctx context.Context, to access) (time.Duration, error) 
 	if err != nil {
 		return 0, err
 	}
-	live, err := list(ctx, to.objects)
+	live, err := s.list(ctx, to.objects)
 	if err != nil {
 		return 0, err
 	}

@@ -19,7 +19,8 @@ import (
 	"towpath.dev/towpath/internal/policy/rule"
 )
 
-// Managed is the label of everything that this package writes; its value is "true".
+// Managed is the label of everything that this package writes. Its value tells
+// installations apart that share a cluster: Options.Owner, "true" when there is none.
 const Managed = "policy.towpath.dev/managed"
 
 // Annotations of a policy and its binding.
@@ -54,6 +55,7 @@ type Resource struct {
 // Options are what rules are written out with.
 type Options struct {
 	Cluster string       // the cluster that the pairs are for
+	Owner   string       // names the installation on a cluster that it may share: lower-case letters and digits; "" where it is alone
 	Places  []rule.Place // namespaces with an owner
 	Now     time.Time    // exemptions that ended before are left out
 	// KindResources finds the resource of a kind; false when the cluster does not serve
@@ -100,7 +102,7 @@ func Emit(rules []rule.Rule, exemptions []rule.Exemption, o Options) ([]Pair, []
 			return nil, nil, fmt.Errorf("writing rule %s of assignment %s: %w", r.Reference, r.Assignment, err)
 		}
 	}
-	pairs, err := pairsOf(groups)
+	pairs, err := pairsOf(groups, o)
 	return pairs, skipped, err
 }
 
@@ -142,28 +144,28 @@ func (g *group) add(r rule.Rule, w waiver) error {
 
 // pairsOf names groups and writes them. The first of each assignment bears its name, the
 // others a number as well that no assignment's name ends in.
-func pairsOf(groups map[string]*group) ([]Pair, error) {
+func pairsOf(groups map[string]*group, o Options) ([]Pair, error) {
 	sorted := slices.SortedFunc(maps.Values(groups), func(a, b *group) int {
 		return cmp.Or(cmp.Compare(a.assignment, b.assignment), cmp.Compare(a.order, b.order))
 	})
 	taken := map[string]bool{}
 	for _, g := range sorted {
-		taken[objectName(g.assignment)] = true
+		taken[objectName(o.Owner, g.assignment)] = true
 	}
 	out := make([]Pair, 0, len(sorted))
 	for i, n := 0, 1; i < len(sorted); i++ {
 		g := sorted[i]
-		name := objectName(g.assignment)
+		name := objectName(o.Owner, g.assignment)
 		if i == 0 || sorted[i-1].assignment != g.assignment {
 			n = 1
 		} else {
 			for taken[name] {
 				n++
-				name = fmt.Sprintf("%s-%d", objectName(g.assignment), n)
+				name = fmt.Sprintf("%s-%d", objectName(o.Owner, g.assignment), n)
 			}
 			taken[name] = true
 		}
-		p, err := g.pair(name)
+		p, err := g.pair(name, o.Owner)
 		if err != nil {
 			return nil, err
 		}
@@ -177,15 +179,27 @@ func pairsOf(groups map[string]*group) ([]Pair, error) {
 var plain = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,150}[a-z0-9])?$`)
 
 // objectName names the first policy of an assignment.
-func objectName(assignment string) string {
+func objectName(owner, assignment string) string {
+	prefix := namePrefix
+	if owner != "" {
+		prefix += owner + "-"
+	}
 	if plain.MatchString(assignment) {
-		return namePrefix + assignment
+		return prefix + assignment
 	}
 	sum := sha256.Sum256([]byte(assignment))
-	return namePrefix + "assignment-" + hex.EncodeToString(sum[:8])
+	return prefix + "assignment-" + hex.EncodeToString(sum[:8])
 }
 
-func (g *group) pair(name string) (Pair, error) {
+// Mark is the value of the label Managed on what an installation writes.
+func Mark(owner string) string {
+	if owner == "" {
+		return "true"
+	}
+	return owner
+}
+
+func (g *group) pair(name, owner string) (Pair, error) {
 	fail := admissionv1.Fail
 	policy := &admissionv1.ValidatingAdmissionPolicy{
 		TypeMeta: metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "ValidatingAdmissionPolicy"},
@@ -199,14 +213,14 @@ func (g *group) pair(name string) (Pair, error) {
 		Spec:     admissionv1.ValidatingAdmissionPolicyBindingSpec{PolicyName: name, ValidationActions: g.target.Actions},
 	}
 	var err error
-	if policy.ObjectMeta, err = g.meta(name, policy.Spec); err != nil {
+	if policy.ObjectMeta, err = g.meta(name, owner, policy.Spec); err != nil {
 		return Pair{}, err
 	}
-	binding.ObjectMeta, err = g.meta(name, binding.Spec)
+	binding.ObjectMeta, err = g.meta(name, owner, binding.Spec)
 	return Pair{Policy: policy, Binding: binding}, err
 }
 
-func (g *group) meta(name string, spec any) (metav1.ObjectMeta, error) {
+func (g *group) meta(name, owner string, spec any) (metav1.ObjectMeta, error) {
 	text, err := json.Marshal(spec)
 	if err != nil {
 		return metav1.ObjectMeta{}, fmt.Errorf("making the digest of %s: %w", name, err)
@@ -214,7 +228,7 @@ func (g *group) meta(name string, spec any) (metav1.ObjectMeta, error) {
 	sum := sha256.Sum256(text)
 	return metav1.ObjectMeta{
 		Name:   name,
-		Labels: map[string]string{Managed: "true"},
+		Labels: map[string]string{Managed: Mark(owner)},
 		Annotations: map[string]string{
 			AssignmentAnnotation: g.assignment, ReferencesAnnotation: strings.Join(g.references, ","),
 			PolicyAnnotation: strings.Join(g.policies, ","), ContentAnnotation: "sha256:" + hex.EncodeToString(sum[:]),

@@ -300,3 +300,37 @@ func FuzzParseMessage(f *testing.F) {
 		}
 	})
 }
+
+// TestOwners keeps installations that share a cluster apart: no name of one is a name of
+// the other, and each finds its own by the label's value.
+func TestOwners(t *testing.T) {
+	rules := catalogtest.Assign(t, "baseline", "baseline", rule.Platform, nil)
+	of := func(owner string) map[string]string {
+		pairs, _, err := vap.Emit(rules, nil, vap.Options{Cluster: "adopted", Owner: owner})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string]string{}
+		for _, p := range pairs {
+			if p.Binding.Spec.PolicyName != p.Policy.Name || p.Binding.Name != p.Policy.Name {
+				t.Errorf("binding %s of %s stands beside policy %s", p.Binding.Name, p.Binding.Spec.PolicyName, p.Policy.Name)
+			}
+			out[p.Policy.Name] = p.Policy.Labels[vap.Managed]
+		}
+		return out
+	}
+	alone, one, two := of(""), of("01aa"), of("01bb")
+	for name, mark := range one {
+		if _, ok := two[name]; ok || mark != "01aa" {
+			t.Errorf("%s of 01aa is marked %q, and 01bb has it too: %t", name, mark, ok)
+		}
+		if _, ok := alone[name]; ok {
+			t.Errorf("%s of 01aa is also written without an owner", name)
+		}
+	}
+	for name, mark := range alone {
+		if mark != "true" {
+			t.Errorf("%s without an owner is marked %q", name, mark)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"towpath.dev/towpath/internal/policy/rule"
 )
@@ -138,7 +139,9 @@ func validation(r rule.Rule, v rule.Validation, w waiver, look func(string) (str
 	if message == "" {
 		message = "the object violates the rule"
 	}
-	out := admissionv1.Validation{Message: unmarked(clipped(message)) + suffix(r)}
+	// Forbidden, as a webhook's refusal is; without a reason it would be an invalid object.
+	forbidden := metav1.StatusReasonForbidden
+	out := admissionv1.Validation{Message: unmarked(clipped(message)) + suffix(r), Reason: &forbidden}
 	said := quote(message)
 	if v.MessageExpression != "" {
 		if said, err = rename(v.MessageExpression, look); err != nil {
