@@ -35,12 +35,12 @@ kube: ## bin/towpath-kube and the upstream programs under bin/kube (about 12 min
 	@cd kube && $(GO) build -tags seccomp -ldflags '$(KUBE_LD)' -o $(BIN)/towpath-kube .
 
 # The slow suites drive the built programs one at a time, so that none starves another.
-SLOW := ./internal/scenario ./internal/web/browser ./internal/e2e
+SLOW := ./internal/policy/enforce/live ./internal/scenario ./internal/web/browser ./internal/e2e
 GOTEST := $(GO) test -vet=off
 
 unit: export TOWPATH_KUBE_BIN = $(BIN)/kube
 unit: ## Unit and store tests, the latter on SQLite and on a private PostgreSQL; the registry's conformance suite; the sample's own tests.
-	@$(GO) run ./internal/store/storetest/pgrun -- $(GOTEST) $$($(GO) list ./... | grep -vE '/internal/(scenario|web/browser|e2e)$$')
+	@$(GO) run ./internal/store/storetest/pgrun -- $(GOTEST) $$($(GO) list ./... | grep -vE '/internal/(policy/enforce/live|scenario|web/browser|e2e)$$')
 	@cd examples/shop && $(GOTEST) ./...
 
 slow: export TOWPATH_BIN = $(BIN)

@@ -196,7 +196,7 @@ func (s *Service) serveSteps(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	masker := s.masker(row.id)
-	err = s.db.Tx(r.Context(), func(tx *store.Tx) error {
+	err = s.again(r.Context(), func(tx *store.Tx) error {
 		for _, u := range in.Steps {
 			_, err := tx.Exec(r.Context(), `UPDATE pipeline_step SET status = ?, result = ?, why = ?, started = ?, finished = ? WHERE job = ? AND number = ?`,
 				u.Status, u.Result, masker.String(u.Why), millis(u.Started), millis(u.Finished), row.id, u.Number)

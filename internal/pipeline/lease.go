@@ -37,7 +37,7 @@ func (s *Service) claim(ctx context.Context, agent, ticket string) (*protocol.Jo
 	lease := rand.Text() + rand.Text()
 	var row *jobRow
 	var run *runRow
-	err := s.db.Tx(ctx, func(tx *store.Tx) error {
+	err := s.again(ctx, func(tx *store.Tx) error {
 		lock := ""
 		if tx.Postgres() {
 			lock = " FOR UPDATE SKIP LOCKED"
@@ -55,15 +55,15 @@ func (s *Service) claim(ctx context.Context, agent, ticket string) (*protocol.Jo
 		if run, err = s.loadRun(ctx, tx, row.run); err != nil {
 			return err
 		}
-		again := row.status == plan.Running
+		taken := row.status == plan.Running
 		row.spec, row.status, row.agent, row.lease = spec, plan.Running, agent, hash(lease)
-		if !again {
+		if !taken {
 			row.started = s.clock.Now()
 		}
 		if err := saveJob(ctx, tx, row); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `UPDATE pipeline_job SET ticket = ? WHERE id = ?`, ticket, row.id); err != nil || again {
+		if _, err := tx.Exec(ctx, `UPDATE pipeline_job SET ticket = ? WHERE id = ?`, ticket, row.id); err != nil || taken {
 			return err
 		}
 		return s.announceStart(ctx, tx, run, row)
@@ -185,7 +185,7 @@ func (s *Service) leased(ctx context.Context, id, lease string) (row *jobRow, ov
 // end ends a job; ending it again changes nothing.
 func (s *Service) end(ctx context.Context, id string, c protocol.Complete) error {
 	var refs []logs.Ref
-	err := s.db.Tx(ctx, func(tx *store.Tx) error {
+	err := s.again(ctx, func(tx *store.Tx) error {
 		row, err := loadJob(ctx, tx, id)
 		if err != nil || row == nil || row.status == plan.Completed {
 			return err

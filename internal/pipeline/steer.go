@@ -17,7 +17,7 @@ func (s *Service) Cancel(ctx context.Context, a identity.Actor, n int64) error {
 	if _, err := s.authorized(ctx, a, n, identity.Write); err != nil {
 		return err
 	}
-	return s.db.Tx(ctx, func(tx *store.Tx) error {
+	return s.again(ctx, func(tx *store.Tx) error {
 		r, err := s.loadRun(ctx, tx, n)
 		if err != nil {
 			return err
@@ -38,7 +38,7 @@ func (s *Service) StartStage(ctx context.Context, a identity.Actor, n int64, sta
 	if _, err := s.authorized(ctx, a, n, identity.Write); err != nil {
 		return err
 	}
-	return s.db.Tx(ctx, func(tx *store.Tx) error {
+	return s.again(ctx, func(tx *store.Tx) error {
 		r, err := s.loadRun(ctx, tx, n)
 		if err != nil {
 			return err
@@ -59,4 +59,19 @@ func (s *Service) StartStage(ctx context.Context, a identity.Actor, n int64, sta
 		}
 		return s.advance(ctx, tx, r)
 	})
+}
+
+// attempts bounds how often a transaction begins again that lost against another one.
+const attempts = 5
+
+// again runs a transaction, from its beginning when PostgreSQL rolled it back in favour of
+// another: a job that ends and a run that is cancelled touch the same rows in opposite
+// orders. fn reads everything anew each time.
+func (s *Service) again(ctx context.Context, fn func(tx *store.Tx) error) error {
+	for n := 1; ; n++ {
+		err := s.db.Tx(ctx, fn)
+		if !store.Clash(err) || n == attempts || ctx.Err() != nil {
+			return err
+		}
+	}
 }

@@ -152,8 +152,8 @@ func (db *DB) QueryRow(ctx context.Context, query string, args ...any) *sql.Row 
 
 // Tx runs fn in a write transaction: it commits when fn returns nil and rolls back
 // otherwise. Functions given to Tx.AfterCommit run once the commit is durable. On
-// PostgreSQL a serialisation failure or deadlock is returned to the caller; fn is
-// never run twice.
+// PostgreSQL a serialisation failure or deadlock is returned to the caller, who may ask
+// Clash and begin again; fn is never run twice.
 func (db *DB) Tx(ctx context.Context, fn func(tx *Tx) error) error {
 	raw, err := db.write.BeginTx(ctx, nil)
 	if err != nil {
@@ -205,6 +205,13 @@ func (tx *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, 
 // QueryRow reads one row in the transaction.
 func (tx *Tx) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
 	return tx.tx.QueryRowContext(ctx, rebind(tx.postgres, query), args...)
+}
+
+// Clash reports whether err says that two transactions got into each other's way, so that
+// one was rolled back by PostgreSQL: what it did may be done again from its beginning.
+func Clash(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "40P01" || pg.Code == "40001")
 }
 
 // Unique reports whether err says that a unique or primary key exists already.
