@@ -12,3 +12,8 @@ run 'Pipeline engine: step overhead, first output, logs' 'go test ./internal/pip
 run 'Trace at a million events' 'go test ./internal/evidence -run "^$" -bench Trace -events 1000000 -benchtime 20x'
 run 'New advisory on 1,000 images' 'go test ./internal/registry/supply/scan -run "^$" -bench NewAdvisory -benchtime 3x'
 run 'Idle memory without the cluster' './scripts/idle.sh'
+run 'Secret engine' 'go test ./internal/source/secret -run "^$" -bench Scan'
+run 'Push protection on 50 MB' 'go test ./internal/source/protect -run "^$" -bench "WholePush" -benchtime 3x'
+run 'A review, evaluator and admission policy' 'go test ./internal/policy/vap -run "^$" -bench Review -benchtime 200x'
+run 'Ten thousand pods in the audit' 'go test ./internal/policy/audit -run "^$" -bench Pods/10000 -benchtime 1x'
+run 'Admission and verdicts on a live cluster' 'TOWPATH_BIN=$PWD/bin go test ./internal/policy/enforce/live -run "^$" -bench . -benchtime 1x'
