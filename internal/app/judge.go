@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path"
 	"regexp"
 	"slices"
@@ -45,7 +44,6 @@ type judge struct {
 	cluster  string        // its name as a place
 	version  func() string // of Kubernetes there, "" when unknown
 	advise   advisories
-	logger   *slog.Logger
 }
 
 // rendered is what one target of a pipeline would get.

@@ -51,7 +51,7 @@ func (a *App) openPolicy(ctx context.Context) error {
 	}
 	a.judge = &judge{
 		pulls: a.Pulls, source: a.Source, pipeline: a.Pipeline, deploy: a.Deploy, policy: a.Policy, cluster: a.cfg.Cluster,
-		version: func() string { return a.Cluster.Status().Version }, advise: advisories{a.Supply}, logger: a.logger,
+		version: func() string { return a.Cluster.Status().Version }, advise: advisories{a.Supply},
 	}
 	appliers := enforce.NewAppliers(a.db, a.Cluster, a.cfg.Cluster, releases{a.Deploy}, a.logger)
 	namespaces := enforce.NewNamespaces(a.Cluster, a.logger)
@@ -97,7 +97,7 @@ func (a *App) openGuard(ctx context.Context, appliers *enforce.Appliers, namespa
 		}, a.cfg.Cluster, secret)
 	}
 	a.guard.attribution = enforce.NewAttribution(enforce.AttributionDeps{
-		DB: a.db, Cluster: a.Cluster, Policies: a.Policy, Recorder: a.Policy, Appliers: appliers, OnRefusal: a.refused, Clock: a.clock, Logger: a.logger,
+		DB: a.db, Cluster: a.Cluster, Policies: a.Policy, Recorder: a.Policy, Appliers: appliers, OnRefusal: a.refused, Logger: a.logger,
 	}, a.cfg.Cluster, log)
 	return nil
 }

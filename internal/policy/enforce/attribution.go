@@ -12,7 +12,6 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 
-	"towpath.dev/towpath/internal/clock"
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/policy"
 	"towpath.dev/towpath/internal/policy/rule"
@@ -28,7 +27,6 @@ type AttributionDeps struct {
 	Recorder  Recorder
 	Appliers  *Appliers
 	OnRefusal OnRefusal
-	Clock     clock.Clock
 	Logger    *slog.Logger
 }
 

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"towpath.dev/towpath/internal/clock"
 	"towpath.dev/towpath/internal/policy"
 	"towpath.dev/towpath/internal/policy/enforce"
 	"towpath.dev/towpath/internal/store"
@@ -50,7 +49,7 @@ func TestRefusalsAreRecordedOnce(t *testing.T) {
 					mu.Lock()
 					defer mu.Unlock()
 					told++
-				}, Clock: clock.System(), Logger: quiet,
+				}, Logger: quiet,
 			}, "embedded", file)
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error, 1)

@@ -213,16 +213,6 @@ func effectWords(a policy.Assignment) string {
 	return w
 }
 
-func effectState(a policy.Assignment) State {
-	switch {
-	case a.Effect == rule.Deny && a.Enforcement != "DoNotEnforce":
-		return Shut
-	case a.Effect == rule.Disabled:
-		return Wait
-	}
-	return Held
-}
-
 // bar draws the shares of outcomes as one bar. The widths are attributes of the drawing:
 // the security policy allows no inline style.
 func bar(o map[string]int) templ.Component {

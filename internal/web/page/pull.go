@@ -175,17 +175,8 @@ func methodWords(m string) string {
 	return "Merge"
 }
 
-// viewedID is the id of a file's box on the page.
+// id is the id of a file's box on the page.
 func (f DiffFile) id() string { return "f" + strconv.Itoa(f.Index) }
-
-// annotationsOf counts what the checks say about lines.
-func annotationsOf(list []pull.Check) int {
-	n := 0
-	for _, c := range list {
-		n += c.Count
-	}
-	return n
-}
 
 func firstState(s State, _ string) State { return s }
 

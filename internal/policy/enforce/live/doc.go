@@ -1,4 +1,4 @@
 // Package live proves enforcement and audit on a real API server: the embedded cluster,
-// started once for all tests. It holds tests only, and runs them only where TOWPATH_BIN
-// names the folder of the built programs.
+// started once for all tests. It holds tests only. They need the built programs, in the
+// folder that TOWPATH_BIN names, and fail without them; -short leaves them out.
 package live

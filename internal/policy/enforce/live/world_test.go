@@ -143,7 +143,7 @@ func newWorld(t testing.TB) *world {
 	}, "embedded", secret)
 	w.serve(l)
 	attribution := enforce.NewAttribution(enforce.AttributionDeps{
-		DB: w.db, Cluster: shared, Policies: w.policies, Recorder: w.policies, Appliers: appliers, OnRefusal: told, Clock: c, Logger: logger,
+		DB: w.db, Cluster: shared, Policies: w.policies, Recorder: w.policies, Appliers: appliers, OnRefusal: told, Logger: logger,
 	}, "embedded", shared.auditLog())
 	w.auditor = audit.New(audit.Deps{
 		DB: w.db, Cluster: shared, Policies: w.policies, Recorder: w.policies, Appliers: appliers, Namespaces: namespaces, OnRefusal: told, Auth: open{}, Clock: c, Logger: logger,
