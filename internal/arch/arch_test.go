@@ -25,7 +25,7 @@ var kernel = []string{"fault", "clock", "store", "event", "vault", "identity", "
 
 // kinds of places in the architecture, after the words in the table's last column.
 var (
-	domains = []string{"source", "pipeline", "registry", "cluster", "deploy", "policy", "evidence"}
+	domains = []string{"source", "pipeline", "registry", "cluster", "deploy", "policy", "monitor", "evidence"}
 	edges   = []string{"api", "web"}
 )
 
@@ -42,9 +42,9 @@ func rules() map[string][]string {
 	for _, e := range edges {
 		r[e] = slices.Concat(kernel, domains)
 	}
-	r["agent"] = []string{"pipeline/expr", "pipeline/mask", "pipeline/plan", "pipeline/protocol"}
+	r["agent"] = []string{"pipeline/expr", "pipeline/mask", "pipeline/plan", "pipeline/protocol", "monitor/table", "monitor/tail"}
 	// What the API answers are the domains' read models.
-	r["cli"] = append(slices.Clone(kernel), "app", "api", "cluster", "deploy", "evidence", "pipeline", "policy", "registry", "source")
+	r["cli"] = append(slices.Clone(kernel), "app", "api", "cluster", "deploy", "evidence", "monitor", "pipeline", "policy", "registry", "source")
 	r["demo"] = []string{}
 	return r
 }
@@ -52,7 +52,7 @@ func rules() map[string][]string {
 // words is how the page says each rule.
 func words() map[string]string {
 	w := map[string]string{
-		"fault": "std", "clock": "std", "app": "everything", "agent": "`pipeline/{expr,mask,plan,protocol}`, std",
+		"fault": "std", "clock": "std", "app": "everything", "agent": "`pipeline/{expr,mask,plan,protocol}`, `monitor/{table,tail}`, std",
 		"cli": "`app` (serve, up), `api` and its client, the domains' read models, kernel", "demo": "std",
 	}
 	for _, k := range kernel[2:] {

@@ -50,6 +50,15 @@ const (
 	TypeKeyRemoved     = "key.removed"
 	TypePolicyChanged  = "policy.changed"
 	TypeDecisionMade   = "decision.made"
+
+	TypeReleaseObserved  = "release.observed"
+	TypeReleaseCompared  = "release.compared"
+	TypeAlertFired       = "alert.fired"
+	TypeAlertResolved    = "alert.resolved"
+	TypeAlertRuleChanged = "alertrule.changed"
+	TypeSilenceChanged   = "silence.changed"
+	TypeErrorFound       = "error.found"
+	TypeViewSaved        = "view.saved"
 )
 
 // UserCreated is the payload of TypeUserCreated; the subject is the user.
@@ -490,4 +499,99 @@ type Verdict struct {
 	Fix        string `json:"fix,omitempty"`
 	File       string `json:"file,omitempty"` // in the repository
 	Line       int    `json:"line,omitempty"`
+}
+
+// ReleaseObserved is the payload of TypeReleaseObserved: the first telemetry of a release
+// arrived. The subject is the release.
+type ReleaseObserved struct {
+	V           int      `json:"v"`
+	Release     string   `json:"release"`
+	Environment string   `json:"environment"`
+	Signal      string   `json:"signal"`          // logs, traces
+	Seconds     float64  `json:"seconds"`         // since the release started
+	Roles       []string `json:"roles,omitempty"` // services or pods that sent it
+}
+
+// ReleaseCompared is the payload of TypeReleaseCompared: what a release does was compared
+// with what the one before it did. The subject is the release.
+type ReleaseCompared struct {
+	V           int         `json:"v"`
+	Release     string      `json:"release"`
+	Environment string      `json:"environment"`
+	Baseline    string      `json:"baseline"` // the release before
+	Verdict     string      `json:"verdict"`  // better, same, worse, unclear
+	Why         string      `json:"why,omitempty"`
+	Operations  []Operation `json:"operations,omitempty"` // those that changed, worst first
+}
+
+// Operation is one operation of a service, before and after.
+type Operation struct {
+	Role           string  `json:"role"`
+	Name           string  `json:"name"`
+	Requests       int64   `json:"requests"`
+	RequestsBefore int64   `json:"requests_before"`
+	FailureShare   float64 `json:"failure_share"` // 0 to 1
+	FailureBefore  float64 `json:"failure_before"`
+	P95            float64 `json:"p95_ms"`
+	P95Before      float64 `json:"p95_before_ms"`
+	P              float64 `json:"p"` // of the test that decided
+	Verdict        string  `json:"verdict"`
+}
+
+// Alert is the payload of TypeAlertFired and TypeAlertResolved; the subject is the alert.
+// Links: concerns release, concerns pod (each that is known).
+type Alert struct {
+	V           int               `json:"v"`
+	Alert       string            `json:"alert"` // id
+	Rule        string            `json:"rule"`
+	Kind        string            `json:"kind"` // metric, query
+	Severity    string            `json:"severity"`
+	Environment string            `json:"environment,omitempty"`
+	Release     string            `json:"release,omitempty"`
+	Summary     string            `json:"summary"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Value       float64           `json:"value"`
+	Query       string            `json:"query"` // PromQL or KQL behind it
+	Fired       time.Time         `json:"fired"`
+	Resolved    time.Time         `json:"resolved,omitzero"`
+	Why         string            `json:"why,omitempty"` // of the resolution
+}
+
+// AlertRuleChanged is the payload of TypeAlertRuleChanged; the subject is the project.
+type AlertRuleChanged struct {
+	V    int    `json:"v"`
+	Rule string `json:"rule"`
+	What string `json:"what"` // created, changed, removed, muted
+}
+
+// SilenceChanged is the payload of TypeSilenceChanged; the subject is the project.
+type SilenceChanged struct {
+	V        int       `json:"v"`
+	Silence  string    `json:"silence"`
+	What     string    `json:"what"` // created, expired
+	Matchers []string  `json:"matchers"`
+	Until    time.Time `json:"until"`
+	Why      string    `json:"why"`
+}
+
+// ErrorFound is the payload of TypeErrorFound: an error group that was not seen before, or
+// that came back after it was resolved. The subject is the release that it came with.
+type ErrorFound struct {
+	V           int    `json:"v"`
+	Group       string `json:"group"` // fingerprint
+	Release     string `json:"release"`
+	Environment string `json:"environment"`
+	Role        string `json:"role"`
+	Type        string `json:"type"`
+	Message     string `json:"message"`
+	Operation   string `json:"operation,omitempty"` // trace id of one occurrence
+	Again       bool   `json:"again,omitempty"`
+}
+
+// ViewSaved is the payload of TypeViewSaved; the subject is the project.
+type ViewSaved struct {
+	V     int    `json:"v"`
+	View  string `json:"view"`
+	Name  string `json:"name"`
+	Query string `json:"query"`
 }

@@ -68,6 +68,14 @@ var payloads = map[string]any{
 	event.TypeKeyRemoved:        event.Key{},
 	event.TypePolicyChanged:     event.PolicyChanged{},
 	event.TypeDecisionMade:      event.DecisionMade{},
+	event.TypeReleaseObserved:   event.ReleaseObserved{},
+	event.TypeReleaseCompared:   event.ReleaseCompared{},
+	event.TypeAlertFired:        event.Alert{},
+	event.TypeAlertResolved:     event.Alert{},
+	event.TypeAlertRuleChanged:  event.AlertRuleChanged{},
+	event.TypeSilenceChanged:    event.SilenceChanged{},
+	event.TypeErrorFound:        event.ErrorFound{},
+	event.TypeViewSaved:         event.ViewSaved{},
 }
 
 // TestPayloadsArePinned compares each payload, once with every field set and once empty,
@@ -162,6 +170,11 @@ func fill(t *testing.T, v reflect.Value, name string) {
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(t, v.Index(0), name)
+	case reflect.Map:
+		value := reflect.New(v.Type().Elem()).Elem()
+		fill(t, value, name)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.ValueOf("key"), value)
 	case reflect.String:
 		v.SetString(name)
 	case reflect.Int, reflect.Int64:

@@ -67,5 +67,6 @@ const (
 	RelProposes   = "proposes"    // pull proposes commit (its head)
 	RelReviews    = "reviews"     // pull reviews commit (the head that somebody judged)
 	RelBrought    = "brought"     // pull brought commit (what the target branch points to since the merge)
+	RelConcerns   = "concerns"    // alert concerns release or pod
 	RelJudges     = "judges"      // decision judges pull, commit, run, release, image or pod
 )

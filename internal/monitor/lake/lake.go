@@ -1,0 +1,71 @@
+// Package lake is the log and trace engine as the server sees it: a client of
+// towpath-lake, and the supervisor that keeps that child process running.
+//
+// Nouns. The lake keeps batches: it acknowledges one after it lies fsynced in the
+// write-ahead log (WAL), makes it queryable in the hot table within half a second, and
+// later seals rows into segments, Parquet files with a sidecar that says what cannot be in
+// them. A Scan names the rows that a query may read; the lake reads only the segments that
+// can hold some of them.
+//
+// Invariants. Acknowledged is stored: a `kill -9` of lake or server loses nothing that was
+// acknowledged, and a batch that is sent again is stored once. Project is decided by the
+// Scan, never by the SQL. A query that would need more memory than it is given is refused
+// (fault.TooLarge) while others go on.
+//
+// It imports the kernel and package table; the engine is a package of its own because it
+// needs cgo.
+package lake
+
+import (
+	"time"
+
+	"towpath.dev/towpath/internal/monitor/table"
+)
+
+// Query asks the lake. SQL is in DuckDB's dialect and names each scan as a table by its
+// Name. Datetimes and timespans are BIGINT ticks, dynamics are VARCHAR with JSON ("" is
+// null), int is INTEGER, guid and string are VARCHAR without nulls.
+type Query struct {
+	SQL   string
+	Scans []Scan
+	// Columns are the names and kinds that the result is to have, in its order.
+	Columns []table.Column
+
+	MaxRows  int           // more rows end the result, with Truncated; 0 means 500,000 (Kusto's own limit)
+	MaxBytes int64         // of the result; 0 means 64 MiB (Kusto's own limit)
+	Timeout  time.Duration // 0 means one minute
+}
+
+// Scan is the rows of one table that a query may read.
+type Scan struct {
+	Name    string   // in the SQL
+	Table   string   // of the catalogue
+	Project string   // rows of this project only
+	All     bool     // rows of every project and of the platform instead
+	Columns []string // that the SQL uses; nil for all
+	// From and To bound TimeGenerated in ticks, From inclusive, To exclusive; 0 is open.
+	// The lake applies them: rows outside are not seen by the SQL.
+	From, To int64
+	// Terms must all occur in a column of the table's Search (whole terms of letters and
+	// digits, lower case, three or more characters). A hint: the SQL still has the condition.
+	Terms []string
+	// Equal are columns of which one of the values is asked for. A hint, as Terms.
+	Equal map[string][]string
+}
+
+// Answer is the result of a Query.
+type Answer struct {
+	Batch     *table.Batch
+	Truncated bool
+	Stats     Stats
+}
+
+// Stats say what a query cost.
+type Stats struct {
+	Segments     int     `json:"segments"`      // of the tables asked
+	Read         int     `json:"segments_read"` // of them read
+	Groups       int     `json:"groups"`        // row groups of the segments read
+	GroupsRead   int     `json:"groups_read"`
+	Rows         int64   `json:"rows_scanned"` // rows in what was read, hot ones included
+	Milliseconds float64 `json:"milliseconds"`
+}
