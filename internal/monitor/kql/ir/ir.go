@@ -5,7 +5,8 @@
 // Ref. An Expr is a scalar expression over the columns of the operator's input; a column
 // is its place there. An Agg is an aggregate call.
 //
-// Invariants. Rel.Columns is exactly the schema that Kusto gives the result, in order.
+// Invariants. Nodes are always pointers (*Filter, *Call, *Lit), and are never changed after
+// the binder made them. Rel.Columns is exactly the schema that Kusto gives the result, in order.
 // Expr.Kind is never Unknown. Column places are within the input (a join's residual sees
 // the columns of left, then right). A tree holds no `let`, no user function and no view:
 // the binder has put their bodies in. What is used more than once and must be computed
