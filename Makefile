@@ -11,7 +11,7 @@ KUBE_LD := -s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION) -X 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LD := -s -w -X main.version=$(VERSION)
 
-.PHONY: demo test deps build kube check unit slow cluster bench help
+.PHONY: demo test deps build lake kube check unit slow cluster bench help
 
 demo: deps ## Install what is missing, build, start everything, run the loop, stay up. ONCE=1: end after it and write build/demo.json.
 	@$(GO) run ./cmd/towpath-demo $(if $(ONCE),--once)
@@ -22,10 +22,16 @@ test: deps build kube unit cluster slow ## Every test, the cluster ones included
 deps: ## Install the host packages that are missing (root, Debian).
 	@./scripts/deps.sh
 
-build: ## bin/towpath, bin/towpath-agent and bin/towpath-hook.
+build: lake ## bin/towpath, bin/towpath-agent, bin/towpath-hook and bin/towpath-lake.
 	@mkdir -p $(BIN)
 	@echo "building towpath and towpath-agent"
 	@$(GO) build -ldflags '$(LD)' -o $(BIN)/ ./cmd/towpath ./cmd/towpath-agent ./cmd/towpath-hook
+
+# The engine of logs and traces links DuckDB, so it alone of this module is built with cgo.
+lake: export CGO_ENABLED = 1
+lake: ## bin/towpath-lake.
+	@mkdir -p $(BIN)
+	@$(GO) build -ldflags '$(LD)' -o $(BIN)/ ./cmd/towpath-lake
 
 kube: export CGO_ENABLED = 1
 kube: ## bin/towpath-kube and the upstream programs under bin/kube (about 12 minutes cold on two cores).

@@ -3,7 +3,7 @@
 set -euo pipefail
 # command or file that shows that a package is there : package
 need=(
-  gcc:gcc pkg-config:pkg-config git:git nft:nftables ip:iproute2 iptables:iptables conntrack:conntrack
+  gcc:gcc g++:g++ pkg-config:pkg-config git:git nft:nftables ip:iproute2 iptables:iptables conntrack:conntrack
   curl:curl ssh:openssh-client pgrep:procps mount:mount useradd:passwd
   /usr/include/seccomp.h:libseccomp-dev /usr/lib/postgresql/15/bin/postgres:postgresql chromium:chromium
 )

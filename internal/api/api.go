@@ -79,6 +79,7 @@ func (a *server) routes() {
 	a.ruleRoutes()
 	a.keyRoutes()
 	a.policyRoutes()
+	a.monitorRoutes()
 	a.platformRoutes()
 }
 

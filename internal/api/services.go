@@ -9,6 +9,7 @@ import (
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/evidence"
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/monitor"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/policy"
 	"towpath.dev/towpath/internal/policy/audit"
@@ -45,6 +46,7 @@ type Services struct {
 	Audit    *audit.Service
 	Sync     *enforce.Sync // nil without a cluster
 	Judge    Judge
+	Monitor  *monitor.Service
 	Log      *event.Log
 
 	PublicURL string

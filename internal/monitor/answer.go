@@ -57,7 +57,7 @@ func Cell(v table.Vector, i int) any {
 	case table.DateTime:
 		return Moment(v.Int[i])
 	case table.TimeSpan:
-		return Span(v.Int[i])
+		return Timespan(v.Int[i])
 	case table.Real, table.Decimal:
 		// JSON has no word for these; Kusto's own answers have strings too.
 		switch f := v.Real[i]; {
@@ -84,8 +84,8 @@ func Moment(ticks int64) string {
 	return table.TimeOf(ticks).Format("2006-01-02T15:04:05.0000000Z")
 }
 
-// Span writes a timespan as Kusto does: [-][d.]hh:mm:ss[.fffffff].
-func Span(ticks int64) string {
+// Timespan writes a timespan as Kusto does: [-][d.]hh:mm:ss[.fffffff].
+func Timespan(ticks int64) string {
 	var b strings.Builder
 	u := uint64(ticks)
 	if ticks < 0 {
@@ -101,4 +101,13 @@ func Span(ticks int64) string {
 		fmt.Fprintf(&b, ".%07d", rest)
 	}
 	return b.String()
+}
+
+// TableNames lists the tables that can be asked, by name.
+func TableNames() []string {
+	var out []string
+	for _, t := range table.Catalog() {
+		out = append(out, t.Name)
+	}
+	return out
 }

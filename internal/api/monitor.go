@@ -1,0 +1,96 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/monitor"
+)
+
+// QueryText is a question about telemetry.
+type QueryText struct {
+	Query   string    `json:"query" doc:"text of the Kusto query language" example:"AppRequests | summarize count() by Name" maxLength:"262144"`
+	From    time.Time `json:"from,omitzero" doc:"rows from then on; the text may narrow it further"`
+	To      time.Time `json:"to,omitzero" doc:"rows before then"`
+	MaxRows int       `json:"max_rows,omitempty" doc:"default 10000" minimum:"0" maximum:"200000"`
+}
+
+// InScope says whose telemetry is meant: of the project, or with all of the whole
+// installation, which administrators may see.
+type InScope struct {
+	Project string `query:"project" maxLength:"63"`
+	All     bool   `query:"all" doc:"every project and the platform instead of one project"`
+}
+
+func (in InScope) scope() (monitor.Scope, error) {
+	if in.All == (in.Project != "") {
+		return monitor.Scope{}, fault.New(fault.Invalid, "Whose telemetry is meant is not said.").WithNext("add ?project=NAME, or as an administrator ?all=true")
+	}
+	return monitor.Scope{Project: in.Project, All: in.All}, nil
+}
+
+func (a *server) monitorRoutes() {
+	a.queryRoutes()
+	a.viewRoutes()
+}
+
+func (a *server) queryRoutes() {
+	op(a, http.MethodPost, "/monitor/query", "monitor-query", "Answer a query of the Kusto query language", func(ctx context.Context, in *struct {
+		InScope
+		Body QueryText
+	}) (*Body[*monitor.Answer], error) {
+		scope, err := in.scope()
+		if err != nil {
+			return nil, err
+		}
+		q := in.Body
+		return body(a.Monitor.Query(ctx, actor(ctx), monitor.Question{Scope: scope, Text: q.Query, From: q.From, To: q.To, MaxRows: q.MaxRows}))
+	})
+	op(a, http.MethodGet, "/monitor/traces/{trace}", "monitor-trace", "All spans of one trace, as columns", func(ctx context.Context, in *struct {
+		InScope
+		Trace string `path:"trace" maxLength:"32" doc:"32 hexadecimal digits"`
+	}) (*Body[*monitor.Trace], error) {
+		scope, err := in.scope()
+		if err != nil {
+			return nil, err
+		}
+		return body(a.Monitor.Trace(ctx, actor(ctx), scope, in.Trace))
+	})
+	op(a, http.MethodGet, "/monitor/traces/{trace}/{span}", "monitor-span", "One span with its attributes, log records and exceptions", func(ctx context.Context, in *struct {
+		InScope
+		Trace string `path:"trace" maxLength:"32"`
+		Span  string `path:"span" maxLength:"16" doc:"16 hexadecimal digits"`
+	}) (*Body[*monitor.Span], error) {
+		scope, err := in.scope()
+		if err != nil {
+			return nil, err
+		}
+		return body(a.Monitor.Span(ctx, actor(ctx), scope, in.Trace, in.Span))
+	})
+}
+
+func (a *server) viewRoutes() {
+	op(a, http.MethodGet, "/projects/{project}/views", "monitor-views", "Saved queries: your own and the shared ones", func(ctx context.Context, in *In) (*Body[[]monitor.View], error) {
+		return body(a.Monitor.Views(ctx, actor(ctx), in.Project))
+	})
+	op(a, http.MethodPost, "/projects/{project}/views", "monitor-save-view", "Keep a query; your view of the same name is replaced", func(ctx context.Context, in *struct {
+		In
+		Body struct {
+			Name   string `json:"name" maxLength:"100"`
+			Query  string `json:"query" maxLength:"65536"`
+			Range  int64  `json:"range,omitempty" doc:"seconds back from now" minimum:"0"`
+			Shared bool   `json:"shared,omitempty" doc:"everybody of the project sees it"`
+		}
+	}) (*Body[monitor.View], error) {
+		v := in.Body
+		return body(a.Monitor.SaveView(ctx, actor(ctx), monitor.View{Project: in.Project, Name: v.Name, Query: v.Query, Range: v.Range, Shared: v.Shared}))
+	})
+	op(a, http.MethodDelete, "/projects/{project}/views/{view}", "monitor-remove-view", "Remove a saved query", func(ctx context.Context, in *struct {
+		In
+		View string `path:"view" maxLength:"26"`
+	}) (*struct{}, error) {
+		return nil, a.Monitor.DeleteView(ctx, actor(ctx), in.Project, in.View)
+	})
+}
