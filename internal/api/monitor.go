@@ -7,6 +7,8 @@ import (
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor"
+	"towpath.dev/towpath/internal/monitor/kube"
+	"towpath.dev/towpath/internal/monitor/metric"
 )
 
 // QueryText is a question about telemetry.
@@ -34,6 +36,8 @@ func (in InScope) scope() (monitor.Scope, error) {
 func (a *server) monitorRoutes() {
 	a.queryRoutes()
 	a.viewRoutes()
+	a.metricRoutes()
+	a.alertRoutes()
 }
 
 func (a *server) queryRoutes() {
@@ -68,6 +72,45 @@ func (a *server) queryRoutes() {
 			return nil, err
 		}
 		return body(a.Monitor.Span(ctx, actor(ctx), scope, in.Trace, in.Span))
+	})
+}
+
+func (a *server) metricRoutes() {
+	op(a, http.MethodGet, "/monitor/promql", "monitor-promql", "Evaluate a PromQL expression: now, or at each step of a time", func(ctx context.Context, in *struct {
+		InScope
+		Query string    `query:"query" required:"true" maxLength:"65536" example:"sum by (pod) (rate(container_cpu_usage_seconds_total[5m]))"`
+		At    time.Time `query:"time" doc:"the moment; now when it is left out"`
+		Start time.Time `query:"start" doc:"with end and step: a series instead of one value"`
+		End   time.Time `query:"end"`
+		Step  int       `query:"step" doc:"seconds" minimum:"0"`
+	}) (*Body[[]metric.Series], error) {
+		scope, err := in.scope()
+		if err != nil {
+			return nil, err
+		}
+		if !in.Start.IsZero() {
+			return body(list(a.Monitor.Range(ctx, actor(ctx), scope, in.Query, in.Start, in.End, time.Duration(in.Step)*time.Second)))
+		}
+		points, err := a.Monitor.Instant(ctx, actor(ctx), scope, in.Query, in.At)
+		out := make([]metric.Series, 0, len(points))
+		for _, p := range points {
+			out = append(out, metric.Series{Labels: p.Labels, Times: []time.Time{p.At}, Values: []metric.Value{metric.Value(p.Value)}})
+		}
+		return body(out, err)
+	})
+	op(a, http.MethodGet, "/monitor/workloads", "monitor-workloads", "How what runs is, the worst first", func(ctx context.Context, in *InScope) (*Body[[]kube.Workload], error) {
+		scope, err := in.scope()
+		if err != nil {
+			return nil, err
+		}
+		return body(list(a.Monitor.Workloads(ctx, actor(ctx), scope)))
+	})
+	op(a, http.MethodGet, "/monitor/top", "monitor-top", "What pods use, with all=true nodes too", func(ctx context.Context, in *InScope) (*Body[kube.Top], error) {
+		scope, err := in.scope()
+		if err != nil {
+			return nil, err
+		}
+		return body(a.Monitor.Top(ctx, actor(ctx), scope))
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"towpath.dev/towpath/internal/evidence"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/monitor"
+	"towpath.dev/towpath/internal/monitor/alert"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/policy"
 	"towpath.dev/towpath/internal/policy/audit"
@@ -47,6 +48,7 @@ type Services struct {
 	Sync     *enforce.Sync // nil without a cluster
 	Judge    Judge
 	Monitor  *monitor.Service
+	Alerts   *alert.Service
 	Log      *event.Log
 
 	PublicURL string

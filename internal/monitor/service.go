@@ -42,6 +42,8 @@ type Parts struct {
 	Auth    Auth
 	Clock   clock.Clock
 	Queries Queries
+	Metrics Metrics
+	Cluster Cluster
 	Stream  Stream
 	Logger  *slog.Logger
 }
