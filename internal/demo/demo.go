@@ -62,6 +62,7 @@ type tour struct {
 	pull                  int64
 	refused               string  // id of the decision about the pull request
 	verdict               refusal // what it said
+	pager                 *pager  // who is told of alerts
 }
 
 // Run goes through the loop. It returns an error when a step failed; the report is
@@ -140,6 +141,11 @@ func (t *tour) stages() []stage {
 		{"fix-allowed", "mending the proposal", t.fixAllowed},
 		{"merged", "reviewing, merging, and waiting until it serves", t.merged},
 		{"compliance", "reading the verdicts on everything that runs", t.compliance},
+		{"logs-query", "asking logs, requests and the cluster's inventory in KQL", t.logsAsked},
+		{"metrics-query", "asking metrics in PromQL", t.metricsAsked},
+		{"trace-query", "following one request through the services", t.traceAsked},
+		{"alert-fired", "making a pod crash, and waiting for the alert", t.alertFired},
+		{"alert-resolved", "mending it, and waiting for the end of the alert", t.alertResolved},
 		{"logbook", "verifying the logbook", t.logbook},
 	}
 }

@@ -114,3 +114,14 @@ func until(ctx context.Context, limit time.Duration, what string, ok func() (boo
 		}
 	}
 }
+
+// apply writes a document to a file of the tour's folder and gives it to a command of the
+// command line as its last argument.
+func (t *tour) apply(ctx context.Context, name, text string, args ...string) error {
+	file := filepath.Join(t.work, name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return err
+	}
+	_, err := t.towpath(ctx, append(args, file)...)
+	return err
+}

@@ -27,7 +27,7 @@ func (t *tour) build(ctx context.Context) (found, error) {
 		return found{}, err
 	}
 	sizes := map[string]any{}
-	for _, p := range []string{"towpath", "towpath-agent", "towpath-hook", "towpath-kube"} {
+	for _, p := range []string{"towpath", "towpath-agent", "towpath-hook", "towpath-lake", "towpath-kube"} {
 		st, err := os.Stat(filepath.Join(t.bin, p))
 		if err != nil {
 			return found{}, err
