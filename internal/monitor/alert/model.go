@@ -216,8 +216,8 @@ type Receiver struct {
 	Kind         string `json:"kind" enum:"webhook,mail,slack,item"`
 	SendResolved bool   `json:"send_resolved"`
 
-	URL    string `json:"url,omitempty" doc:"webhook, slack: a secret; answers have its scheme and host only"`
-	Token  string `json:"token,omitempty" doc:"webhook: sent as a bearer token; a secret"`
+	URL     string `json:"url,omitempty" doc:"webhook, slack: a secret; answers have its scheme and host only"`
+	Token   string `json:"token,omitempty" doc:"webhook: sent as a bearer token; a secret"`
 	Channel string `json:"channel,omitempty" doc:"slack: overrides the channel"`
 
 	To         []string `json:"to,omitempty" doc:"mail: addresses"`
