@@ -1,0 +1,248 @@
+package segment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"towpath.dev/towpath/internal/blob"
+	"towpath.dev/towpath/internal/fault"
+)
+
+// maxFile bounds what is stored as one blob.
+const maxFile = 8 << 30
+
+// Files keeps the bytes of segments.
+type Files struct {
+	dir    string
+	blobs  *blob.Store // nil when the folder is the only place
+	limit  int64       // of the Parquet files in the folder when there is a blob store
+	logger *slog.Logger
+
+	mu    sync.Mutex
+	used  map[uint64]int64 // when a segment was last read, counted by clock
+	size  map[uint64]int64 // of the Parquet files that are in the folder and in the blob store
+	clock int64
+	busy  map[uint64]chan struct{} // segments being fetched
+}
+
+// OpenFiles prepares the folder. blobs is nil when segments live in it; otherwise it is a
+// cache of at most limit bytes of Parquet files, indexes not counted.
+func OpenFiles(dir string, blobs *blob.Store, limit int64, logger *slog.Logger) (*Files, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the folder of segments: %w", err)
+	}
+	return &Files{dir: dir, blobs: blobs, limit: limit, logger: logger, used: map[uint64]int64{}, size: map[uint64]int64{}, busy: map[uint64]chan struct{}{}}, nil
+}
+
+// Path returns where a segment's Parquet file stands.
+func (f *Files) Path(id uint64) string { return filepath.Join(f.dir, fmt.Sprintf("%012d.parquet", id)) }
+
+// IndexPath returns where a segment's index stands.
+func (f *Files) IndexPath(id uint64) string {
+	return filepath.Join(f.dir, fmt.Sprintf("%012d.index", id))
+}
+
+// Temp returns the name under which a file is written before it is whole.
+func Temp(path string) string { return path + ".tmp" }
+
+// Keep gives the two files of a segment, which stand synced under their temporary names,
+// their own names, and stores them in the blob store. It fills in the digests.
+func (f *Files) Keep(ctx context.Context, i *Info) error {
+	for _, path := range []string{f.Path(i.ID), f.IndexPath(i.ID)} {
+		if err := os.Rename(Temp(path), path); err != nil {
+			return fmt.Errorf("keeping a segment: %w", err)
+		}
+	}
+	if err := SyncPath(f.dir); err != nil {
+		return fmt.Errorf("keeping a segment: %w", err)
+	}
+	if f.blobs == nil {
+		return nil
+	}
+	var err error
+	if i.Data, err = f.put(ctx, f.Path(i.ID)); err != nil {
+		return err
+	}
+	if i.IndexData, err = f.put(ctx, f.IndexPath(i.ID)); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.size[i.ID] = i.Bytes
+	f.touch(i.ID)
+	return nil
+}
+
+func (f *Files) put(ctx context.Context, path string) (string, error) {
+	r, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("storing a segment: %w", err)
+	}
+	defer r.Close()
+	digest, _, err := f.blobs.Put(ctx, r, "", maxFile)
+	if err != nil {
+		return "", fmt.Errorf("storing a segment: %w", err)
+	}
+	return digest, nil
+}
+
+// Tidy removes what the manifest does not name, and fetches the indexes that are missing.
+func (f *Files) Tidy(ctx context.Context, m *Manifest) error {
+	known := map[string]bool{}
+	for _, i := range m.Segments {
+		known[f.Path(i.ID)], known[f.IndexPath(i.ID)] = true, true
+	}
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return fmt.Errorf("listing segments: %w", err)
+	}
+	for _, e := range entries {
+		path := filepath.Join(f.dir, e.Name())
+		if known[path] || !(strings.HasSuffix(path, ".parquet") || strings.HasSuffix(path, ".index") || strings.HasSuffix(path, ".tmp")) {
+			continue
+		}
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("removing what is left of a segment: %w", err)
+		}
+	}
+	for _, i := range m.Segments {
+		if _, err := os.Stat(f.IndexPath(i.ID)); err != nil && i.IndexData != "" {
+			if err := f.get(ctx, i.IndexData, f.IndexPath(i.ID), i.Index); err != nil {
+				return err
+			}
+		}
+		if _, err := os.Stat(f.Path(i.ID)); err == nil && i.Data != "" {
+			f.size[i.ID] = i.Bytes
+		}
+	}
+	return nil
+}
+
+// Fetch brings the Parquet file of a segment into the folder when it is not there.
+func (f *Files) Fetch(ctx context.Context, i Info) error {
+	for {
+		f.mu.Lock()
+		f.touch(i.ID)
+		_, here := f.size[i.ID]
+		if i.Data == "" || here {
+			f.mu.Unlock()
+			return nil
+		}
+		other, fetching := f.busy[i.ID]
+		if !fetching {
+			f.busy[i.ID] = make(chan struct{})
+			f.mu.Unlock()
+			break
+		}
+		f.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	err := f.get(ctx, i.Data, f.Path(i.ID), i.Bytes)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.busy[i.ID])
+	delete(f.busy, i.ID)
+	if err == nil {
+		f.size[i.ID] = i.Bytes
+	}
+	return err
+}
+
+// get copies a blob into a file. A blob store is trusted to give what has the digest; the
+// size is checked because a download can end early.
+func (f *Files) get(ctx context.Context, digest, path string, size int64) error {
+	r, err := f.blobs.Open(ctx, digest, 0)
+	if err != nil {
+		return fault.Wrap(fault.Unavailable, err, "A segment of the logs cannot be read from the blob store.").
+			WithNext("look whether the bucket can be reached, then ask again")
+	}
+	defer r.Close()
+	w, err := os.OpenFile(Temp(path), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("fetching a segment: %w", err)
+	}
+	n, err := io.Copy(w, r)
+	if err == nil && n != size {
+		err = fmt.Errorf("it has %d bytes, not %d", n, size)
+	}
+	if err = errors.Join(err, w.Sync(), w.Close()); err == nil {
+		err = os.Rename(Temp(path), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("fetching a segment: %w", err), os.RemoveAll(Temp(path)))
+	}
+	return nil
+}
+
+// touch notes that a segment is read now. The caller holds the lock.
+func (f *Files) touch(id uint64) {
+	f.clock++
+	f.used[id] = f.clock
+}
+
+// Evict removes Parquet files that the blob store has too, the least lately read first,
+// until the cache is within its limit. inUse says which must stay.
+func (f *Files) Evict(inUse func(id uint64) bool) {
+	if f.blobs == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	total := int64(0)
+	var ids []uint64
+	for id, n := range f.size {
+		total += n
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b uint64) int { return int(f.used[a] - f.used[b]) })
+	for _, id := range ids {
+		if total <= f.limit {
+			return
+		}
+		if inUse(id) {
+			continue
+		}
+		if err := os.Remove(f.Path(id)); err != nil {
+			f.logger.Warn("cannot remove a cached segment", "error", err)
+			continue
+		}
+		total -= f.size[id]
+		delete(f.size, id)
+	}
+}
+
+// Remove deletes a segment that no longer counts.
+func (f *Files) Remove(ctx context.Context, i Info) {
+	f.mu.Lock()
+	delete(f.size, i.ID)
+	delete(f.used, i.ID)
+	f.mu.Unlock()
+	for _, path := range []string{f.Path(i.ID), f.IndexPath(i.ID)} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			f.logger.Warn("cannot remove a segment", "error", err) // Tidy does at the next start.
+		}
+	}
+	if f.blobs == nil {
+		return
+	}
+	for _, d := range []string{i.Data, i.IndexData} {
+		if d == "" {
+			continue
+		}
+		if err := f.blobs.Delete(ctx, d); err != nil && !fault.Is(err, fault.NotFound) {
+			f.logger.Warn("cannot remove a segment from the blob store", "digest", d, "error", err)
+		}
+	}
+}
