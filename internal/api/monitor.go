@@ -37,6 +37,7 @@ func (a *server) monitorRoutes() {
 	a.queryRoutes()
 	a.viewRoutes()
 	a.metricRoutes()
+	a.lineRoutes()
 	a.alertRoutes()
 }
 

@@ -18,6 +18,8 @@ import (
 	"towpath.dev/towpath/internal/evidence"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/job"
+	"towpath.dev/towpath/internal/monitor"
+	"towpath.dev/towpath/internal/monitor/alert"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/policy"
 	"towpath.dev/towpath/internal/policy/audit"
@@ -57,24 +59,27 @@ type App struct {
 	Policy   *policy.Service
 	Audit    *audit.Service
 	Sync     *enforce.Sync
+	Monitor  *monitor.Service
+	Alerts   *alert.Service
 
-	cfg      Config
-	clock    clock.Clock
-	logger   *slog.Logger
-	started  time.Time
-	db       *store.DB
-	vault    *vault.Vault
-	queue    *job.Queue
-	builder  *build.Builder
-	main     net.Listener
-	issuer   net.Listener
-	ssh      net.Listener // nil when Git over SSH is not served
-	facts    *facts
-	voices   *voices
-	judge    *judge
-	unjudged bool           // the stored policies did not compile at the start
-	guard    *guard         // the policy webhook and what it needs; nil without a cluster
-	close    []func() error // what Close gives back, last first
+	cfg       Config
+	clock     clock.Clock
+	logger    *slog.Logger
+	started   time.Time
+	db        *store.DB
+	vault     *vault.Vault
+	queue     *job.Queue
+	builder   *build.Builder
+	main      net.Listener
+	issuer    net.Listener
+	ssh       net.Listener // nil when Git over SSH is not served
+	facts     *facts
+	voices    *voices
+	judge     *judge
+	unjudged  bool // the stored policies did not compile at the start
+	telemetry *telemetry
+	guard     *guard         // the policy webhook and what it needs; nil without a cluster
+	close     []func() error // what Close gives back, last first
 }
 
 // New opens the data folder, binds the listeners and wires the parts. Nothing runs
@@ -95,7 +100,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) 
 	}()
 	for _, step := range []func(context.Context) error{
 		a.openFolder, a.bind, a.openKernel, a.openIssuer, a.openIdentity, a.openSource, a.openRegistry, a.openCluster, a.openDeploy, a.openPipeline,
-		a.openSupply, a.openEvidence, a.openPolicy, a.admin, a.recover,
+		a.openSupply, a.openEvidence, a.openPolicy, a.openTelemetry, a.admin, a.recover,
 	} {
 		if err := step(ctx); err != nil {
 			return a, err
@@ -310,6 +315,7 @@ func (a *App) Run(ctx context.Context) error {
 		parts = append(parts, part{"ssh", a.serveSSH})
 	}
 	parts = append(parts, a.guardParts()...)
+	parts = append(parts, a.telemetryParts()...)
 	if a.issuer != nil {
 		parts = append([]part{{"issuer", func(ctx context.Context) error { return serve(ctx, a.issuer, a.clusterHandler()) }}}, parts...)
 	}

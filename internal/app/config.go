@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"towpath.dev/towpath/internal/blob"
 	"towpath.dev/towpath/internal/cluster"
@@ -45,6 +46,19 @@ type Config struct {
 	// job at a time.
 	Agents int
 
+	// OTLPHTTP and OTLPGRPC are host:port of the listeners for OpenTelemetry; "" serves none.
+	OTLPHTTP, OTLPGRPC string
+	// LakeMemory is the memory in bytes that the log and trace engine may take, LakeBytes
+	// what its segments may take on disk; 0 takes the engine's default, and no bound.
+	LakeMemory, LakeBytes int64
+	// Retention is how long logs and traces are kept.
+	Retention time.Duration
+	// ScrapeEvery is how often metrics are scraped.
+	ScrapeEvery time.Duration
+	// NotifyAllow are hosts and networks to which alerts may be sent although their
+	// addresses are not public.
+	NotifyAllow []string
+
 	// AdminTokenFile holds a token that the user admin is given; "" means that
 	// Data/admin-token is made at the first start.
 	AdminTokenFile string
@@ -61,6 +75,10 @@ func Default() Config {
 		Cluster:      cluster.KindEmbedded,
 		Kube:         cluster.Settings{FrontDoorAddr: "127.0.0.1:7480"},
 		Agents:       1,
+		OTLPHTTP:     "127.0.0.1:4318",
+		OTLPGRPC:     "127.0.0.1:4317",
+		Retention:    30 * 24 * time.Hour,
+		ScrapeEvery:  15 * time.Second,
 	}
 }
 

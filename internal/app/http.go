@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"towpath.dev/towpath/internal/api"
+	"towpath.dev/towpath/internal/monitor/tail"
 	"towpath.dev/towpath/internal/registry/oci"
 	"towpath.dev/towpath/internal/source"
 )
@@ -18,6 +19,7 @@ func (a *App) handler() http.Handler {
 	git := a.Source.Handler(a.who)
 	images := oci.NewHandler(a.Registry, a.Identity, a.vault, a.clock, a.logger)
 	agents := a.Pipeline.AgentHandler()
+	rows, series := a.telemetryHandler(), a.prometheusHandler()
 	rest := api.New(a.services(), a.who, a.cfg.Version, a.logger)
 	known := a.Identity.WellKnown()
 	pages := a.pages()
@@ -28,6 +30,10 @@ func (a *App) handler() http.Handler {
 			images.ServeHTTP(w, r)
 		case strings.HasPrefix(path, "/api/"):
 			rest.ServeHTTP(w, r)
+		case path == tail.Path, strings.HasPrefix(path, "/otlp/"):
+			rows.ServeHTTP(w, r)
+		case strings.HasPrefix(path, "/prometheus/"):
+			series.ServeHTTP(w, r)
 		case strings.HasPrefix(path, "/agent/"):
 			agents.ServeHTTP(w, r)
 		case strings.HasPrefix(path, "/.well-known/"):
@@ -49,6 +55,7 @@ func (a *App) services() api.Services {
 	}
 	return api.Services{
 		Rulesets: a.Rulesets, Protect: a.Protect, Pulls: a.Pulls, Policy: a.Policy, Audit: a.Audit, Sync: a.Sync, Judge: a.judge, SSH: ssh,
+		Monitor: a.Monitor, Alerts: a.Alerts,
 		Identity: a.Identity, Source: a.Source, Pipeline: a.Pipeline, Registry: a.Registry, Supply: a.Supply, Deploy: a.Deploy,
 		Evidence: a.Evidence, Cluster: a.Cluster, Log: a.Log, PublicURL: a.URL, Version: a.cfg.Version, Started: a.started,
 	}

@@ -37,20 +37,8 @@ func (a *App) openPipeline(ctx context.Context) error {
 	return nil
 }
 
-// agentToken returns what agents authenticate with: Data/agent-token, made at the
-// first start.
-func (a *App) agentToken() (string, error) {
-	path := filepath.Join(a.cfg.Data, "agent-token")
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		b = []byte("twa_" + randomWord(40) + "\n")
-		err = os.WriteFile(path, b, 0o600)
-	}
-	if err != nil {
-		return "", fmt.Errorf("keeping the agents' token: %w", err)
-	}
-	return strings.TrimSpace(string(b)), nil
-}
+// agentToken returns what agents that run jobs authenticate with.
+func (a *App) agentToken() (string, error) { return a.keepToken("agent-token", "twa_") }
 
 // commits answers the pipeline's questions about commits.
 type commits struct{ source *source.Service }

@@ -31,10 +31,12 @@ func (e *env) defaultData() string {
 
 // serverFlags binds the flags that serve and up share.
 type serverFlags struct {
-	cfg      app.Config
-	blobs    string
-	s3       map[string]string
-	logLevel string
+	cfg   app.Config
+	blobs string
+	s3    map[string]string
+
+	lakeMiB, lakeDiskMiB int64
+	logLevel             string
 }
 
 func (e *env) bind(c *cobra.Command) *serverFlags {
@@ -56,6 +58,13 @@ func (e *env) bind(c *cobra.Command) *serverFlags {
 	fl.StringVar(&f.cfg.Kube.NodeIP, "kube-node-ip", "", "address of the embedded cluster's node on that device (default 10.41.0.1)")
 	fl.StringVar(&f.cfg.Kube.PodCIDR, "kube-pod-cidr", "", "address range of the embedded cluster's pods (default 10.42.0.0/16)")
 	fl.StringVar(&f.cfg.Kube.ServiceCIDR, "kube-service-cidr", "", "address range of the embedded cluster's Services (default 10.43.0.0/16)")
+	fl.StringVar(&f.cfg.OTLPHTTP, "otlp-http-listen", f.cfg.OTLPHTTP, "address for OpenTelemetry over HTTP, HOST:PORT; empty serves none (it is below /otlp of the server as well)")
+	fl.StringVar(&f.cfg.OTLPGRPC, "otlp-grpc-listen", f.cfg.OTLPGRPC, "address for OpenTelemetry over gRPC, HOST:PORT; empty serves none")
+	fl.DurationVar(&f.cfg.Retention, "retention", f.cfg.Retention, "how long logs and traces are kept")
+	fl.Int64Var(&f.lakeMiB, "lake-memory", 0, "memory in MiB that the log and trace engine may take (default 384)")
+	fl.Int64Var(&f.lakeDiskMiB, "lake-disk", 0, "MiB that logs and traces may take on disk; the oldest go first (default: no bound)")
+	fl.DurationVar(&f.cfg.ScrapeEvery, "scrape-every", f.cfg.ScrapeEvery, "how often metrics are scraped")
+	fl.StringSliceVar(&f.cfg.NotifyAllow, "notify-allow", nil, "hosts and networks to which alerts may be sent although they are not public, e.g. 127.0.0.1 or 10.0.0.0/8")
 	fl.StringVar(&f.cfg.AdminTokenFile, "admin-token-file", "", "file with the token of the user admin (default: made in the data folder)")
 	fl.IntVar(&f.cfg.Agents, "agents", f.cfg.Agents, "host agents to run; each takes one job at a time")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -74,6 +83,7 @@ func (f *serverFlags) config() (app.Config, slog.Level, error) {
 		}
 		c.Blobs = blob.Config{Driver: f.blobs, Parameters: p}
 	}
+	c.LakeMemory, c.LakeBytes = f.lakeMiB<<20, f.lakeDiskMiB<<20
 	var level slog.Level
 	err := level.UnmarshalText([]byte(f.logLevel))
 	return c, level, err

@@ -78,6 +78,11 @@ func (s *Service) require(ctx context.Context, a identity.Actor, in Scope) error
 	return s.Auth.Require(ctx, a, in.Project, identity.Read)
 }
 
+// MayRead returns nil when the actor may read the scope.
+func (s *Service) MayRead(ctx context.Context, a identity.Actor, in Scope) error {
+	return s.require(ctx, a, in)
+}
+
 // Question is what somebody asks.
 type Question struct {
 	Scope

@@ -102,7 +102,7 @@ func (s *story) start(ts *testscript.TestScript, flags []string) error {
 	ts.Check(err)
 	defer log.Close()
 	args := append([]string{
-		"serve", "--data", ts.Getenv("DATA"), "--listen", s.listen, "--ssh-listen", "127.0.0.1:0", "--cluster", "none", "--admin-token-file", s.tokenFile,
+		"serve", "--data", ts.Getenv("DATA"), "--listen", s.listen, "--ssh-listen", "127.0.0.1:0", "--otlp-http-listen=", "--otlp-grpc-listen=", "--cluster", "none", "--admin-token-file", s.tokenFile,
 	}, flags...)
 	cmd := exec.Command(filepath.Join(ts.Getenv("BIN"), "towpath"), args...)
 	cmd.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + ts.Getenv("HOME"), "LANG=C.UTF-8"}

@@ -1,0 +1,106 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"towpath.dev/towpath/internal/fault"
+)
+
+// runNode keeps the agent of the embedded cluster's node running until ctx ends: it tails
+// the containers' logs and relays the OTLP that pods send to the node's address.
+func (a *App) runNode(ctx context.Context) error {
+	pause := time.Second
+	for ctx.Err() == nil {
+		start := time.Now()
+		err := a.node(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(start) > time.Minute {
+			pause = time.Second
+		}
+		a.logger.Error("the node's agent ended", "error", err, "retry_in", pause)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, 30*time.Second)
+	}
+	return nil
+}
+
+// node runs the agent to its end.
+func (a *App) node(ctx context.Context) error {
+	if err := a.Cluster.Await(ctx); err != nil {
+		return err
+	}
+	name, address, err := a.nodeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	state := filepath.Join(a.cfg.Data, "tail")
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return fmt.Errorf("making the folder of the tailer: %w", err)
+	}
+	args := []string{
+		"node", "--server", "http://" + loopback(a.Addr), "--token-file", filepath.Join(a.cfg.Data, "telemetry-token"),
+		"--logs", filepath.Join(a.cfg.Data, "kube", "pod-logs"), "--state", state, "--node", name,
+	}
+	if t := a.telemetry; t.http != nil {
+		args = append(args, "--otlp-http-listen", net.JoinHostPort(address, "4318"), "--otlp-http", loopback(t.http.Addr()))
+	}
+	if t := a.telemetry; t.grpc != nil {
+		args = append(args, "--otlp-grpc-listen", net.JoinHostPort(address, "4317"), "--otlp-grpc", loopback(t.grpc.Addr()))
+	}
+	log, err := os.OpenFile(filepath.Join(a.cfg.Data, "logs", "node.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.CommandContext(ctx, filepath.Join(a.cfg.Programs, "towpath-agent"), args...)
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = childAttr()
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	if err = cmd.Run(); err == nil {
+		err = errors.New("ended by itself")
+	}
+	return err
+}
+
+// nodeAddress returns the name and the internal address of the embedded cluster's node.
+func (a *App) nodeAddress(ctx context.Context) (name, address string, err error) {
+	cfg, err := a.Cluster.Admin(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	client, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		return "", "", err
+	}
+	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return "", "", fmt.Errorf("listing the cluster's nodes: %w", err)
+	}
+	for _, n := range nodes.Items {
+		for _, at := range n.Status.Addresses {
+			if at.Type == corev1.NodeInternalIP {
+				return n.Name, at.Address, nil
+			}
+		}
+	}
+	return "", "", fault.New(fault.Unavailable, "The cluster has no node with an address yet.")
+}

@@ -1,0 +1,282 @@
+package app
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"towpath.dev/towpath/internal/blob"
+	"towpath.dev/towpath/internal/cluster"
+	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/monitor"
+	"towpath.dev/towpath/internal/monitor/alert"
+	"towpath.dev/towpath/internal/monitor/ingest"
+	"towpath.dev/towpath/internal/monitor/kube"
+	"towpath.dev/towpath/internal/monitor/lake"
+	"towpath.dev/towpath/internal/monitor/metric"
+	"towpath.dev/towpath/internal/monitor/otlp"
+	"towpath.dev/towpath/internal/monitor/place"
+	"towpath.dev/towpath/internal/monitor/query"
+	"towpath.dev/towpath/internal/monitor/tail"
+)
+
+// telemetry is what takes telemetry in and keeps it.
+type telemetry struct {
+	lake    *lake.Client
+	metrics *metric.Store
+	kube    *kube.Watcher
+	ingest  *ingest.Service
+	otlp    *otlp.Receiver
+	parcels http.Handler // of the agents on nodes
+	token   string       // of the agents on nodes; it opens nothing else
+	http    net.Listener // nil when OTLP has no listener of its own
+	grpc    net.Listener
+}
+
+func (a *App) openTelemetry(ctx context.Context) error {
+	t := &telemetry{}
+	a.telemetry = t
+	var err error
+	if t.token, err = a.keepToken("telemetry-token", "twt_"); err != nil {
+		return err
+	}
+	if err := a.openStores(ctx); err != nil {
+		return err
+	}
+	owners := &owners{deploy: a.Deploy}
+	t.kube = kube.New(kube.Options{
+		Cluster: a.Cluster, Name: a.cfg.Cluster, Owners: owners, Sink: t.lake, Clock: a.clock, Logger: a.logger,
+		Direct: a.cfg.Cluster == cluster.KindEmbedded, Meter: t.metrics,
+	})
+	installation, err := a.installation()
+	if err != nil {
+		return err
+	}
+	t.ingest = ingest.New(ingest.Parts{
+		Sink: t.lake, Metrics: pushed{t.metrics}, Places: t.kube, Owners: t.kube, Clock: a.clock, Logger: a.logger, Installation: installation, Cluster: a.cfg.Cluster,
+	})
+	if t.parcels, err = t.ingest.Handler(t.fromAgent); err != nil {
+		return err
+	}
+	t.otlp, err = otlp.New(otlp.Parts{
+		Rows: t.ingest, Resolver: &otlp.Gate{Agent: t.isAgent, Authority: a.Identity, Places: t.kube}, Clock: a.clock, Logger: a.logger,
+	})
+	if err != nil {
+		return err
+	}
+	if err := a.bindOTLP(); err != nil {
+		return err
+	}
+	queries := query.New(query.Options{Clock: a.clock, Engine: t.lake, Tables: t.metrics})
+	a.Monitor = monitor.New(monitor.Parts{
+		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queries: queries, Metrics: t.metrics, Cluster: t.kube, Stream: t.ingest, Logger: a.logger,
+	})
+	a.Alerts = alert.New(alert.Parts{
+		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Vault: a.vault, Series: t.metrics.Storage(), PromQL: t.metrics.Engine(),
+		Queries: queries, Places: t.kube, Releases: running{a.Deploy}, Logger: a.logger,
+	}, alert.Options{URL: a.URL, Allow: a.cfg.NotifyAllow})
+	return a.Alerts.Seed(ctx)
+}
+
+// openStores opens the metric store and starts the lake.
+func (a *App) openStores(ctx context.Context) error {
+	t := a.telemetry
+	var err error
+	if t.metrics, err = metric.Open(filepath.Join(a.cfg.Data, "metrics"), metric.Options{}, a.clock, a.logger); err != nil {
+		return err
+	}
+	a.close = append(a.close, t.metrics.Close)
+	o := lake.Options{
+		Program: filepath.Join(a.cfg.Programs, "towpath-lake"), Dir: filepath.Join(a.cfg.Data, "lake"), Socket: filepath.Join(a.cfg.Data, "run", "lake.sock"),
+		MemoryLimit: a.cfg.LakeMemory, Retention: map[string]time.Duration{"": a.cfg.Retention}, MaxBytes: a.cfg.LakeBytes,
+	}
+	if a.cfg.Blobs.Driver != "filesystem" {
+		o.Blob = a.cfg.Blobs
+		o.Blob.Root = filepath.Join(o.Blob.Root, "lake")
+	} else {
+		o.Blob = blob.Config{Driver: "filesystem", Root: filepath.Join(o.Dir, "segments")}
+	}
+	// The lake ends with Close, after everything that writes to it, not with ctx.
+	t.lake, err = lake.Start(context.WithoutCancel(ctx), o, a.logger)
+	if err != nil {
+		// Code, runs and deployments go on without telemetry; its pages say why there is none.
+		a.logger.Error("the log and trace engine does not run", "error", err)
+		t.lake = lake.Dial(o.Socket)
+	}
+	a.close = append(a.close, func() error { t.lake.Close(); return nil })
+	return nil
+}
+
+func (a *App) bindOTLP() error {
+	t := a.telemetry
+	for _, l := range []struct {
+		flag, addr string
+		into       *net.Listener
+	}{{"otlp-http-listen", a.cfg.OTLPHTTP, &t.http}, {"otlp-grpc-listen", a.cfg.OTLPGRPC, &t.grpc}} {
+		if l.addr == "" {
+			continue
+		}
+		var err error
+		if *l.into, err = listen(l.flag, l.addr); err != nil {
+			return err
+		}
+		a.close = append(a.close, closed(*l.into))
+	}
+	return nil
+}
+
+// isAgent compares in constant time.
+func (t *telemetry) isAgent(token string) bool {
+	return subtle.ConstantTimeCompare([]byte(token), []byte(t.token)) == 1
+}
+
+// fromAgent lets agents of nodes in.
+func (t *telemetry) fromAgent(r *http.Request) error {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || !t.isAgent(token) {
+		return fault.New(fault.Unauthentic, "The token of the agent is wrong.").WithNext("give the agent the file telemetry-token of this server's data folder with --token-file")
+	}
+	return nil
+}
+
+// telemetryHandler takes what comes on the main listener: parcels of agents, and OTLP over
+// HTTP below /otlp.
+func (a *App) telemetryHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(tail.Path, a.telemetry.parcels)
+	mux.Handle("/otlp/", http.StripPrefix("/otlp", a.telemetry.otlp.HTTP()))
+	return mux
+}
+
+// telemetryParts are what runs.
+func (a *App) telemetryParts() []part {
+	t := a.telemetry
+	parts := []part{
+		{"telemetry", a.Monitor.Run},
+		{"alerts", a.Alerts.Run},
+		{"scrape", func(ctx context.Context) error {
+			return t.metrics.Scrape(ctx, metric.ScrapeOptions{Interval: a.cfg.ScrapeEvery, Targets: []metric.Targets{t.kube}, Owners: t.kube, Handlers: t.kube.Handlers()})
+		}},
+	}
+	if t.http != nil {
+		parts = append(parts, part{"otlp http", func(ctx context.Context) error { return serve(ctx, t.http, t.otlp.HTTP()) }})
+	}
+	if t.grpc != nil {
+		parts = append(parts, part{"otlp grpc", func(ctx context.Context) error { return t.otlp.ServeGRPC(ctx, t.grpc) }})
+	}
+	if a.cfg.Cluster != cluster.KindNone {
+		parts = append(parts, part{"cluster state", t.kube.Run})
+	}
+	if a.cfg.Cluster == cluster.KindEmbedded {
+		parts = append(parts, part{"node agent", a.runNode})
+	}
+	return parts
+}
+
+// keepToken returns a token in a file of the data folder, made at the first start.
+func (a *App) keepToken(name, prefix string) (string, error) {
+	path := filepath.Join(a.cfg.Data, name)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		b = []byte(prefix + randomWord(40) + "\n")
+		err = os.WriteFile(path, b, 0o600)
+	}
+	if err != nil {
+		return "", fmt.Errorf("keeping %s: %w", name, err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// installation returns the identifier of this installation, a GUID made at the first start.
+func (a *App) installation() (string, error) {
+	path := filepath.Join(a.cfg.Data, "installation")
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		b = []byte(uuid.NewString() + "\n")
+		err = os.WriteFile(path, b, 0o644)
+	}
+	if err != nil {
+		return "", fmt.Errorf("keeping the installation's identifier: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// pushed gives the metric store what came by OTLP, with what the platform knows of its
+// origin.
+type pushed struct{ store *metric.Store }
+
+var _ ingest.Metrics = pushed{}
+
+// AppendOTLP stores metrics.
+func (p pushed) AppendOTLP(ctx context.Context, from place.Place, md pmetric.Metrics) (ingest.Outcome, error) {
+	o, err := p.store.AppendOTLP(ctx, metric.Origin{
+		Project: from.Project, Environment: from.Environment, Namespace: from.Namespace, Pod: from.Pod, Node: from.Node,
+	}, md)
+	return ingest.Outcome{Taken: o.Taken, Refused: o.Refused, Reasons: o.Reasons, Message: o.Message}, err
+}
+
+// owners says whose a namespace and a pod are.
+type owners struct {
+	deploy *deploy.Service
+
+	mu   sync.Mutex
+	read time.Time
+	of   map[string]deploy.Environment // by namespace
+}
+
+var _ kube.Owners = (*owners)(nil)
+
+// Owner returns the environment of a namespace; what is older than a second is read anew.
+func (o *owners) Owner(ctx context.Context, namespace string) (project, environment string, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if time.Since(o.read) > time.Second {
+		all, err := o.deploy.Places(ctx)
+		if err != nil {
+			return "", "", err
+		}
+		o.of = make(map[string]deploy.Environment, len(all))
+		for _, e := range all {
+			o.of[e.Namespace] = e
+		}
+		o.read = time.Now()
+	}
+	e := o.of[namespace]
+	return e.Project, e.Name, nil
+}
+
+// ReleaseOf returns the release of a pod.
+func (o *owners) ReleaseOf(ctx context.Context, p kube.Pod) (string, error) {
+	return o.deploy.ReleaseOfPod(ctx, p.Namespace, p.UID)
+}
+
+// running says which release an environment has.
+type running struct{ deploy *deploy.Service }
+
+var _ alert.Releases = running{}
+
+// Current returns the release that was deployed last, "" for none.
+func (r running) Current(ctx context.Context, project, environment string) (string, error) {
+	e, err := r.deploy.Environment(ctx, identity.SystemActor("monitor"), project, environment)
+	if fault.Is(err, fault.NotFound) || err == nil && e.Current == nil {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return e.Current.ID(), nil
+}
