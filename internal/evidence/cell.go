@@ -254,24 +254,6 @@ func deployCell(c *Cell, releases []part) {
 	}
 }
 
-func healthCell(c *Cell, pods []part) {
-	if len(pods) == 0 {
-		return
-	}
-	c.worst(pods, func(p part) event.Subject { return event.Of(event.KindPod, p.key) })
-	ready := 0
-	for _, p := range pods {
-		if p.body.State == Open {
-			ready++
-		}
-	}
-	c.Fact = fmt.Sprintf("%d of %d", ready, len(pods))
-	c.Detail = first1(slices.DeleteFunc(slices.Clone(pods), func(p part) bool { return p.body.State == Open }), func(b body) string { return b.Why })
-	if c.Detail == "" {
-		c.Detail = "pods ready"
-	}
-}
-
 func plural(n int, word string) string {
 	if n == 1 {
 		return "1 " + word

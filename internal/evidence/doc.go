@@ -2,7 +2,8 @@
 // to pod, and the Path, the board of all changes on their way to production.
 //
 // Nouns. A Chain is the ordered stations (commit, pull request, review, merge, run, tests,
-// image, SBOM, scan, signature, provenance, decision, release, pod) that belong to one subject; each Station names the
+// image, SBOM, scan, signature, provenance, decision, release, pod, telemetry,
+// comparison, alert) that belong to one subject; each Station names the
 // event that says it, with its hash. A change is the tip commit of one push to a branch;
 // a lock is a column of the Path; a Cell is one change at one lock: its state (none,
 // passing, held, shut, open), one short fact, since when and by whom. A part is what a

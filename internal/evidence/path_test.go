@@ -109,6 +109,11 @@ func TestRulesOfTheCells(t *testing.T) {
 		example{"a pod starts", and(pod("u1", r48, "b", true, ""), pod("u2", r48, "b", false, "")), built + live + "health passing: 1 of 2 | pods ready | pod:u2\n"},
 		example{"a pod fails", and(pod("u1", r48, "b", true, ""), pod("u2", r48, "b", false, "CrashLoopBackOff")), built + live + "health shut: 1 of 2 | CrashLoopBackOff | pod:u2\n"},
 		example{"a pod recovers", and(pod("u1", r48, "b", false, "CrashLoopBackOff"), pod("u1", r48, "b", true, "")), built + live + "health open: 1 of 1 | pods ready | pod:u1\n"},
+		example{"an alert fires", and(pod("u1", r48, "b", true, ""), alerted("a1", "warning", r48, "u1")), built + live + "health held: 1 alert | KubeContainerWaiting | alert:a1\n"},
+		example{"a critical alert fires", and(pod("u1", r48, "b", true, ""), alerted("a1", "critical", r48, "u1")), built + live + "health shut: 1 alert | KubeContainerWaiting | alert:a1\n"},
+		example{"an alert resolves", and(pod("u1", r48, "b", true, ""), alerted("a1", "critical", r48, "u1"), resolved("a1", r48, "u1")), built + live + "health open: 1 of 1 | pods ready | pod:u1\n"},
+		example{"a release does as the one before", and(pod("u1", r48, "b", true, ""), compared(r48, "same")), built + live + "health open: 1 of 1 | ready, as before | pod:u1\n"},
+		example{"a release does worse than the one before", and(pod("u1", r48, "b", true, ""), compared(r48, "worse")), built + live + "health held: worse | GET / fails more | \n"},
 		example{"pods are gone", and(pod("u1", r48, "b", true, ""), gone("u1", r48)), built + live},
 	)
 	for _, ex := range examples {

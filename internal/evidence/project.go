@@ -36,6 +36,9 @@ func (s *Service) handle(ctx context.Context, tx *store.Tx, e event.Event) error
 		event.TypePullMerged:        f.pull,
 		event.TypePullClosed:        f.pull,
 		event.TypeDecisionMade:      f.decision,
+		event.TypeAlertFired:        f.alert,
+		event.TypeAlertResolved:     f.alert,
+		event.TypeReleaseCompared:   f.compared,
 	}
 	step, ok := steps[e.Type]
 	if !ok {

@@ -33,7 +33,7 @@ var (
 const maxRef = 512
 
 // forms is what a person can write.
-const forms = "write commit/SHA, pull/PROJECT/REPOSITORY/N, image/DIGEST, image/REPOSITORY:TAG, run/N, decision/ID, release/PROJECT/ENVIRONMENT/N or pod/NAME"
+const forms = "write commit/SHA, pull/PROJECT/REPOSITORY/N, image/DIGEST, image/REPOSITORY:TAG, run/N, decision/ID, release/PROJECT/ENVIRONMENT/N, pod/NAME or alert/ID"
 
 func badRef(ref string) error {
 	if len(ref) > 80 {
@@ -119,7 +119,7 @@ func (s *Service) candidates(ctx context.Context, ref string) ([]event.Subject, 
 			return nil, badRef(ref)
 		}
 		return []event.Subject{event.Of(kind, id)}, nil
-	case event.KindDecision:
+	case event.KindDecision, event.KindAlert:
 		id = strings.ToUpper(id)
 		if !decisionID.MatchString(id) {
 			return nil, badRef(ref)

@@ -9,8 +9,8 @@ import (
 	"towpath.dev/towpath/internal/event"
 )
 
-// stations makes what a subject's events say into stations: one, and for a run one more
-// for each test result. events are oldest first and not empty. A payload that cannot be
+// stations makes what a subject's events say into stations: one, for a run one more
+// for each test result, for a release those of its telemetry. events are oldest first and not empty. A payload that cannot be
 // decoded gives a station without facts rather than none: the event still stands.
 func stations(subject event.Subject, events []event.Event) []Station {
 	switch subject.Kind() {
@@ -33,7 +33,9 @@ func stations(subject event.Subject, events []event.Event) []Station {
 	case event.KindProvenance:
 		return one(subject, last(events, event.TypeProvenanceCreated), provenanceFacts)
 	case event.KindRelease:
-		return one(subject, last(events, event.TypeReleaseStarted, event.TypeReleaseFinished), releaseFacts)
+		return releaseStations(subject, events)
+	case event.KindAlert:
+		return alertStations(subject, events)
 	case event.KindPod:
 		return one(subject, last(events, event.TypePodChanged), podFacts)
 	}

@@ -25,7 +25,7 @@ type Chain struct {
 // Station is one thing of a chain, with the event that says it.
 type Station struct {
 	// Kind is commit, pull, review, merge, run, tests, image, sbom, scan, signature,
-	// provenance, decision, release or pod.
+	// provenance, decision, release, pod, telemetry, comparison or alert.
 	Kind    string        `json:"kind"`
 	Subject event.Subject `json:"subject"`
 	Title   string        `json:"title"`
@@ -50,7 +50,7 @@ const kindTests = "tests"
 // what the pull request was told can be compared with what the API server said.
 var order = []string{
 	event.KindCommit, event.KindPull, kindReview, kindMerge, event.KindRun, kindTests, event.KindImage, event.KindSBOM, event.KindScan,
-	event.KindSignature, event.KindProvenance, event.KindDecision, event.KindRelease, event.KindPod,
+	event.KindSignature, event.KindProvenance, event.KindDecision, event.KindRelease, event.KindPod, kindTelemetry, kindComparison, event.KindAlert,
 }
 
 // perStep and perChain bound a chain: how many things one step follows, and how many
@@ -62,7 +62,7 @@ const (
 
 // Trace returns the chain of what ref names: commit/SHA (also shortened), image/DIGEST,
 // image/REPOSITORY@DIGEST, image/REPOSITORY:TAG, pull/PROJECT/REPOSITORY/N, run/N,
-// decision/ID, release/PROJECT/ENVIRONMENT/N, pod/NAME or pod/UID. What the actor may not
+// decision/ID, release/PROJECT/ENVIRONMENT/N, pod/NAME, pod/UID or alert/ID. What the actor may not
 // read is fault.NotFound.
 func (s *Service) Trace(ctx context.Context, a identity.Actor, ref string) (Chain, error) {
 	f, err := s.resolve(ctx, a, ref)
@@ -182,6 +182,34 @@ func (w *walk) up(ctx context.Context, s, via event.Subject) error {
 		return w.upEach(ctx, s, event.RelDeploys, via)
 	case event.KindPod:
 		return w.upPod(ctx, s)
+	case event.KindAlert:
+		return w.upAlert(ctx, s)
+	}
+	return nil
+}
+
+// upAlert takes the pod that an alert concerns, and by it the release and the images of
+// that pod alone; without one the release.
+func (w *walk) upAlert(ctx context.Context, s event.Subject) error {
+	list, err := w.out(ctx, s, event.RelConcerns)
+	if err != nil {
+		return err
+	}
+	for _, kind := range []string{event.KindPod, event.KindRelease} {
+		known := false
+		for _, to := range list {
+			if to.Kind() != kind {
+				continue
+			}
+			if err := w.up(ctx, to, ""); err != nil {
+				return err
+			}
+			_, there := w.events[to]
+			known = known || there
+		}
+		if known {
+			return nil
+		}
 	}
 	return nil
 }
@@ -279,7 +307,8 @@ func (w *walk) down(ctx context.Context, s event.Subject) error {
 		event.KindCommit:  {{event.RelBuiltFrom, event.KindRun}},
 		event.KindRun:     {{event.RelProducedBy, event.KindImage}, {event.RelReleasedBy, event.KindRelease}},
 		event.KindImage:   {{event.RelDeploys, event.KindRelease}, {event.RelRunsIn, event.KindPod}},
-		event.KindRelease: {{event.RelPartOf, event.KindPod}},
+		event.KindRelease: {{event.RelPartOf, event.KindPod}, {event.RelConcerns, event.KindAlert}},
+		event.KindPod:     {{event.RelConcerns, event.KindAlert}},
 	}[s.Kind()] {
 		// The pods of an image are found at the image, so that a release that also runs
 		// others does not bring theirs.

@@ -448,3 +448,33 @@ func reviewedChange(n int64, c string) []event.Fact {
 		decision("deploy", event.OfRun(n)), fact(event.TypePullMerged, pull, p, proposes, event.Link{Rel: event.RelBrought, To: commit}),
 	}
 }
+
+// TestAlertsEndTheChain follows an alert back to its commit through its own pod, and finds
+// it from everything that stands before it.
+func TestAlertsEndTheChain(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := build(db)
+		story(t, w)
+		id := ulid("z")
+		w.say(t, observed("shop/production/3", "logs"), compared("shop/production/3", "same"), alerted(id, "critical", "shop/production/3", "u2"), resolved(id, "shop/production/3", "u2"))
+		const tail = " telemetry:shop/production/3 comparison:shop/production/3 alert:"
+		for ref, want := range map[string]string{
+			"alert/" + id:               "commit:e run:2 image:f scan:s2 release:shop/production/3 pod:u2" + tail + id,
+			"pod/u2":                    "commit:e run:2 image:f scan:s2 release:shop/production/3 pod:u2" + tail + id,
+			"release/shop/production/3": "commit:e run:2 image:f image:c scan:s2 scan:s3 release:shop/production/3 pod:u2 pod:u3" + tail + id,
+			"pod/u3":                    "commit:e run:2 image:c scan:s3 release:shop/production/3 pod:u3" + strings.TrimSuffix(tail, " alert:"),
+		} {
+			c, err := w.Trace(t.Context(), user("ada"), ref)
+			if err != nil {
+				t.Errorf("%s: %v", ref, err)
+				continue
+			}
+			if diff := cmp.Diff(want, names(c)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", ref, diff)
+			}
+		}
+		if _, err := w.Trace(t.Context(), user("eve"), "alert/"+id); !fault.Is(err, fault.NotFound) {
+			t.Errorf("a stranger was answered with %v", err)
+		}
+	})
+}

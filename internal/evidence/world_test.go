@@ -241,3 +241,33 @@ func verdict(outcome string) event.Verdict {
 }
 
 func commitOf(c string) event.Subject { return event.Of(event.KindCommit, sha(c)) }
+
+func alert(id, severity, release, uid string) (event.Subject, event.Alert, []event.Link) {
+	return event.Of(event.KindAlert, id), event.Alert{V: 1, Alert: id, Rule: "KubeContainerWaiting", Severity: severity, Release: release, Summary: "cart waits"}, []event.Link{
+		{Rel: event.RelConcerns, To: event.Of(event.KindRelease, release)}, {Rel: event.RelConcerns, To: event.Of(event.KindPod, uid)},
+	}
+}
+
+func alerted(id, severity, release, uid string) event.Fact {
+	s, p, links := alert(id, severity, release, uid)
+	return event.Fact{Type: event.TypeAlertFired, Subject: s, Project: "shop", Actor: "system:monitor", Payload: p, Links: links}
+}
+
+func resolved(id, release, uid string) event.Fact {
+	s, p, links := alert(id, "critical", release, uid)
+	p.Why = "the condition no longer holds"
+	return event.Fact{Type: event.TypeAlertResolved, Subject: s, Project: "shop", Actor: "system:monitor", Payload: p, Links: links}
+}
+
+func compared(release, verdict string) event.Fact {
+	p := event.ReleaseCompared{V: 1, Release: release, Environment: "production", Baseline: "shop/production/47", Verdict: verdict}
+	if verdict == "worse" {
+		p.Why = "GET / fails more"
+	}
+	return event.Fact{Type: event.TypeReleaseCompared, Subject: event.Of(event.KindRelease, release), Project: "shop", Actor: "system:monitor", Payload: p}
+}
+
+func observed(release, signal string) event.Fact {
+	return event.Fact{Type: event.TypeReleaseObserved, Subject: event.Of(event.KindRelease, release), Project: "shop", Actor: "system:monitor",
+		Payload: event.ReleaseObserved{V: 1, Release: release, Environment: "production", Signal: signal, Seconds: 4, Roles: []string{"web"}}}
+}
