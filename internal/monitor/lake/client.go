@@ -2,6 +2,7 @@ package lake
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -22,8 +23,7 @@ type Client struct {
 // again) calls return fault.Unavailable.
 func Start(ctx context.Context, o Options, logger *slog.Logger) (*Client, error) {
 	c := Dial(o.Socket)
-	c.keep = newKeeper(o, logger)
-	go c.keep.run(ctx)
+	c.keep = keep(ctx, o, logger)
 	if err := c.ready(ctx); err != nil {
 		c.Close()
 		return nil, err
@@ -72,6 +72,10 @@ func (c *Client) Seal(ctx context.Context) error { return c.seal(ctx) }
 func RetryAfter(err error) time.Duration {
 	if !fault.Is(err, fault.Unavailable) {
 		return 0
+	}
+	var b *Busy
+	if errors.As(err, &b) {
+		return b.After
 	}
 	return time.Second
 }

@@ -42,9 +42,9 @@ type Column struct {
 	JSON   bool // its texts are JSON
 }
 
-// NewBuilder returns a builder for rows with these text columns.
-func NewBuilder(columns []Column) *Builder {
-	b := &Builder{terms: bloom.Set{}}
+// NewBuilder returns a builder of the index of segment id, for rows with these text columns.
+func NewBuilder(id uint64, columns []Column) *Builder {
+	b := &Builder{terms: bloom.Set{}, index: Index{ID: id}}
 	for _, c := range columns {
 		b.columns = append(b.columns, columnBuilder{name: c.Name, search: c.Search, json: c.JSON, places: map[string]byte{}})
 	}

@@ -94,8 +94,13 @@ func (f *Files) put(ctx context.Context, path string) (string, error) {
 	return digest, nil
 }
 
-// Tidy removes what the manifest does not name, and fetches the indexes that are missing.
+// Tidy removes what the manifest does not name or calls trash, and fetches the indexes
+// that are missing.
 func (f *Files) Tidy(ctx context.Context, m *Manifest) error {
+	for _, i := range m.Trash {
+		f.Remove(ctx, i)
+	}
+	m.Trash = nil
 	known := map[string]bool{}
 	for _, i := range m.Segments {
 		known[f.Path(i.ID)], known[f.IndexPath(i.ID)] = true, true

@@ -49,6 +49,7 @@ type Dict struct {
 
 // Index is what is known of a segment, but for the filters, which stay on disk.
 type Index struct {
+	ID     uint64  `json:"id"` // of the segment; no two indexes have the same bytes, nor the same digest
 	Groups []Group `json:"groups"`
 	Dicts  []Dict  `json:"dicts"`
 

@@ -36,6 +36,7 @@ type Manifest struct {
 	Next     uint64 `json:"next"`   // ID of the next segment
 	Sealed   uint64 `json:"sealed"` // last file of the log whose rows are all in segments
 	Segments []Info `json:"segments"`
+	Trash    []Info `json:"trash"` // that count no more and may not be removed yet
 }
 
 const (

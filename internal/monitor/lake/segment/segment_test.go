@@ -19,7 +19,7 @@ import (
 // build writes an index of three groups and returns it as it was built and as it is read.
 func build(t *testing.T) (built, read *segment.Index) {
 	t.Helper()
-	b := segment.NewBuilder([]segment.Column{{Name: "Project"}, {Name: "Level"}, {Name: "Message", Search: true, JSON: true}, {Name: "Id"}})
+	b := segment.NewBuilder(1, []segment.Column{{Name: "Project"}, {Name: "Level"}, {Name: "Message", Search: true, JSON: true}, {Name: "Id"}})
 	for g := range 3 {
 		b.Begin()
 		for part := range 2 {
@@ -141,8 +141,8 @@ func TestFilesInABlobStore(t *testing.T) {
 	}
 	m := &segment.Manifest{}
 	for id := uint64(1); id <= 3; id++ {
-		i := segment.Info{ID: id, Bytes: 8, Index: 5}
-		for path, text := range map[string]string{f.Path(id): fmt.Sprintf("parquet%d", id), f.IndexPath(id): "index"} {
+		i := segment.Info{ID: id, Bytes: 8, Index: 4}
+		for path, text := range map[string]string{f.Path(id): fmt.Sprintf("parquet%d", id), f.IndexPath(id): fmt.Sprintf("ind%d", id)} {
 			if err := os.WriteFile(segment.Temp(path), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
