@@ -1,0 +1,173 @@
+package sql
+
+import (
+	"strings"
+
+	"towpath.dev/towpath/internal/monitor/kql/ir"
+	"towpath.dev/towpath/internal/monitor/table"
+)
+
+// joinWords are the kinds of join that are pushed, as the dialect knows them. The others
+// stay in the executor: innerunique only unless its left keys are unique anyway.
+var joinWords = map[string]string{
+	"inner": "inner", "leftouter": "left", "leftsemi": "semi", "leftanti": "anti", "lookup-inner": "inner", "lookup-leftouter": "left",
+}
+
+func (e *emitter) join(r *ir.Join, used live, conds []ir.Expr) (*block, error) {
+	kind := r.Kind
+	if kind == "innerunique" && unique(r.Left, r.LeftKeys) {
+		kind = "inner"
+	}
+	word, ok := joinWords[kind]
+	if !ok || len(r.LeftKeys) == 0 {
+		return nil, refuse(r.Where(), "join of kind %s", r.Kind)
+	}
+	nl := len(r.Left.Columns())
+	leftConds, rightConds := sideConds(r, word, conds)
+	left, err := e.rel(r.Left, needs(r, 0, used), leftConds)
+	if err != nil {
+		return nil, err
+	}
+	right, err := e.rel(r.Right, needs(r, 1, used), rightConds)
+	if err != nil {
+		return nil, err
+	}
+	left, right = e.side(left), e.side(right)
+	on, err := e.on(r, left.cells, right.cells)
+	if err != nil {
+		return nil, err
+	}
+	b := &block{from: left.from + " " + e.d.Join(word) + " " + right.from + " ON " + strings.Join(on, " AND "), limit: -1}
+	for i, from := range joinColumns(r) {
+		if !used.has(i) {
+			b.cells = append(b.cells, cell{kind: r.Cols[i].Kind, dead: true})
+			continue
+		}
+		if from < nl {
+			b.cells = append(b.cells, left.cells[from])
+			continue
+		}
+		c := right.cells[from-nl]
+		if word == "left" {
+			if textual(c.kind) {
+				c.sql, c.plain = "coalesce("+c.sql+", '')", false
+			} else {
+				c.null = true
+			}
+		}
+		b.cells = append(b.cells, c)
+	}
+	return b, nil
+}
+
+// side makes a block one input of a join.
+func (e *emitter) side(b *block) *block {
+	if b.limit < 0 {
+		b.order = nil
+	}
+	return e.nest(b)
+}
+
+func (e *emitter) on(r *ir.Join, left, right []cell) ([]string, error) {
+	var on []string
+	for i := range r.LeftKeys {
+		a, err := e.expr(r.LeftKeys[i], left)
+		if err != nil {
+			return nil, err
+		}
+		b, err := e.expr(r.RightKeys[i], right)
+		if err != nil {
+			return nil, err
+		}
+		if a.kind != b.kind || a.kind == table.Dynamic || a.kind == table.Real || a.kind == table.Decimal {
+			return nil, refuse(r.Where(), "a join on %s and %s", a.kind, b.kind)
+		}
+		if a.null || b.null {
+			on = append(on, e.d.Same(a.sql, b.sql))
+		} else {
+			on = append(on, a.sql+" = "+b.sql)
+		}
+	}
+	return on, nil
+}
+
+// sideConds returns the conditions above a join that are conditions of one of its inputs.
+// The right input of an outer join has none: a row without a partner remains.
+func sideConds(r *ir.Join, word string, conds []ir.Expr) (left, right []ir.Expr) {
+	nl, sides := len(r.Left.Columns()), joinColumns(r)
+	for _, c := range conds {
+		onLeft, onRight := true, true
+		walkExpr(c, func(x ir.Expr) {
+			if col, is := x.(*ir.Col); is {
+				if col.Index >= len(sides) {
+					onLeft, onRight = false, false
+				} else if sides[col.Index] < nl {
+					onRight = false
+				} else {
+					onLeft = false
+				}
+			}
+		})
+		moved := mapExpr(c, func(x ir.Expr) ir.Expr {
+			col, is := x.(*ir.Col)
+			if !is || col.Index >= len(sides) {
+				return x
+			}
+			m := *col
+			m.Index = sides[col.Index]
+			if m.Index >= nl {
+				m.Index -= nl
+			}
+			return &m
+		})
+		if onLeft {
+			left = append(left, moved)
+		}
+		if onRight && !onLeft && word == "inner" {
+			right = append(right, moved)
+		}
+	}
+	return left, right
+}
+
+// unique reports whether no two rows of r agree in the keys.
+func unique(r ir.Rel, keys []ir.Expr) bool {
+	at := map[int]bool{}
+	for _, k := range keys {
+		if c, ok := k.(*ir.Col); ok {
+			at[c.Index] = true
+		}
+	}
+	return uniqueOn(r, at)
+}
+
+func uniqueOn(r ir.Rel, at map[int]bool) bool {
+	switch r := r.(type) {
+	case *ir.Filter:
+		return uniqueOn(r.In, at)
+	case *ir.Sort:
+		return uniqueOn(r.In, at)
+	case *ir.Take:
+		return uniqueOn(r.In, at)
+	case *ir.Serialize:
+		return uniqueOn(r.In, at)
+	case *ir.Shared:
+		return uniqueOn(r.In, at)
+	case *ir.Project:
+		below := map[int]bool{}
+		for i := range at {
+			if c, ok := r.Exprs[i].Expr.(*ir.Col); ok {
+				below[c.Index] = true
+			}
+		}
+		return uniqueOn(r.In, below)
+	case *ir.Summarize:
+		for i := range r.Keys {
+			if !at[i] {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}

@@ -1,0 +1,410 @@
+package sql
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"towpath.dev/towpath/internal/monitor/kql/ir"
+	"towpath.dev/towpath/internal/monitor/kql/value"
+	"towpath.dev/towpath/internal/monitor/table"
+)
+
+// textArg writes an argument as the text that string operators see: of a dynamic, tostring.
+func (e *emitter) textArg(x ir.Expr, in []cell) (cell, error) {
+	v, err := e.expr(x, in)
+	if err != nil {
+		return cell{}, err
+	}
+	return e.text(x, v)
+}
+
+// text writes tostring of a value.
+func (e *emitter) text(x ir.Expr, v cell) (cell, error) {
+	switch v.kind {
+	case table.String, table.GUID:
+	case table.Dynamic:
+		v.sql = e.dynamicText(v.sql)
+	case table.Int, table.Long:
+		v.sql = e.d.Digits(v.sql)
+		if v.null {
+			v.sql = "coalesce(" + v.sql + ", '')"
+		}
+	case table.Bool:
+		v.sql = "(CASE WHEN " + v.sql + " THEN 'true' WHEN NOT " + v.sql + " THEN 'false' ELSE '' END)"
+	default:
+		return cell{}, refuse(x.Where(), "the text of a %s", v.kind)
+	}
+	v.kind, v.null, v.plain = table.String, false, false
+	return v, nil
+}
+
+// dynamicText is the text of a dynamic: a JSON string loses its quotes, everything else is
+// the canonical JSON that is stored, or a line that is no JSON and stands for itself.
+func (e *emitter) dynamicText(x string) string {
+	quoted := e.d.Starts(x, `'"'`) + " AND " + e.d.Valid(x)
+	return "(CASE WHEN " + quoted + " THEN " + e.d.MemberText(x, nil) + " WHEN " + x + " = 'null' THEN '' ELSE " + x + " END)"
+}
+
+// needle is a constant text that is looked for.
+type needle struct {
+	text string
+	cs   bool
+}
+
+// exact reports whether lowering both sides finds exactly what Kusto finds. K and İ are
+// lowered to letters of ASCII, which they do not match when the needle is ASCII.
+func (n needle) exact() bool {
+	return n.cs || !ascii(n.text) || !strings.ContainsAny(n.text, "ik")
+}
+
+// pattern is an RE2 expression for the needle: on the text itself, with both cases of every
+// letter, when the needle is ASCII; on the lowered text otherwise.
+func (n needle) pattern() string {
+	if n.cs || !ascii(n.text) {
+		return regexp.QuoteMeta(n.text)
+	}
+	var b strings.Builder
+	for _, r := range n.text {
+		if r >= 'a' && r <= 'z' {
+			fmt.Fprintf(&b, "[%c%c]", r, r-'a'+'A')
+		} else {
+			b.WriteString(regexp.QuoteMeta(string(r)))
+		}
+	}
+	return b.String()
+}
+
+// The borders of a term: runs of letters and decimal digits are terms.
+const (
+	before = `(?:^|[^\pL\p{Nd}])`
+	behind = `(?:$|[^\pL\p{Nd}])`
+)
+
+func inTerm(r rune) bool { return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r)) }
+
+// matcher writes has, contains, startswith, endswith, hasprefix and hassuffix.
+func matcher(e *emitter, c *ir.Call, in []cell) (cell, error) {
+	x, err := e.expr(c.Args[0], in)
+	if err != nil {
+		return cell{}, err
+	}
+	w, err := e.word(c.Args[1])
+	if err != nil {
+		return cell{}, err
+	}
+	name := strings.TrimPrefix(c.Func, "!")
+	n := needle{text: w, cs: strings.HasSuffix(name, "_cs")}
+	if !n.cs {
+		n.text = strings.ToLower(w)
+	}
+	s, err := e.find(c.Args[0], x, strings.TrimSuffix(name, "_cs"), n)
+	if err != nil {
+		return cell{}, err
+	}
+	if c.Func[0] == '!' {
+		s = "(NOT " + s + ")"
+	}
+	return cell{sql: s}, nil
+}
+
+// find writes one search. A plain substring search over the text comes first, because it
+// costs a fraction of a regular expression and engines skip the rest for rows without it.
+func (e *emitter) find(arg ir.Expr, x cell, how string, n needle) (string, error) {
+	if x.kind != table.String && x.kind != table.Dynamic {
+		return "", refuse(arg.Where(), "%s of %s", how, x.kind)
+	}
+	if n.text == "" {
+		return e.d.Number(table.Bool, 1), nil
+	}
+	raw := x
+	x, err := e.text(arg, x)
+	if err != nil {
+		return "", err
+	}
+	fold := func(s string) string {
+		if n.cs {
+			return s
+		}
+		return e.d.Lower(s)
+	}
+	word := e.d.Text(n.text)
+	var parts []string
+	if raw.kind == table.Dynamic && !strings.ContainsFunc(n.text, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }) {
+		// Canonical JSON holds the text as it is but for these.
+		parts = append(parts, e.d.Contains(fold(raw.sql), word))
+	}
+	switch how {
+	case "contains":
+		parts = append(parts, e.d.Contains(fold(x.sql), word))
+	case "startswith":
+		parts = append(parts, e.d.Starts(fold(x.sql), word))
+	case "endswith":
+		parts = append(parts, e.d.Ends(fold(x.sql), word))
+	default:
+		if raw.kind == table.String {
+			parts = append(parts, e.d.Contains(fold(x.sql), word))
+		}
+	}
+	if p := n.bordered(how); p != "" {
+		if ascii(n.text) || n.cs {
+			parts = append(parts, e.d.Matches(x.sql, e.d.Text(p)))
+		} else {
+			parts = append(parts, e.d.Matches(e.d.Lower(x.sql), e.d.Text(p)))
+		}
+	}
+	return "(" + strings.Join(parts, " AND ") + ")", nil
+}
+
+// bordered is the expression that has to match too, "" when the plain search says it all.
+func (n needle) bordered(how string) string {
+	p := n.pattern()
+	first, _ := utf8.DecodeRuneInString(n.text)
+	last, _ := utf8.DecodeLastRuneInString(n.text)
+	left, right := "", ""
+	if inTerm(first) {
+		left = before
+	}
+	if inTerm(last) {
+		right = behind
+	}
+	switch how {
+	case "has":
+		return left + p + right
+	case "hasprefix":
+		return left + p
+	case "hassuffix":
+		return p + right
+	}
+	switch {
+	case n.exact():
+		return ""
+	case how == "startswith":
+		return "^" + p
+	case how == "endswith":
+		return p + "$"
+	}
+	return p
+}
+
+// hasList is has_any and has_all.
+func hasList(e *emitter, c *ir.Call, in []cell) (cell, error) {
+	x, err := e.expr(c.Args[0], in)
+	if err != nil {
+		return cell{}, err
+	}
+	list, err := e.elements(c)
+	if err != nil {
+		return cell{}, err
+	}
+	if len(list) == 0 || len(list) > maxTerms {
+		return cell{}, refuse(c.Where(), "%s with %d terms", c.Func, len(list))
+	}
+	var parts []string
+	for _, l := range list {
+		w, ok := l.Value.(string)
+		if !ok || !writable(w) {
+			return cell{}, refuse(l.Where(), "%s of %s", c.Func, l.K)
+		}
+		s, err := e.find(c.Args[0], x, "has", needle{text: strings.ToLower(w)})
+		if err != nil {
+			return cell{}, err
+		}
+		parts = append(parts, s)
+	}
+	word := " OR "
+	if c.Func == "has_all" {
+		word = " AND "
+	}
+	return cell{sql: "(" + strings.Join(parts, word) + ")"}, nil
+}
+
+func matchesRegex(e *emitter, c *ir.Call, in []cell) (cell, error) {
+	x, err := e.textArg(c.Args[0], in)
+	if err != nil {
+		return cell{}, err
+	}
+	p, _, err := e.regular(c.Args[1])
+	if err != nil {
+		return cell{}, err
+	}
+	return cell{sql: e.d.Matches(x.sql, e.d.Text(p))}, nil
+}
+
+func extract(e *emitter, c *ir.Call, in []cell) (cell, error) {
+	p, re, err := e.regular(c.Args[0])
+	if err != nil {
+		return cell{}, err
+	}
+	group, err := e.number(c.Args[1])
+	if err != nil {
+		return cell{}, err
+	}
+	if c.K != table.String || group < 0 || int(group) > re.NumSubexp() || group > 9 {
+		return cell{}, refuse(c.Where(), "extract of %s, group %d", c.K, group)
+	}
+	x, err := e.textArg(c.Args[2], in)
+	if err != nil {
+		return cell{}, err
+	}
+	return cell{sql: e.d.Extract(x.sql, e.d.Text(p), int(group))}, nil
+}
+
+func toString(e *emitter, c *ir.Call, in []cell) (cell, error) {
+	if m, ok := c.Args[0].(*ir.Call); ok && (m.Func == "." || m.Func == "[]") {
+		return memberText(e, m, in)
+	}
+	return e.textArg(c.Args[0], in)
+}
+
+func strcat(e *emitter, c *ir.Call, in []cell) (cell, error) {
+	var parts []string
+	for _, a := range c.Args {
+		v, err := e.textArg(a, in)
+		if err != nil {
+			return cell{}, err
+		}
+		parts = append(parts, v.sql)
+	}
+	return cell{sql: "(" + strings.Join(parts, " || ") + ")"}, nil
+}
+
+// stringArg writes an argument that must be a string already.
+func (e *emitter) stringArg(x ir.Expr, in []cell) (cell, error) {
+	v, err := e.expr(x, in)
+	if err == nil && v.kind != table.String {
+		err = refuse(x.Where(), "%s for a string", v.kind)
+	}
+	return v, err
+}
+
+func strlen(e *emitter, c *ir.Call, in []cell) (cell, error) {
+	v, err := e.stringArg(c.Args[0], in)
+	if err != nil {
+		return cell{}, err
+	}
+	return cell{sql: e.d.Length(v.sql)}, nil
+}
+
+func toLower(e *emitter, c *ir.Call, in []cell) (cell, error) {
+	v, err := e.textArg(c.Args[0], in)
+	if err != nil {
+		return cell{}, err
+	}
+	return cell{sql: e.d.Lower(v.sql)}, nil
+}
+
+// substring with a constant start that is not negative.
+func substring(e *emitter, c *ir.Call, in []cell) (cell, error) {
+	v, err := e.stringArg(c.Args[0], in)
+	if err != nil {
+		return cell{}, err
+	}
+	from, err := e.number(c.Args[1])
+	if err != nil {
+		return cell{}, err
+	}
+	length := int64(-1)
+	if len(c.Args) > 2 {
+		if length, err = e.number(c.Args[2]); err != nil {
+			return cell{}, err
+		}
+	}
+	if from < 0 || from > maxText || length > maxText {
+		return cell{}, refuse(c.Where(), "substring from %d", from)
+	}
+	l := ""
+	if length >= 0 {
+		l = fmt.Sprint(length)
+	}
+	return cell{sql: e.d.Substring(v.sql, fmt.Sprint(from+1), l)}, nil
+}
+
+func replaceString(e *emitter, c *ir.Call, in []cell) (cell, error) {
+	v, err := e.stringArg(c.Args[0], in)
+	if err != nil {
+		return cell{}, err
+	}
+	old, err := e.word(c.Args[1])
+	if err != nil {
+		return cell{}, err
+	}
+	with, err := e.word(c.Args[2])
+	if err != nil || old == "" {
+		return cell{}, refuse(c.Where(), "replacing nothing")
+	}
+	return cell{sql: e.d.Replace(v.sql, e.d.Text(old), e.d.Text(with))}, nil
+}
+
+// path collects the members that an expression takes of a dynamic, from the outside in.
+func (e *emitter) path(c *ir.Call, in []cell) (cell, []Step, error) {
+	var steps []Step
+	for {
+		l := e.lit(c.Args[1])
+		if l == nil {
+			return cell{}, nil, refuse(c.Where(), "a member that is not constant")
+		}
+		switch v := l.Value.(type) {
+		case string:
+			if v == "" || strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' || r == '\'' || r == '*' || r > '~' }) {
+				return cell{}, nil, refuse(c.Where(), "a member of this name")
+			}
+			steps = append([]Step{{Name: &v}}, steps...)
+		case int64:
+			if v < 0 || v > 1<<20 {
+				return cell{}, nil, refuse(c.Where(), "element %d", v)
+			}
+			steps = append([]Step{{Index: v}}, steps...)
+		default:
+			return cell{}, nil, refuse(c.Where(), "a member of this type")
+		}
+		next, ok := c.Args[0].(*ir.Call)
+		if !ok || (next.Func != "." && next.Func != "[]") {
+			break
+		}
+		c = next
+	}
+	x, err := e.parsed(c.Args[0], in)
+	return x, steps, err
+}
+
+// parsed writes a dynamic of which members are taken: a column, or parse_json of a text.
+// What is no object and no array has none.
+func (e *emitter) parsed(x ir.Expr, in []cell) (cell, error) {
+	var v cell
+	var err error
+	if c, ok := x.(*ir.Call); ok && (c.Func == "parse_json" || c.Func == "todynamic") {
+		x = c.Args[0]
+		if c, ok := x.(*ir.Call); ok && c.Func == "tostring" {
+			x = c.Args[0]
+		}
+	}
+	if v, err = e.expr(x, in); err != nil {
+		return cell{}, err
+	}
+	if v.kind != table.Dynamic && v.kind != table.String {
+		return cell{}, refuse(x.Where(), "a member of %s", v.kind)
+	}
+	return v, nil
+}
+
+// structured guards what reads JSON against text that is none.
+func (e *emitter) structured(x string) string {
+	return "(" + e.d.Starts(x, "'{'") + " OR " + e.d.Starts(x, "'['") + ") AND " + e.d.Valid(x)
+}
+
+// memberText is tostring of a member. Texts, whole numbers, bools and what is missing read
+// alike everywhere; a member of another type makes the engine give up, so that the executor
+// decides how it is written.
+func memberText(e *emitter, c *ir.Call, in []cell) (cell, error) {
+	x, path, err := e.path(c, in)
+	if err != nil {
+		return cell{}, err
+	}
+	s := "(CASE WHEN " + e.structured(x.sql) + " THEN coalesce(" + e.d.MemberText(x.sql, path) + ", '') ELSE '' END)"
+	return cell{sql: s}, nil
+}
+
+var _ = value.JSON
