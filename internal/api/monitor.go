@@ -53,6 +53,28 @@ func (a *server) queryRoutes() {
 		q := in.Body
 		return body(a.Monitor.Query(ctx, actor(ctx), monitor.Question{Scope: scope, Text: q.Query, From: q.From, To: q.To, MaxRows: q.MaxRows}))
 	})
+	op(a, http.MethodPost, "/monitor/explore", "monitor-explore", "What stands around the rows of a query: counts over time, facets, releases", func(ctx context.Context, in *struct {
+		InScope
+		Body QueryText
+	}) (*Body[*monitor.Overview], error) {
+		scope, err := in.scope()
+		if err != nil {
+			return nil, err
+		}
+		q := in.Body
+		return body(a.Monitor.Explore(ctx, actor(ctx), monitor.Question{Scope: scope, Text: q.Query, From: q.From, To: q.To}))
+	})
+	op(a, http.MethodPost, "/monitor/newest", "monitor-newest", "The newest rows of a query whose rows have a time; the answer of any other", func(ctx context.Context, in *struct {
+		InScope
+		Body QueryText
+	}) (*Body[*monitor.Answer], error) {
+		scope, err := in.scope()
+		if err != nil {
+			return nil, err
+		}
+		q := in.Body
+		return body(a.Monitor.Newest(ctx, actor(ctx), monitor.Question{Scope: scope, Text: q.Query, From: q.From, To: q.To, MaxRows: q.MaxRows}))
+	})
 	op(a, http.MethodGet, "/monitor/traces/{trace}", "monitor-trace", "All spans of one trace, as columns", func(ctx context.Context, in *struct {
 		InScope
 		Trace string `path:"trace" maxLength:"32" doc:"32 hexadecimal digits"`

@@ -37,15 +37,17 @@ type Stream interface {
 
 // Parts are what a Service is made of.
 type Parts struct {
-	DB      *store.DB
-	Log     *event.Log
-	Auth    Auth
-	Clock   clock.Clock
-	Queries Queries
-	Metrics Metrics
-	Cluster Cluster
-	Stream  Stream
-	Logger  *slog.Logger
+	DB       *store.DB
+	Log      *event.Log
+	Auth     Auth
+	Clock    clock.Clock
+	Queries  Queries
+	Schemas  Schemas
+	Releases Releases // nil: no marks
+	Metrics  Metrics
+	Cluster  Cluster
+	Stream   Stream
+	Logger   *slog.Logger
 }
 
 // Service answers questions about telemetry. It is safe for concurrent use.
