@@ -15,7 +15,7 @@ const (
 	maxDepth = 400     // of operators and expressions together
 	maxRows  = 200     // constant rows
 	maxText  = 1 << 16 // bytes of a constant text
-	maxList  = 10_000  // elements of in
+	maxList  = 50_000  // elements of in
 	maxTerms = 64      // of has_any, and of the hints of a scan
 )
 
