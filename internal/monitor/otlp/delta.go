@@ -51,7 +51,7 @@ func identityOf(p place.Place, res pcommon.Resource) string {
 func key(attrs pcommon.Map) string {
 	parts := make([]string, 0, attrs.Len())
 	for name, v := range attrs.All() {
-		parts = append(parts, name+"\x01"+v.AsString())
+		parts = append(parts, name+"\x01"+scalar(v))
 	}
 	slices.Sort(parts)
 	return strings.Join(parts, "\x02")

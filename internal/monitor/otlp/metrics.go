@@ -44,6 +44,7 @@ func (r *Receiver) normalise(md pmetric.Metrics, p place.Place) (left int, out m
 		identify(rm.Resource(), p)
 		base := identityOf(p, rm.Resource())
 		rm.ScopeMetrics().RemoveIf(func(sm pmetric.ScopeMetrics) bool {
+			flatten(sm.Scope().Attributes())
 			sm.Metrics().RemoveIf(func(m pmetric.Metric) bool {
 				t.trim(m)
 				r.delta.sum(now, base+"\x00"+sm.Scope().Name()+"\x00"+m.Name()+"\x00"+m.Unit(), m, out)
@@ -61,6 +62,7 @@ func (r *Receiver) normalise(md pmetric.Metrics, p place.Place) (left int, out m
 // series of two pods do not fall together.
 func identify(res pcommon.Resource, p place.Place) {
 	attrs := res.Attributes()
+	flatten(attrs)
 	attrs.Remove(ProjectAttribute)
 	text := func(name string) string {
 		if v, ok := attrs.Get(name); ok {
@@ -82,8 +84,10 @@ type trimmer struct {
 	out       map[string]int
 }
 
-// bad reports whether a time is out of bounds, and counts it.
-func (t *trimmer) bad(at pcommon.Timestamp) bool {
+// bad reports whether a point's time is out of bounds, and counts it. Labels are texts:
+// what is nested in the attributes becomes one, as deep as we read.
+func (t *trimmer) bad(at pcommon.Timestamp, attrs pcommon.Map) bool {
+	flatten(attrs)
 	switch {
 	case at < t.low:
 		t.out["too_old"]++
@@ -98,14 +102,23 @@ func (t *trimmer) bad(at pcommon.Timestamp) bool {
 func (t *trimmer) trim(m pmetric.Metric) {
 	switch m.Type() {
 	case pmetric.MetricTypeGauge:
-		m.Gauge().DataPoints().RemoveIf(func(p pmetric.NumberDataPoint) bool { return t.bad(p.Timestamp()) })
+		m.Gauge().DataPoints().RemoveIf(func(p pmetric.NumberDataPoint) bool { return t.bad(p.Timestamp(), p.Attributes()) })
 	case pmetric.MetricTypeSum:
-		m.Sum().DataPoints().RemoveIf(func(p pmetric.NumberDataPoint) bool { return t.bad(p.Timestamp()) })
+		m.Sum().DataPoints().RemoveIf(func(p pmetric.NumberDataPoint) bool { return t.bad(p.Timestamp(), p.Attributes()) })
 	case pmetric.MetricTypeHistogram:
-		m.Histogram().DataPoints().RemoveIf(func(p pmetric.HistogramDataPoint) bool { return t.bad(p.Timestamp()) })
+		m.Histogram().DataPoints().RemoveIf(func(p pmetric.HistogramDataPoint) bool { return t.bad(p.Timestamp(), p.Attributes()) })
 	case pmetric.MetricTypeExponentialHistogram:
-		m.ExponentialHistogram().DataPoints().RemoveIf(func(p pmetric.ExponentialHistogramDataPoint) bool { return t.bad(p.Timestamp()) })
+		m.ExponentialHistogram().DataPoints().RemoveIf(func(p pmetric.ExponentialHistogramDataPoint) bool { return t.bad(p.Timestamp(), p.Attributes()) })
 	case pmetric.MetricTypeSummary:
-		m.Summary().DataPoints().RemoveIf(func(p pmetric.SummaryDataPoint) bool { return t.bad(p.Timestamp()) })
+		m.Summary().DataPoints().RemoveIf(func(p pmetric.SummaryDataPoint) bool { return t.bad(p.Timestamp(), p.Attributes()) })
+	}
+}
+
+// flatten makes texts of lists and maps.
+func flatten(attrs pcommon.Map) {
+	for _, v := range attrs.All() {
+		if k := v.Type(); k == pcommon.ValueTypeMap || k == pcommon.ValueTypeSlice {
+			v.SetStr(scalar(v))
+		}
 	}
 }

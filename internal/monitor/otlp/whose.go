@@ -34,7 +34,7 @@ const maxProjects = 16
 func (w *whose) find(ctx context.Context, res pcommon.Resource, items int) (p place.Place, ok bool, err error) {
 	s := w.sender
 	if v, has := res.Attributes().Get(ProjectAttribute); has && s.Project == "" && !s.Peer.IsValid() {
-		s.Project = v.AsString()
+		s.Project = cut(scalar(v), 64)
 	}
 	a, known := w.places[s.Project]
 	if !known {

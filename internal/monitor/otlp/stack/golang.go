@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -66,7 +67,10 @@ func goInApp(pkg, file string) bool {
 
 // JSON writes frames as the list parsedStack of Details.
 func JSON(frames []Frame) []byte {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
 	// Texts and numbers always have a JSON.
-	out, _ := json.Marshal(frames)
-	return out
+	_ = enc.Encode(frames)
+	return bytes.TrimRight(out.Bytes(), "\n")
 }

@@ -174,9 +174,13 @@ func readJava(call, where string) (Frame, bool) {
 // lambdaless takes the numbers out of names that the compiler makes: they change with
 // every build.
 func lambdaless(s string) string {
-	for _, mark := range []string{"$$Lambda", "lambda$", "$$FastClass", "$$EnhancerBySpring"} {
+	if strings.Contains(s, "lambda$") {
+		return strings.TrimRight(s, "$0123456789")
+	}
+	for _, mark := range []string{"$$Lambda", "$$FastClass", "$$EnhancerBySpring"} {
 		if i := strings.Index(s, mark); i >= 0 {
-			s = s[:i+len(mark)] + strings.TrimLeft(s[i+len(mark):], "$0123456789abcdefx/")
+			class, method := s[:i+len(mark)], s[strings.LastIndexByte(s, '.')+1:]
+			return class + "." + method
 		}
 	}
 	return s
@@ -205,7 +209,7 @@ func readNode(s string) (Frame, bool) {
 		return Frame{}, false
 	}
 	method = strings.TrimPrefix(method, "async ")
-	file = strings.TrimPrefix(file, "file://")
+	file = strings.TrimPrefix(strings.TrimPrefix(file, "async "), "file://")
 	inApp := !strings.HasPrefix(file, "node:") && !strings.HasPrefix(file, "internal/") && !strings.Contains(file, "node_modules/") && file != "<anonymous>"
 	assembly := ""
 	if i := strings.LastIndex(file, "node_modules/"); i >= 0 {
@@ -238,11 +242,23 @@ func readDotNet(s string) (Frame, bool) {
 	if err != nil {
 		n = 0
 	}
+	name = machineless(name)
 	assembly := ""
-	if dots := strings.Split(name, "."); len(dots) > 2 {
+	if dots := strings.Split(strings.TrimSuffix(name, "..ctor"), "."); len(dots) > 2 {
 		assembly = strings.Join(dots[:len(dots)-2], ".")
 	}
 	return Frame{Method: name, Assembly: assembly, File: file, Line: n, InApp: !foreign(name, dotNetLibraries())}, true
+}
+
+// machineless turns "Shop.Cart.<Post>d__4.MoveNext", the machine that the compiler makes of
+// an asynchronous method, into "Shop.Cart.Post": the number changes with every build.
+func machineless(name string) string {
+	class, rest, ok := strings.Cut(name, ".<")
+	method, rest, closed := strings.Cut(rest, ">")
+	if ok && closed && method != "" && strings.HasSuffix(rest, ".MoveNext") {
+		return class + "." + method
+	}
+	return name
 }
 
 // foreign reports whether a name belongs to one of the libraries.
@@ -253,7 +269,7 @@ func foreign(name string, libraries []string) bool {
 func javaLibraries() []string {
 	return []string{
 		"java.", "javax.", "jakarta.", "jdk.", "sun.", "com.sun.", "kotlin.", "kotlinx.", "scala.", "groovy.", "clojure.", "org.springframework.", "org.apache.",
-		"org.hibernate.", "org.eclipse.", "org.jboss.", "io.netty.", "io.quarkus.", "io.micronaut.", "io.vertx.", "io.grpc.", "reactor.", "com.fasterxml.",
+		"org.hibernate.", "org.postgresql.", "com.mysql.", "org.eclipse.", "org.jboss.", "io.netty.", "io.quarkus.", "io.micronaut.", "io.vertx.", "io.grpc.", "reactor.", "com.fasterxml.",
 		"com.google.common.", "com.zaxxer.", "ch.qos.", "org.slf4j.", "io.opentelemetry.", "org.junit.",
 	}
 }
