@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"towpath.dev/towpath/internal/clock"
@@ -51,10 +52,12 @@ type Sink interface {
 type Options struct {
 	Cluster Cluster
 	Name    string // of the cluster, for ClusterName and ClusterId
-	Owners  Owners
-	Sink    Sink // nil: no rows are made
-	Clock   clock.Clock
-	Logger  *slog.Logger
+	// Installation identifies this installation, for _ResourceId.
+	Installation string
+	Owners       Owners
+	Sink         Sink // nil: no rows are made
+	Clock        clock.Clock
+	Logger       *slog.Logger
 	// Direct says that the pods' addresses can be reached from this process, as those of an
 	// embedded cluster; otherwise pods are scraped through the API server.
 	Direct bool
@@ -62,6 +65,11 @@ type Options struct {
 	Inventory time.Duration
 	// Meter answers for Top; nil: Top says that it is not there.
 	Meter metric.Meter
+	// Memory is a file that remembers which events were stored, so that a restart stores
+	// none of them twice; "" keeps none.
+	Memory string
+	// Client makes the client of a configuration; nil: kubernetes.NewForConfig.
+	Client func(*rest.Config) (kubernetes.Interface, error)
 }
 
 // States of a workload, as the Path names them.

@@ -21,6 +21,6 @@
 // machine the last seconds. A project that has as many series as it may have gets no new
 // one; the old ones go on.
 //
-// It imports the kernel, package table and package query (the port that Store fills) and
-// Prometheus; it asks for no rights: that is the business of package monitor.
+// It imports the kernel and Prometheus; the virtual tables over it are package
+// metric/virtual. It asks for no rights: that is the business of package monitor.
 package metric

@@ -79,6 +79,13 @@ type Target struct {
 	ByNamespace bool
 	// Keep are the names of the metrics to keep, as an anchored regular expression; "" keeps all.
 	Keep string
+	Drop *Match // series that are not kept; nil drops none
+}
+
+// Match describes series by their labels.
+type Match struct {
+	Labels []string // whose values are joined by ";"
+	Regex  string   // anchored
 }
 
 // Targets says what to scrape. *kube.Watcher is one.

@@ -134,18 +134,21 @@ type job struct {
 
 // configuration writes the scraper's configuration: JSON is YAML.
 func configuration(all []Target, o ScrapeOptions) (string, error) {
-	keep := map[string]string{}
+	of := map[string]Target{}
 	for _, t := range all {
-		keep[t.Job] = t.Keep
+		of[t.Job] = t
 	}
 	jobs := []job{}
-	for name, regex := range keep {
+	for name, t := range of {
 		j := job{
 			Name: name, Fallback: "PrometheusText0.0.4", BodyLimit: fmt.Sprintf("%dB", o.BodyLimit), Samples: o.Samples,
 			Labels: maxLabels, LabelName: maxLabelName, LabelValue: maxLabelValue, TLS: map[string]bool{"insecure_skip_verify": true},
 		}
-		if regex != "" {
-			j.Relabel = []map[string]any{{"source_labels": []string{"__name__"}, "regex": regex, "action": "keep"}}
+		if t.Keep != "" {
+			j.Relabel = append(j.Relabel, map[string]any{"source_labels": []string{"__name__"}, "regex": t.Keep, "action": "keep"})
+		}
+		if t.Drop != nil {
+			j.Relabel = append(j.Relabel, map[string]any{"source_labels": t.Drop.Labels, "regex": t.Drop.Regex, "action": "drop"})
 		}
 		jobs = append(jobs, j)
 	}

@@ -20,7 +20,6 @@ import (
 
 	"towpath.dev/towpath/internal/clock"
 	"towpath.dev/towpath/internal/fault"
-	"towpath.dev/towpath/internal/monitor/query"
 )
 
 // Store keeps series. It is safe for concurrent use.
@@ -43,10 +42,7 @@ type Store struct {
 	opened   time.Time
 }
 
-var (
-	_ Meter         = (*Store)(nil)
-	_ query.Virtual = (*Store)(nil)
-)
+var _ Meter = (*Store)(nil)
 
 func (o Options) withDefaults() Options {
 	o.Retention = cmp.Or(o.Retention, 15*24*time.Hour)
