@@ -221,6 +221,39 @@ func TestTimesThatJumpAreReplaced(t *testing.T) {
 	}
 }
 
+func TestBytesThatAreNoTextAreReplaced(t *testing.T) {
+	w := build(nil)
+	in := traces("caf\xe9", now())
+	if err := put(w, shop(), in); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.sink.texts("Message")[0]; got != "caf\uFFFD" {
+		t.Errorf("message %q", got)
+	}
+	if got := in.Vectors[in.Index("Message")].Text[0]; got != "caf\xe9" {
+		t.Errorf("the sender's batch was changed: %q", got)
+	}
+}
+
+func TestRowsOfThePlatformKeepTheirOwner(t *testing.T) {
+	w := build(nil)
+	b := table.NewBuilder(table.ByName(table.KubePodInventory))
+	for _, project := range []string{"shop", ""} {
+		b.Next()
+		b.Time(b.Place(table.TimeGenerated), now())
+		b.Text(b.Place(table.Project), project)
+	}
+	if err := w.Append(context.Background(), []*table.Batch{b.Batch([16]byte{1})}); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.sink.texts(table.Project); !slices.Equal(got, []string{"shop", ""}) {
+		t.Errorf("projects %q", got)
+	}
+	if got := w.sink.batches[0].ID; got != [16]byte{1} {
+		t.Errorf("id %v", got)
+	}
+}
+
 func TestWhatNoTableHasIsRefused(t *testing.T) {
 	good := func() *table.Batch { return traces("x", now()) }
 	tests := map[string]func() *table.Batch{

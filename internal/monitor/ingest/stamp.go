@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/place"
@@ -75,6 +76,7 @@ func (s *Service) stamp(in *table.Batch, received time.Time, where source, t *ta
 	if out.ID == [16]byte{} {
 		out.ID = digest(in, where)
 	}
+	legible(out)
 	n := in.Rows()
 	sizes := billed(in)
 	old := clocked(out, received)
@@ -141,6 +143,23 @@ func clip(s string) string {
 		return s[:64]
 	}
 	return s
+}
+
+// legible replaces bytes that are no UTF-8, which neither the lake nor a page can show.
+func legible(b *table.Batch) {
+	for i := range b.Vectors {
+		v := &b.Vectors[i]
+		cloned := false
+		for row, s := range v.Text {
+			if utf8.ValidString(s) {
+				continue
+			}
+			if !cloned {
+				v.Text, cloned = slices.Clone(v.Text), true
+			}
+			v.Text[row] = strings.ToValidUTF8(s, "\uFFFD")
+		}
+	}
 }
 
 // clocked replaces times that are too far from received, and returns which, nil for none.
