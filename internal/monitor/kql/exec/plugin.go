@@ -1,0 +1,281 @@
+package exec
+
+import (
+	"slices"
+
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/monitor/kql/exec/agg"
+	"towpath.dev/towpath/internal/monitor/kql/exec/vec"
+	"towpath.dev/towpath/internal/monitor/kql/ir"
+	"towpath.dev/towpath/internal/monitor/kql/value"
+	"towpath.dev/towpath/internal/monitor/table"
+)
+
+func (r *run) evaluate(x *ir.Evaluate) (*frame, error) {
+	f, err := r.rel(x.In)
+	if err != nil {
+		return nil, err
+	}
+	var out *frame
+	switch x.Plugin {
+	case "pivot":
+		out, err = r.pivot(x, f)
+	case "bag_unpack":
+		out, err = r.unpack(x, f)
+	case "narrow":
+		out = narrow(f)
+	default:
+		return nil, fault.New(fault.Invalid, "the plugin %s is not supported", x.Plugin)
+	}
+	if err != nil || x.Open {
+		return out, err
+	}
+	return fit(out, x.Cols), nil
+}
+
+// fit gives a frame the schema that a query declared: columns by name, null for those that
+// the data does not have.
+func fit(f *frame, cols []table.Column) *frame {
+	out := &frame{cols: cols, n: f.n}
+	for _, c := range cols {
+		i := slices.IndexFunc(f.cols, func(o table.Column) bool { return o.Name == c.Name })
+		if i < 0 {
+			out.vecs = append(out.vecs, vec.Nulls(c.Kind))
+			continue
+		}
+		out.vecs = append(out.vecs, f.vecs[i].Convert(c.Kind, f.n))
+	}
+	return out
+}
+
+// pivot(column[, aggregate[, keys…]]): a column for each value.
+func (r *run) pivot(x *ir.Evaluate, f *frame) (*frame, error) {
+	col, ok := x.Args[0].(*ir.Col)
+	if !ok {
+		return nil, fault.New(fault.Invalid, "pivot: the first argument must be a column")
+	}
+	call := &ir.Call{Func: "count", K: table.Long}
+	if len(x.Args) > 1 {
+		if call, ok = x.Args[1].(*ir.Call); !ok {
+			return nil, fault.New(fault.Invalid, "pivot: the second argument must be an aggregate")
+		}
+	}
+	used := map[int]bool{col.Index: true}
+	columnsOf(call, used)
+	var keys []int
+	if len(x.Args) > 2 {
+		for _, a := range x.Args[2:] {
+			if c, ok := a.(*ir.Col); ok {
+				keys = append(keys, c.Index)
+			}
+		}
+	} else {
+		for i := range f.cols {
+			if !used[i] {
+				keys = append(keys, i)
+			}
+		}
+	}
+	return r.pivotBy(f, col.Index, call, keys)
+}
+
+// columnsOf marks the columns that an expression reads.
+func columnsOf(e ir.Expr, used map[int]bool) {
+	switch e := e.(type) {
+	case *ir.Col:
+		used[e.Index] = true
+	case *ir.Call:
+		for _, a := range e.Args {
+			columnsOf(a, used)
+		}
+	}
+}
+
+// maxPivot bounds the columns that the data may make.
+const maxPivot = 1000
+
+func (r *run) pivotBy(f *frame, col int, call *ir.Call, keys []int) (*frame, error) {
+	var keyVecs []vec.Vec
+	out := &frame{}
+	for _, k := range keys {
+		keyVecs = append(keyVecs, f.vecs[k])
+	}
+	rows := groupRows(keyVecs, f.n)
+	values := groupRows([]vec.Vec{f.vecs[col]}, f.n)
+	if len(values.first) > maxPivot {
+		return nil, fault.New(fault.TooLarge, "pivot makes more than %d columns", maxPivot).WithNext("filter the values of %s first", f.cols[col].Name)
+	}
+	for i, k := range keys {
+		out.cols, out.vecs = append(out.cols, f.cols[k]), append(out.vecs, keyVecs[i].Pick(rows.first))
+	}
+	out.n = len(rows.first)
+	n := len(values.first)
+	c := &agg.Call{Func: call.Func, Kinds: []table.Kind{call.K}, N: f.n, Groups: out.n * n, Group: make([]int32, f.n)}
+	for i := range c.Group {
+		c.Group[i] = values.of[i]*int32(out.n) + rows.of[i]
+	}
+	var err error
+	if c.Args, err = r.exprs(call.Args, f); err != nil {
+		return nil, err
+	}
+	vs, err := agg.Run(c)
+	if err != nil {
+		return nil, err
+	}
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	cell := func(i int) any { return f.vecs[col].At(int(values.first[i])) }
+	slices.SortStableFunc(order, func(i, j int) int { return value.Compare(cell(i), cell(j)) })
+	for _, i := range order {
+		out.cols = append(out.cols, table.Column{Name: value.String(cell(i)), Kind: call.K})
+		out.vecs = append(out.vecs, vs[0].Slice(i*out.n, (i+1)*out.n))
+	}
+	return out, nil
+}
+
+// unpack is bag_unpack(column[, prefix[, conflict[, ignored keys]]]): a column per key.
+func (r *run) unpack(x *ir.Evaluate, f *frame) (*frame, error) {
+	col, ok := x.Args[0].(*ir.Col)
+	if !ok {
+		return nil, fault.New(fault.Invalid, "bag_unpack: the first argument must be a column")
+	}
+	prefix, conflict := "", "error"
+	ignored := map[string]bool{}
+	for i, a := range x.Args[1:] {
+		v, err := r.expr(a, &frame{n: 1})
+		if err != nil {
+			return nil, err
+		}
+		switch i {
+		case 0:
+			prefix = value.String(v.At(0))
+		case 1:
+			conflict = value.String(v.At(0))
+		case 2:
+			list, _ := v.At(0).([]any)
+			for _, k := range list {
+				ignored[value.String(k)] = true
+			}
+		}
+	}
+	bags := f.vecs[col.Index].Parsed()
+	kinds := bagKinds(bags, f.n, ignored)
+	out := &frame{n: f.n}
+	for i, c := range f.cols {
+		if i != col.Index {
+			out.cols, out.vecs = append(out.cols, c), append(out.vecs, f.vecs[i])
+		}
+	}
+	return out, addKeys(out, bags, kinds, prefix, conflict)
+}
+
+// bagKinds finds the keys and their types: one for all values, real for whole and other
+// numbers, dynamic for what else differs.
+func bagKinds(bags vec.Vec, n int, ignored map[string]bool) map[string]table.Kind {
+	kinds := map[string]table.Kind{}
+	for i := range n {
+		b, ok := bags.At(i).(*value.Bag)
+		for k := 0; ok && k < b.Len(); k++ {
+			key, v := b.At(k)
+			if ignored[key] {
+				continue
+			}
+			kinds[key] = joinKinds(kinds[key], cellKind(v))
+		}
+	}
+	return kinds
+}
+
+func cellKind(v any) table.Kind {
+	switch v.(type) {
+	case nil:
+		return table.Unknown
+	case bool:
+		return table.Bool
+	case int64:
+		return table.Long
+	case float64:
+		return table.Real
+	case string:
+		return table.String
+	case value.DateTime:
+		return table.DateTime
+	case value.TimeSpan:
+		return table.TimeSpan
+	case value.GUID:
+		return table.GUID
+	}
+	return table.Dynamic
+}
+
+func joinKinds(a, b table.Kind) table.Kind {
+	switch {
+	case a == table.Unknown || a == b:
+		return b
+	case b == table.Unknown:
+		return a
+	case (a == table.Long || a == table.Real) && (b == table.Long || b == table.Real):
+		return table.Real
+	}
+	return table.Dynamic
+}
+
+func addKeys(out *frame, bags vec.Vec, kinds map[string]table.Kind, prefix, conflict string) error {
+	keys := make([]string, 0, len(kinds))
+	for k := range kinds {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	if len(keys) > maxPivot {
+		return fault.New(fault.TooLarge, "bag_unpack makes more than %d columns", maxPivot)
+	}
+	for _, k := range keys {
+		kind := kinds[k]
+		if kind == table.Unknown {
+			kind = table.Dynamic
+		}
+		v := vec.New(kind, out.n)
+		for i := range out.n {
+			var cell any
+			if b, ok := bags.At(i).(*value.Bag); ok {
+				cell, _ = b.Get(k)
+			}
+			if cell == nil {
+				v.SetNull(i)
+			} else {
+				v.Set(i, cell)
+			}
+		}
+		c := table.Column{Name: prefix + k, Kind: kind}
+		at := slices.IndexFunc(out.cols, func(o table.Column) bool { return o.Name == c.Name })
+		switch {
+		case at < 0:
+			out.cols, out.vecs = append(out.cols, c), append(out.vecs, v)
+		case conflict == "replace_source":
+			out.cols[at], out.vecs[at] = c, v
+		case conflict == "keep_source":
+		default:
+			return fault.New(fault.Invalid, "bag_unpack: there is a column %s already", c.Name).
+				WithNext("give a prefix, or the conflict mode replace_source or keep_source")
+		}
+	}
+	return nil
+}
+
+// narrow makes a row of each cell: the row's number, the column's name, the value as text.
+func narrow(f *frame) *frame {
+	cols := []table.Column{{Name: "Row", Kind: table.Long}, {Name: "Column", Kind: table.String}, {Name: "Value", Kind: table.String}}
+	out := newFrame(cols, f.n*len(f.cols))
+	at := 0
+	for i := range f.n {
+		for k, c := range f.cols {
+			out.vecs[0].Int[at] = int64(i)
+			out.vecs[1].Text[at] = c.Name
+			out.vecs[2].Text[at] = value.String(f.vecs[k].At(i))
+			at++
+		}
+	}
+	return out
+}

@@ -1,0 +1,121 @@
+package exec
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"towpath.dev/towpath/internal/monitor/kql/ir"
+	"towpath.dev/towpath/internal/monitor/kql/value"
+	"towpath.dev/towpath/internal/monitor/table"
+)
+
+// pattern is a text of which some terms vary.
+type pattern struct {
+	terms  []string // "*" for one that varies
+	count  int64
+	sample string
+}
+
+// maxPatterns bounds the patterns of one first term and length.
+const maxPatterns = 1000
+
+// reduce groups texts by what they have in common: texts of equally many terms, of which
+// at least the share 1 - threshold is the same, are one pattern (as Drain has it).
+func (r *run) reduce(x *ir.Reduce, f *frame) (*frame, error) {
+	v, err := r.expr(x.Expr, f)
+	if err != nil {
+		return nil, err
+	}
+	threshold := 0.1
+	if x.Threshold != nil {
+		t, err := r.expr(x.Threshold, &frame{n: 1})
+		if err != nil {
+			return nil, err
+		}
+		if y, ok := value.To(t.At(0), table.Real).(float64); ok {
+			threshold = y
+		}
+	}
+	texts := v.Convert(table.String, f.n)
+	buckets := map[int][]*pattern{}
+	var all []*pattern
+	for i := range f.n {
+		s := texts.Text[i&texts.Mask()]
+		terms := splitTerms(s, x.Chars)
+		p := nearest(buckets[len(terms)], terms, threshold)
+		if p == nil || len(buckets[len(terms)]) > maxPatterns && p == nil {
+			p = &pattern{terms: terms, sample: s}
+			buckets[len(terms)] = append(buckets[len(terms)], p)
+			all = append(all, p)
+		}
+		p.take(terms)
+	}
+	slices.SortStableFunc(all, func(a, b *pattern) int { return cmp.Compare(b.count, a.count) })
+	out := newFrame(x.Cols, len(all))
+	for i, p := range all {
+		row := []any{strings.Join(p.terms, ""), p.count, p.sample}
+		for k := range min(len(row), len(x.Cols)) {
+			out.vecs[k].Set(i, row[k])
+		}
+	}
+	return out, nil
+}
+
+// splitTerms cuts a text into terms and what lies between them; chars belong to terms.
+func splitTerms(s, chars string) []string {
+	var out []string
+	from, word := 0, false
+	for i, c := range s {
+		w := wordRune(c) || strings.ContainsRune(chars, c)
+		if i > from && w != word {
+			out = append(out, s[from:i])
+			from = i
+		}
+		word = w
+	}
+	if from < len(s) {
+		out = append(out, s[from:])
+	}
+	return out
+}
+
+func nearest(patterns []*pattern, terms []string, threshold float64) *pattern {
+	var best *pattern
+	most := -1
+	for _, p := range patterns {
+		same, words := 0, 0
+		for i, t := range p.terms {
+			if c, _ := firstRune(terms[i]); !wordRune(c) {
+				if t != terms[i] {
+					same = -len(terms)
+				}
+				continue
+			}
+			words++
+			if t == "*" || t == terms[i] {
+				same++
+			}
+		}
+		if float64(words-same) <= max(threshold*float64(words), 1) && same > most && (same > 0 || words == 0) {
+			best, most = p, same
+		}
+	}
+	return best
+}
+
+func firstRune(s string) (rune, bool) {
+	for _, c := range s {
+		return c, true
+	}
+	return 0, false
+}
+
+func (p *pattern) take(terms []string) {
+	p.count++
+	for i, t := range terms {
+		if p.terms[i] != t {
+			p.terms[i] = "*"
+		}
+	}
+}

@@ -1,0 +1,264 @@
+package scalar
+
+import (
+	"regexp"
+	"strings"
+
+	"towpath.dev/towpath/internal/monitor/kql/value"
+)
+
+func patterns() map[string]Func {
+	return map[string]Func{
+		"matches regex":  {run: matchesRegex},
+		"extract":        fallible(extract),
+		"extract_all":    fallible(extractAll),
+		"replace_regex":  fallible(replaceRegex),
+		"replace":        fallible(replaceLegacy),
+		"replace_string": strict(replaceString), "replace_strings": strict(replaceStrings),
+		"trim": fallible(trimmer(true, true)), "trim_start": fallible(trimmer(true, false)), "trim_end": fallible(trimmer(false, true)),
+		"countof":       fallible(countOf),
+		"indexof_regex": fallible(indexOfRegex),
+		"regex_quote":   strict(func(_ *Call, a []any) any { return regexp.QuoteMeta(value.String(a[0])) }),
+	}
+}
+
+// extract(regex, group, text[, type]): "" becomes null for other types than string.
+func extract(c *Call) (func(a []any) any, error) {
+	k, err := constantPattern(c, 0)
+	if err != nil {
+		return nil, err
+	}
+	return func(a []any) any {
+		re, err := k.get(value.String(a[0]))
+		if err != nil {
+			return nil
+		}
+		m := re.FindStringSubmatchIndex(value.String(a[2]))
+		g := int(long(a[1]))
+		if g < 0 || 2*g+1 >= len(m) || m[2*g] < 0 {
+			return nil
+		}
+		found := value.String(a[2])[m[2*g]:m[2*g+1]]
+		return value.To(found, c.Kind)
+	}, nil
+}
+
+// extractAll(regex, [groups,] text).
+func extractAll(c *Call) (func(a []any) any, error) {
+	k, err := constantPattern(c, 0)
+	if err != nil {
+		return nil, err
+	}
+	return func(a []any) any {
+		re, err := k.get(value.String(a[0]))
+		if err != nil {
+			return nil
+		}
+		var groups []int
+		for g := 1; g <= re.NumSubexp(); g++ {
+			groups = append(groups, g)
+		}
+		if len(a) == 3 {
+			groups = chosenGroups(re, a[1])
+		}
+		var out []any
+		for _, m := range re.FindAllStringSubmatch(value.String(a[len(a)-1]), -1) {
+			var one []any
+			for _, g := range groups {
+				if g < len(m) {
+					one = append(one, m[g])
+				}
+			}
+			if len(groups) == 1 && len(one) == 1 {
+				out = append(out, one[0])
+			} else {
+				out = append(out, one)
+			}
+		}
+		if out == nil {
+			return nil
+		}
+		return out
+	}, nil
+}
+
+func chosenGroups(re *regexp.Regexp, v any) []int {
+	list, ok := v.([]any)
+	if !ok {
+		list = []any{v}
+	}
+	var out []int
+	for _, e := range list {
+		if s, ok := e.(string); ok {
+			out = append(out, re.SubexpIndex(s))
+			continue
+		}
+		out = append(out, int(long(e)))
+	}
+	return out
+}
+
+// rewrite turns \1 of a rewrite pattern into Go's ${1}.
+func rewrite(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '$':
+			b.WriteString("$$")
+		case s[i] == '\\' && i+1 < len(s) && s[i+1] >= '0' && s[i+1] <= '9':
+			b.WriteString("${" + s[i+1:i+2] + "}")
+			i++
+		case s[i] == '\\' && i+1 < len(s) && s[i+1] == '\\':
+			b.WriteByte('\\')
+			i++
+		default:
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
+}
+
+// replaceRegex(text, regex, rewrite).
+func replaceRegex(c *Call) (func(a []any) any, error) {
+	k, err := constantPattern(c, 1)
+	if err != nil {
+		return nil, err
+	}
+	return func(a []any) any {
+		re, err := k.get(value.String(a[1]))
+		if err != nil {
+			return nil
+		}
+		return re.ReplaceAllString(value.String(a[0]), rewrite(value.String(a[2])))
+	}, nil
+}
+
+// replaceLegacy(regex, rewrite, text).
+func replaceLegacy(c *Call) (func(a []any) any, error) {
+	k, err := constantPattern(c, 0)
+	if err != nil {
+		return nil, err
+	}
+	return func(a []any) any {
+		re, err := k.get(value.String(a[0]))
+		if err != nil {
+			return nil
+		}
+		return re.ReplaceAllString(value.String(a[2]), rewrite(value.String(a[1])))
+	}, nil
+}
+
+func replaceString(_ *Call, a []any) any {
+	s, old := value.String(a[0]), value.String(a[1])
+	if old == "" {
+		return s
+	}
+	return strings.ReplaceAll(s, old, value.String(a[2]))
+}
+
+// replaceStrings replaces each of a list by its partner, or all by one text.
+func replaceStrings(_ *Call, a []any) any {
+	s := value.String(a[0])
+	old, ok := a[1].([]any)
+	if !ok {
+		return nil
+	}
+	with, many := a[2].([]any)
+	if many && len(with) != len(old) {
+		return nil
+	}
+	for i, o := range old {
+		w := a[2]
+		if many {
+			w = with[i]
+		}
+		if t := value.String(o); t != "" {
+			s = strings.ReplaceAll(s, t, value.String(w))
+		}
+	}
+	return s
+}
+
+// trimmer makes trim(regex, text): the pattern is taken off the ends, once.
+func trimmer(start, end bool) func(c *Call) (func(a []any) any, error) {
+	return func(c *Call) (func(a []any) any, error) {
+		if _, err := constantPattern(c, 0); err != nil {
+			return nil, err
+		}
+		k := newCache(c.Name)
+		return func(a []any) any {
+			s, p := value.String(a[1]), value.String(a[0])
+			if start {
+				s = cut(k, `\A(?:`+p+`)`, s)
+			}
+			if end {
+				s = cut(k, `(?:`+p+`)\z`, s)
+			}
+			return s
+		}, nil
+	}
+}
+
+func cut(k *cache, pattern, s string) string {
+	re, err := k.get(pattern)
+	if err != nil {
+		return s
+	}
+	if at := re.FindStringIndex(s); at != nil {
+		return s[:at[0]] + s[at[1]:]
+	}
+	return s
+}
+
+// countOf counts plain matches with overlaps, those of a regular expression without.
+func countOf(c *Call) (func(a []any) any, error) {
+	regex := len(c.Args) > 2 && value.String(c.Args[2].At(0)) == "regex"
+	k := newCache(c.Name)
+	if regex {
+		var err error
+		if k, err = constantPattern(c, 1); err != nil {
+			return nil, err
+		}
+	}
+	return func(a []any) any {
+		s, what := value.String(a[0]), value.String(a[1])
+		if regex {
+			re, err := k.get(what)
+			if err != nil {
+				return nil
+			}
+			return int64(len(re.FindAllStringIndex(s, -1)))
+		}
+		n := int64(0)
+		for what != "" {
+			i := strings.Index(s, what)
+			if i < 0 {
+				break
+			}
+			n, s = n+1, s[i+1:]
+		}
+		return n
+	}, nil
+}
+
+// indexOfRegex(text, regex[, start[, length[, occurrence]]]).
+func indexOfRegex(c *Call) (func(a []any) any, error) {
+	k, err := constantPattern(c, 1)
+	if err != nil {
+		return nil, err
+	}
+	return func(a []any) any {
+		re, err := k.get(value.String(a[1]))
+		if err != nil {
+			return nil
+		}
+		return locate(a, func(window []rune, nth int64) int {
+			s := string(window)
+			found := re.FindAllStringIndex(s, int(nth))
+			if int64(len(found)) < nth {
+				return -1
+			}
+			return len([]rune(s[:found[nth-1][0]]))
+		})
+	}, nil
+}

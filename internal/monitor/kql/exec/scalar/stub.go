@@ -1,0 +1,3 @@
+package scalar
+
+func seriesFuncs() map[string]Func { return nil }
