@@ -55,6 +55,7 @@ type Rule struct {
 
 	Condition *Condition `json:"condition,omitempty" doc:"query: when a result counts as bad"`
 
+	Correction string `json:"correction,omitempty" doc:"recommended: what differs from the rule that Azure ships, and why"`
 	// Tuned lists the fields of a recommended rule that an administrator changed, with what
 	// was shipped: {"for":"15m"}.
 	Tuned map[string]string `json:"tuned,omitempty"`
@@ -122,7 +123,7 @@ type Alert struct {
 	AcknowledgedBy string    `json:"acknowledged_by,omitempty"`
 	Note           string    `json:"note,omitempty"`
 	SilencedBy     []string  `json:"silenced_by,omitempty" doc:"ids of silences"`
-	InhibitedBy    []string  `json:"inhibited_by,omitempty" doc:"ids of alerts"`
+	Inhibited      bool      `json:"inhibited,omitempty" doc:"another alert keeps its notifications back"`
 }
 
 // Evaluation is one time that a rule was asked. Of metric rules only those are kept in

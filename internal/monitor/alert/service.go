@@ -3,6 +3,7 @@ package alert
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/prometheus/promql"
@@ -11,6 +12,9 @@ import (
 	"towpath.dev/towpath/internal/clock"
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/monitor/alert/promrule"
+	"towpath.dev/towpath/internal/monitor/alert/route"
+	"towpath.dev/towpath/internal/monitor/alert/schedule"
 	"towpath.dev/towpath/internal/monitor/place"
 	"towpath.dev/towpath/internal/monitor/query"
 	"towpath.dev/towpath/internal/store"
@@ -50,7 +54,7 @@ type Releases interface {
 // Items opens work items for alerts.
 type Items interface {
 	// Open opens an item, or finds the one that it opened for the same group before, and
-	// returns its id. Once all alerts of the notification are resolved it says so there.
+	// returns its id. When all alerts of the request are resolved it says so there.
 	Open(ctx context.Context, n ItemRequest) (id string, err error)
 }
 
@@ -61,6 +65,8 @@ type ItemRequest struct {
 	Title   string
 	Text    string
 	Alerts  []Alert
+	// Resolved says that all of them are.
+	Resolved bool
 }
 
 // Parts are what a Service needs. Places, Releases and Items may be nil: then alerts name
@@ -100,14 +106,34 @@ type Options struct {
 }
 
 // New returns a Service. Seed and Run make it work.
-func New(p Parts, o Options) *Service {
-	return &Service{Parts: p, opts: o.withDefaults()}
+func New(p Parts, o Options) (*Service, error) {
+	guard, err := route.NewGuard(o.Allow)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{
+		Parts: p, opts: o.withDefaults(), guard: guard, engine: promrule.New(p.Series, p.PromQL, p.Logger), schedule: schedule.New(),
+		wake: make(chan struct{}, 1), rules: map[string]Rule{}, statuses: map[string]status{},
+	}, nil
 }
 
 // Service is alerting. It is safe for concurrent use.
 type Service struct {
 	Parts
-	opts Options
+	opts     Options
+	guard    *route.Guard
+	engine   *promrule.Engine
+	schedule *schedule.Schedule
+	wake     chan struct{}
+	kept     string // of the notification log; Run's own
+
+	configure sync.Mutex // One change of receivers and routes at a time.
+
+	mu       sync.Mutex // Guards what follows.
+	started  time.Time
+	router   *route.Router // nil while Run does not run
+	rules    map[string]Rule
+	statuses map[string]status
 }
 
 func (o Options) withDefaults() Options {

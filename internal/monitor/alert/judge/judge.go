@@ -28,6 +28,8 @@ type Condition struct {
 	// CountsRows says that a group that is not in the result has the number 0. Otherwise a
 	// group that is not there is not bad.
 	CountsRows bool
+	// Quiet says that nothing fires now, because somebody muted the rule.
+	Quiet bool
 }
 
 // Track is what is remembered of a group.
@@ -113,7 +115,7 @@ func (c Condition) one(t *Track, labels map[string]string, value float64, known 
 		t.Firing, v.Resolve, v.State = false, true, Inactive
 	case t.Firing:
 		v.State = Firing
-	case enough && muted:
+	case enough && (muted || c.Quiet):
 		v.State = Muted
 	// It fires at a bad evaluation only: after somebody closed it, what was is not news.
 	case enough && v.Bad:

@@ -210,3 +210,9 @@ func duration(d time.Duration) *model.Duration {
 	out := model.Duration(d)
 	return &out
 }
+
+// Check says what is wrong with a configuration; nil when nothing is.
+func (c Config) Check() error {
+	_, _, err := c.build()
+	return err
+}

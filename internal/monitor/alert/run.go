@@ -1,0 +1,265 @@
+package alert
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/monitor/alert/schedule"
+	"towpath.dev/towpath/internal/store"
+)
+
+const (
+	parallel      = 4           // evaluations at a time
+	beat          = time.Second // the longest pause between two looks at the schedule
+	sweepEvery    = 10 * time.Minute
+	snapshotEvery = 30 * time.Second
+	// recent is how long ago an alert may have resolved for its resolution to be sent still.
+	recent = 2 * time.Hour
+	// maxEvaluations is how many evaluations of a rule are kept.
+	maxEvaluations = 10_000
+	stateLog       = "notifications" // the row that keeps Alertmanager's notification log
+)
+
+// status is how a rule is, in this process.
+type status struct {
+	evaluated time.Time
+	took      float64 // milliseconds
+	err       string
+	missed    int64
+	pending   []map[string]string // labels
+}
+
+// Run evaluates rules and sends notifications until ctx ends. Seed comes before it.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	defer s.stop()
+	slots := make(chan struct{}, parallel)
+	var working sync.WaitGroup
+	defer working.Wait()
+	lastSweep, lastSnapshot := s.Clock.Now(), s.Clock.Now()
+	for ctx.Err() == nil {
+		now := s.Clock.Now()
+		for _, t := range s.schedule.Due(now) {
+			slots <- struct{}{}
+			working.Go(func() {
+				defer func() { <-slots }()
+				s.turn(ctx, t)
+			})
+		}
+		if now.Sub(lastSweep).Abs() >= sweepEvery {
+			lastSweep = now
+			s.complain("sweeping alerts", s.sweep(ctx))
+		}
+		if now.Sub(lastSnapshot).Abs() >= snapshotEvery {
+			lastSnapshot = now
+			s.complain("keeping the notification log", s.snapshot(ctx))
+		}
+		s.pause(ctx, s.schedule.Next(s.Clock.Now(), beat))
+	}
+	return nil
+}
+
+// pause waits for d, for ctx to end, or for the rules to change.
+func (s *Service) pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(max(d, 10*time.Millisecond))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	case <-s.wake:
+	}
+}
+
+func (s *Service) complain(what string, err error) {
+	if err != nil && !errors.Is(err, context.Canceled) {
+		s.Logger.Warn(what, "err", err)
+	}
+}
+
+// start loads rules and the router.
+func (s *Service) start(ctx context.Context) error {
+	now := s.Clock.Now()
+	s.mu.Lock()
+	s.started = now
+	s.mu.Unlock()
+	rules, err := bodies[Rule](ctx, s.DB, `SELECT body FROM alert_rule`)
+	if err != nil {
+		return err
+	}
+	for _, r := range rules {
+		s.load(r, true)
+	}
+	return s.startRouter(ctx)
+}
+
+// stop ends the router and keeps what it has sent. The context of Run is over by now.
+func (s *Service) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	s.mu.Lock()
+	r := s.router
+	s.router = nil
+	s.mu.Unlock()
+	if r == nil {
+		return
+	}
+	r.Close()
+	log, err := r.Snapshot()
+	if err == nil {
+		err = keepState(ctx, s.DB, stateLog, base64.StdEncoding.EncodeToString(log))
+	}
+	s.complain("keeping the notification log", err)
+}
+
+func (s *Service) snapshot(ctx context.Context) error {
+	r := s.routing()
+	if r == nil {
+		return nil
+	}
+	log, err := r.Snapshot()
+	if err != nil {
+		return err
+	}
+	text := base64.StdEncoding.EncodeToString(log)
+	if text == s.kept {
+		return nil
+	}
+	s.kept = text
+	return keepState(ctx, s.DB, stateLog, text)
+}
+
+// load puts a rule to work, or takes it out when it is switched off. restore is true at a
+// start.
+func (s *Service) load(r Rule, restore bool) {
+	if !r.Enabled {
+		s.unload(r.ID)
+		return
+	}
+	now := s.Clock.Now()
+	if r.Kind == Metric {
+		if err := s.engine.Put(metricRule(r), restore); err != nil {
+			s.note(r.ID, func(st *status) { st.err, _ = fault.Public(err) })
+			return
+		}
+	}
+	s.mu.Lock()
+	s.rules[r.ID] = r
+	s.mu.Unlock()
+	var last time.Time
+	if restore && r.Kind == Query {
+		last = s.lastSlot(r.ID)
+	}
+	s.schedule.Put(r.ID, r.Every.Go(), last, now)
+	s.poke()
+}
+
+// lastSlot is when a query rule was evaluated in an earlier life; zero when it never was.
+func (s *Service) lastSlot(rule string) time.Time {
+	var at int64
+	if err := s.DB.QueryRow(context.Background(), `SELECT evaluated FROM alert_rule WHERE id = ?`, rule).Scan(&at); err != nil || at == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(at).UTC()
+}
+
+func (s *Service) unload(id string) {
+	s.schedule.Remove(id)
+	s.mu.Lock()
+	delete(s.rules, id)
+	delete(s.statuses, id)
+	s.mu.Unlock()
+	s.engine.Remove(context.Background(), id, s.Clock.Now())
+	s.poke()
+}
+
+func (s *Service) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// turn evaluates a rule once.
+func (s *Service) turn(ctx context.Context, t schedule.Turn) {
+	defer s.schedule.Done(t.ID)
+	s.mu.Lock()
+	r, ok := s.rules[t.ID]
+	s.mu.Unlock()
+	if !ok {
+		return
+	}
+	o := s.evaluate(ctx, r, t.At)
+	if ctx.Err() != nil {
+		return // Stopping: what was cut short says nothing.
+	}
+	err := s.apply(ctx, r, o)
+	s.complain("storing an evaluation", err)
+	e := evaluation(r, o)
+	s.note(t.ID, func(st *status) {
+		st.evaluated, st.took, st.err, st.missed, st.pending = t.At, e.Took, e.Error, st.missed+t.Missed, nil
+		if err != nil && st.err == "" {
+			st.err, _ = fault.Public(err)
+		}
+		for _, x := range o.samples {
+			if x.state == Pending {
+				st.pending = append(st.pending, x.labels)
+			}
+		}
+	})
+}
+
+// note changes the status of a rule.
+func (s *Service) note(id string, change func(*status)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.statuses[id]
+	change(&st)
+	s.statuses[id] = st
+}
+
+func (s *Service) statusOf(id string) status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.statuses[id]
+}
+
+// sweep removes what is older than Options.Keep.
+func (s *Service) sweep(ctx context.Context) error {
+	before := ms(s.Clock.Now().Add(-s.opts.Keep))
+	s.mu.Lock()
+	ids := make([]string, 0, len(s.rules))
+	for id := range s.rules {
+		ids = append(ids, id)
+	}
+	s.mu.Unlock()
+	for _, id := range ids {
+		_, err := s.DB.Exec(ctx, `DELETE FROM alert_evaluation WHERE rule = ? AND at < COALESCE((SELECT at FROM alert_evaluation WHERE rule = ? ORDER BY at DESC LIMIT 1 OFFSET ?), 0)`,
+			id, id, maxEvaluations)
+		if err != nil {
+			return fmt.Errorf("removing old evaluations: %w", err)
+		}
+	}
+	return s.DB.Tx(ctx, func(tx *store.Tx) error {
+		for _, q := range []string{
+			`DELETE FROM alert_evaluation WHERE at < ?`,
+			`DELETE FROM alert_change WHERE alert IN (SELECT id FROM alert WHERE resolved > 0 AND resolved < ?)`,
+			`DELETE FROM alert_notified WHERE alert IN (SELECT id FROM alert WHERE resolved > 0 AND resolved < ?)`,
+			`DELETE FROM alert WHERE resolved > 0 AND resolved < ?`,
+			`DELETE FROM alert_notification WHERE last < ?`,
+			`DELETE FROM alert_silence WHERE until < ?`,
+		} {
+			if _, err := tx.Exec(ctx, q, before); err != nil {
+				return fmt.Errorf("removing what is old: %w", err)
+			}
+		}
+		_, err := tx.Exec(ctx, `DELETE FROM alert_notified WHERE notification NOT IN (SELECT id FROM alert_notification)`)
+		return err
+	})
+}
