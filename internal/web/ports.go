@@ -12,6 +12,9 @@ import (
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/evidence"
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/monitor"
+	"towpath.dev/towpath/internal/monitor/alert"
+	"towpath.dev/towpath/internal/monitor/kube"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/pipeline/protocol"
 	"towpath.dev/towpath/internal/policy"
@@ -211,4 +214,35 @@ type Logbook interface {
 	Head(ctx context.Context) (seq int64, hash string, err error)
 	// Changed returns a channel that is closed when something is appended.
 	Changed() <-chan struct{}
+}
+
+// Monitor answers about telemetry; monitor.Service is one. What its pages' scripts ask, they
+// ask of the API.
+type Monitor interface {
+	// Newest answers a query with its newest rows, when they have a time.
+	Newest(ctx context.Context, a identity.Actor, q monitor.Question) (*monitor.Answer, error)
+	Query(ctx context.Context, a identity.Actor, q monitor.Question) (*monitor.Answer, error)
+	Views(ctx context.Context, a identity.Actor, project string) ([]monitor.View, error)
+	Workloads(ctx context.Context, a identity.Actor, in monitor.Scope) ([]kube.Workload, error)
+	Top(ctx context.Context, a identity.Actor, in monitor.Scope) (kube.Top, error)
+	Trace(ctx context.Context, a identity.Actor, in monitor.Scope, id string) (*monitor.Trace, error)
+}
+
+// Alerts are what is wrong and who is told; alert.Service is one.
+type Alerts interface {
+	Alerts(ctx context.Context, a identity.Actor, f alert.Filter) ([]alert.Alert, error)
+	Alert(ctx context.Context, a identity.Actor, id string) (alert.Detail, error)
+	Acknowledge(ctx context.Context, a identity.Actor, id, note string) error
+	Close(ctx context.Context, a identity.Actor, id, why string) error
+	OfRelease(ctx context.Context, a identity.Actor, project, environment string, number int64) ([]alert.Alert, error)
+	Open(ctx context.Context, a identity.Actor, project string) (map[string]alert.Counts, error)
+	Rules(ctx context.Context, a identity.Actor, project string) ([]alert.RuleState, error)
+	PutRule(ctx context.Context, a identity.Actor, r alert.Rule) (alert.Rule, error)
+	DeleteRule(ctx context.Context, a identity.Actor, id string) error
+	MuteRule(ctx context.Context, a identity.Actor, id string, until time.Time) error
+	Evaluations(ctx context.Context, a identity.Actor, rule string, limit int) ([]alert.Evaluation, error)
+	Draft(ctx context.Context, a identity.Actor, project, text string) (alert.Rule, error)
+	Silences(ctx context.Context, a identity.Actor, project string) ([]alert.Silence, error)
+	Silence(ctx context.Context, a identity.Actor, in alert.Silence) (alert.Silence, error)
+	Expire(ctx context.Context, a identity.Actor, id string) error
 }

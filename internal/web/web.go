@@ -23,6 +23,8 @@ type Deps struct {
 	Supply      Supply
 	Deploy      Deploy
 	Evidence    Evidence
+	Monitor     Monitor
+	Alerts      Alerts
 	Cluster     Cluster
 	Log         Logbook
 	Clock       clock.Clock
@@ -98,9 +100,15 @@ func (h *handler) routes() {
 	h.page("GET /projects/{project}/environments/{env}", h.environment)
 	h.page("GET /projects/{project}/environments/{env}/releases/{release}", h.release)
 
+	h.monitorRoutes()
 	h.policyRoutes("/projects/{project}/policy")
 	h.policyRoutes("/policy") // The whole installation, for its administrators.
 	h.page("/", h.nowhere)
+}
+
+// monitorRoutes are the addresses of the room Monitor.
+func (h *handler) monitorRoutes() {
+	h.page("GET /projects/{project}/monitor/logs", h.logs)
 }
 
 // policyRoutes are the addresses of policy below a path.

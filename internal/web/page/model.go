@@ -52,6 +52,7 @@ type Shell struct {
 	PublicURL string
 	Notice    string // a sentence about what was just done, shown once
 	Asset     func(name string) string
+	Scripts   []string // more scripts and, beside them, styles that this page needs
 	// Counts stand beside rooms in the navigation, by their key.
 	Counts map[string]Badge
 
@@ -91,6 +92,7 @@ func Rooms() []Room {
 		{Key: "images", Text: "Images", Path: "/images", Icon: "images", Goto: "i"},
 		{Key: "environments", Text: "Environments", Path: "/environments", Icon: "environments", Goto: "e"},
 		{Key: "policy", Text: "Policy", Path: "/policy", Icon: "policy", Goto: "o"},
+		{Key: "monitor", Text: "Monitor", Path: "/monitor", Icon: "status", Goto: "m"},
 	}
 }
 
