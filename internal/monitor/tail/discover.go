@@ -47,7 +47,10 @@ type catalog struct {
 	seqs map[string][]*sequence     // by "<pod's folder>/<container>"
 	// known is what the checkpoint says of files that were not met yet, by the folder.
 	known map[string][]record
-	files int // open
+	// resumed is the parcel of an earlier Tailer, until the server has it: the marks after
+	// it are those of every file of the checkpoint, also of one that is met only now.
+	resumed *batch
+	files   int // open
 }
 
 func newCatalog(cfg *Config, past []record) *catalog {
@@ -228,16 +231,23 @@ func (c *catalog) scanContainer(dir string) {
 	for _, i := range items {
 		complete = c.meet(dir, i.name, i.logName) && complete
 	}
-	if complete {
-		for _, s := range c.seqs[dir] {
-			for _, f := range s.files {
-				if f.missed++; f.seen {
-					f.missed = 0
-				}
+	// A rename during the listing may have hidden a file that is there: only a folder that
+	// stayed as it was tells what it has not.
+	if again, err := os.ReadDir(filepath.Join(c.cfg.Root, dir)); !complete || err == nil && !sameNames(entries, again) {
+		return
+	}
+	for _, s := range c.seqs[dir] {
+		for _, f := range s.files {
+			if f.missed++; f.seen {
+				f.missed = 0
 			}
 		}
-		delete(c.known, dir)
 	}
+	delete(c.known, dir)
+}
+
+func sameNames(a, b []os.DirEntry) bool {
+	return slices.EqualFunc(a, b, func(x, y os.DirEntry) bool { return x.Name() == y.Name() })
 }
 
 // sequenceOf returns the sequence of a run, made when it is new.
@@ -343,6 +353,9 @@ func (c *catalog) take(s *sequence, name string, n logName, src source, id ident
 	if r, ok := c.recall(s, id, src); ok {
 		f.acked, f.sealed, f.skip, f.read = r.Marks, r.Next, r.Next, r.Next.lowest()
 		f.done = r.Done && (n.gz || f.size <= f.read)
+		if c.resumed != nil {
+			c.resumed.marks[f] = r.Next
+		}
 	}
 	at := len(s.files)
 	if last := at - 1; n.rotated != "" && last >= 0 && s.files[last].seen && !strings.Contains(s.files[last].name, ".log.") {

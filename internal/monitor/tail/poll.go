@@ -130,7 +130,6 @@ func (l *loop) finish(f *file, now time.Time) {
 		n, _ := f.src.ReadAt(l.buf[:rest], f.read)
 		start := f.read
 		f.read += int64(n)
-		l.dirty[f] = true
 		l.line(f, l.buf[:n], start)
 	}
 	l.cat.shut(f)

@@ -80,9 +80,9 @@ func (t *Tailer) Run(ctx context.Context) error {
 		<-shipped
 		l.close()
 	}()
+	l.resume(past)
 	l.cat.scan(overflow)
 	l.scanned = t.cfg.Now()
-	l.resume(past)
 	if err := l.run(ctx); err != nil {
 		return err
 	}
@@ -96,11 +96,7 @@ func (l *loop) resume(past *checkpoint) {
 	}
 	b := &batch{count: past.Rows, body: past.body, marks: map[*file]marks{}}
 	_, _ = hex.Decode(b.id[:], []byte(past.Parcel)) // load has checked it
-	for f := range l.cat.all {
-		if f.sealed != f.acked {
-			b.marks[f] = f.sealed
-		}
-	}
+	l.cat.resumed = b
 	l.queue = append(l.queue, b)
 }
 
@@ -178,9 +174,12 @@ func (l *loop) answered(a answer) error {
 	for f, m := range a.batch.marks {
 		f.acked = m
 	}
-	for dir, list := range l.cat.known {
-		for i := range list {
-			l.cat.known[dir][i].Marks = list[i].Next
+	if a.batch == l.cat.resumed {
+		l.cat.resumed = nil
+		for _, list := range l.cat.known {
+			for i := range list {
+				list[i].Marks = list[i].Next
+			}
 		}
 	}
 	l.stale = true
@@ -238,7 +237,6 @@ func (l *loop) read(s *sequence) bool {
 		return s.unread() != nil
 	}
 	end := n < len(l.buf)
-	l.dirty[f] = true
 	took := l.consume(f, l.buf[:n])
 	switch {
 	case end:
@@ -284,6 +282,7 @@ func (l *loop) consume(f *file, piece []byte) int {
 // line takes one line of a file.
 func (l *loop) line(f *file, raw []byte, start int64) {
 	s := f.seq
+	l.dirty[f] = true // again for each line: a seal between them may have cleared it
 	l.counts.lines.Add(1)
 	x, ok := parseLine(raw)
 	if !ok {
