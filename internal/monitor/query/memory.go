@@ -79,10 +79,10 @@ func appendRows(out, b *table.Batch, v VirtualScan) {
 			from = -1
 		}
 		if from < 0 {
-			appendNulls(&out.Vectors[i], len(keep))
+			out.Vectors[i].AppendAll(table.Nulls(c.Kind, len(keep)))
 			continue
 		}
-		appendEntries(&out.Vectors[i], b.Vectors[from], keep)
+		out.Vectors[i].AppendAll(b.Vectors[from].Pick(keep))
 	}
 }
 
@@ -107,49 +107,4 @@ func asked(b *table.Batch, i int, v VirtualScan) bool {
 		}
 	}
 	return true
-}
-
-// appendNulls appends n nulls, which are "" for a string.
-func appendNulls(v *table.Vector, n int) {
-	before := v.Len()
-	switch v.Kind {
-	case table.String, table.GUID, table.Dynamic:
-		v.Text = append(v.Text, make([]string, n)...)
-		return
-	case table.Real, table.Decimal:
-		v.Real = append(v.Real, make([]float64, n)...)
-	default:
-		v.Int = append(v.Int, make([]int64, n)...)
-	}
-	if n == 0 {
-		return
-	}
-	if v.Null == nil {
-		v.Null = make([]bool, before)
-	}
-	for range n {
-		v.Null = append(v.Null, true)
-	}
-}
-
-// appendEntries appends the entries of from at the places of keep.
-func appendEntries(v *table.Vector, from table.Vector, keep []int) {
-	before := v.Len()
-	if from.Null != nil && v.Null == nil {
-		v.Null = make([]bool, before)
-	}
-	for _, i := range keep {
-		switch {
-		case from.Text != nil:
-			v.Text = append(v.Text, from.Text[i])
-			continue
-		case from.Real != nil:
-			v.Real = append(v.Real, from.Real[i])
-		default:
-			v.Int = append(v.Int, from.Int[i])
-		}
-		if v.Null != nil {
-			v.Null = append(v.Null, from.IsNull(i))
-		}
-	}
 }

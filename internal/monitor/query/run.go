@@ -176,8 +176,10 @@ func (n *run) try(ctx context.Context, rel ir.Rel, rows int, careful bool) (*tab
 		return nil, false, err
 	}
 	n.stats.Tail += milliseconds(n.o.Clock.Now().Sub(start))
-	short, truncated := first(b, rows)
-	return short, truncated, nil
+	if b.Rows() > rows {
+		return b.Slice(0, rows), true, nil
+	}
+	return b, false, nil
 }
 
 func (n *run) options(careful bool) sql.Options {
@@ -300,28 +302,4 @@ func size(b *table.Batch) int64 {
 		}
 	}
 	return out
-}
-
-// first keeps the first rows of a batch.
-func first(b *table.Batch, rows int) (*table.Batch, bool) {
-	if b.Rows() <= rows {
-		return b, false
-	}
-	out := *b
-	out.Vectors = make([]table.Vector, len(b.Vectors))
-	for i, v := range b.Vectors {
-		switch {
-		case v.Text != nil:
-			v.Text = v.Text[:rows]
-		case v.Real != nil:
-			v.Real = v.Real[:rows]
-		default:
-			v.Int = v.Int[:rows]
-		}
-		if v.Null != nil {
-			v.Null = v.Null[:rows]
-		}
-		out.Vectors[i] = v
-	}
-	return &out, true
 }

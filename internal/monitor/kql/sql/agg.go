@@ -176,7 +176,11 @@ func spread(name string) aggregate {
 		if !ok {
 			return cell{}, refuse(a.Where(), "%s of %s", a.Func, args[0].kind)
 		}
-		return cell{sql: "coalesce(" + name + "(" + x.sql + ")" + filter + ", " + e.d.Real(0) + ")"}, nil
+		least := "2"
+		if strings.HasSuffix(name, "_pop") {
+			least = "1"
+		}
+		return cell{sql: "(CASE WHEN count(" + x.sql + ")" + filter + " < " + least + " THEN " + e.d.Real(0) + " ELSE " + name + "(" + x.sql + ")" + filter + " END)"}, nil
 	}
 }
 

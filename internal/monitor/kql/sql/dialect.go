@@ -29,7 +29,7 @@ type Dialect interface {
 	// Lower folds case rune by rune; Length counts code points.
 	Lower(x string) string
 	Length(x string) string
-	// Contains, Starts and Ends compare bytes.
+	// Contains, Starts and Ends compare bytes; part of Contains is the text itself, not SQL.
 	Contains(x, part string) string
 	Starts(x, part string) string
 	Ends(x, part string) string
@@ -74,6 +74,8 @@ type Dialect interface {
 	Join(kind string) string
 	// Same compares, null equal to null, in the condition of a join.
 	Same(a, b string) string
+	// Result gives an expression of the outermost SELECT the exact type of its kind.
+	Result(x string, k table.Kind) string
 	// Suffix ends the whole statement.
 	Suffix() string
 }

@@ -65,7 +65,7 @@ func (duck) GiveUp(k table.Kind) string {
 func (duck) Digits(x string) string           { return "CAST(" + x + " AS VARCHAR)" }
 func (duck) Lower(x string) string            { return "lower(" + x + ")" }
 func (duck) Length(x string) string           { return "length(" + x + ")" }
-func (duck) Contains(x, part string) string   { return "contains(" + x + ", " + part + ")" }
+func (d duck) Contains(x, part string) string { return "contains(" + x + ", " + d.Text(part) + ")" }
 func (duck) Starts(x, part string) string     { return "starts_with(" + x + ", " + part + ")" }
 func (duck) Ends(x, part string) string       { return "suffix(" + x + ", " + part + ")" }
 func (duck) Matches(x, pattern string) string { return "regexp_matches(" + x + ", " + pattern + ")" }
@@ -148,5 +148,8 @@ func (duck) Join(kind string) string {
 }
 
 func (duck) Same(a, b string) string { return a + " IS NOT DISTINCT FROM " + b }
+
+// Result has nothing to do: every expression has its type already.
+func (duck) Result(x string, _ table.Kind) string { return x }
 
 func (duck) Suffix() string { return "" }

@@ -181,7 +181,7 @@ func (h *hinter) words(col table.Column, c *ir.Call) {
 	}
 	var values []string
 	switch c.Func {
-	case "==", "has", "has_cs", "=~":
+	case "==", "has", "has_cs":
 		l := h.e.lit(c.Args[1])
 		if l == nil || l.K != table.String {
 			return

@@ -77,7 +77,7 @@ func arithmetic(e *emitter, c *ir.Call, in []cell) (cell, error) {
 	case "/":
 		s, null = e.d.Divide(a.sql, b.sql), true
 	case "%":
-		m := "abs(" + b.sql + ")"
+		m := e.d.Cast("abs("+b.sql+")", table.Long)
 		s, null = e.d.Modulo("("+e.d.Modulo(a.sql, b.sql)+" + "+m+")", m), true
 	default:
 		s = "(" + a.sql + " " + c.Func + " " + b.sql + ")"

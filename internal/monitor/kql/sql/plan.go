@@ -74,31 +74,12 @@ func (p *Part) Fill(b *table.Batch) error {
 		}
 		k := cols[i].Kind
 		if _, ok := blanks[k]; !ok {
-			blanks[k] = blank(k, b.Rows())
+			blanks[k] = table.Nulls(k, b.Rows())
 		}
 		out.Vectors[i] = blanks[k]
 	}
 	p.Given.Batch = out
 	return nil
-}
-
-// blank is a vector of nulls.
-func blank(k table.Kind, n int) table.Vector {
-	v := table.Vector{Kind: k}
-	switch {
-	case textual(k):
-		v.Text = make([]string, n)
-		return v
-	case isReal(k):
-		v.Real = make([]float64, n)
-	default:
-		v.Int = make([]int64, n)
-	}
-	v.Null = make([]bool, n)
-	for i := range v.Null {
-		v.Null[i] = true
-	}
-	return v
 }
 
 // Make plans a query: it takes out, from the top down, every sub-tree that the dialect can
@@ -219,6 +200,7 @@ func (p *planner) push(r ir.Rel, used live, conds []ir.Expr) ir.Rel {
 	part := &Part{Given: &ir.Given{Out: ir.Out{At: ir.At{Span: r.Where()}, Cols: r.Columns()}}}
 	for i, c := range b.cells {
 		if !c.dead {
+			b.cells[i].sql = p.d.Result(c.sql, r.Columns()[i].Kind)
 			part.columns = append(part.columns, i)
 			part.Query.Columns = append(part.Query.Columns, r.Columns()[i])
 		}

@@ -134,18 +134,18 @@ func (e *emitter) find(arg ir.Expr, x cell, how string, n needle) (string, error
 	var parts []string
 	if raw.kind == table.Dynamic && !strings.ContainsFunc(n.text, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }) {
 		// Canonical JSON holds the text as it is but for these.
-		parts = append(parts, e.d.Contains(fold(raw.sql), word))
+		parts = append(parts, e.d.Contains(fold(raw.sql), n.text))
 	}
 	switch how {
 	case "contains":
-		parts = append(parts, e.d.Contains(fold(x.sql), word))
+		parts = append(parts, e.d.Contains(fold(x.sql), n.text))
 	case "startswith":
 		parts = append(parts, e.d.Starts(fold(x.sql), word))
 	case "endswith":
 		parts = append(parts, e.d.Ends(fold(x.sql), word))
 	default:
 		if raw.kind == table.String {
-			parts = append(parts, e.d.Contains(fold(x.sql), word))
+			parts = append(parts, e.d.Contains(fold(x.sql), n.text))
 		}
 	}
 	if p := n.bordered(how); p != "" {
