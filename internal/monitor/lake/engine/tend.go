@@ -1,0 +1,250 @@
+//go:build cgo
+
+package engine
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"towpath.dev/towpath/internal/monitor/lake"
+	"towpath.dev/towpath/internal/monitor/lake/segment"
+)
+
+// tendEvery is how often segments are looked after.
+const tendEvery = 15 * time.Second
+
+// Small segments are put together when there are this many of a table.
+const (
+	compactCount = 8
+	compactRows  = 1 << 20 // of what comes out at most
+)
+
+// tend compacts small segments, lets old ones go and keeps the cache within its limit.
+func (e *Engine) tend(ctx context.Context) {
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	j := &jumps{wall: e.clock.Now(), steady: time.Now()}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := e.compact(ctx); err != nil && ctx.Err() == nil {
+			e.logger.Error("cannot compact segments", "error", err)
+		}
+		if j.look(e.clock.Now()) {
+			if err := e.expire(e.clock.Now()); err != nil {
+				e.logger.Error("cannot let old segments go", "error", err)
+			}
+		}
+		e.files.Evict(e.inUse)
+	}
+}
+
+// jumps notices a wall clock that jumped: by it nothing is let go for an hour, in which a
+// person or a time server can set it right.
+type jumps struct {
+	wall, steady time.Time
+	until        time.Time
+}
+
+// maxJump is what two clocks may differ between two looks.
+const maxJump = time.Hour
+
+// look reports whether the wall clock may be trusted.
+func (j *jumps) look(wall time.Time) bool {
+	steady := time.Now()
+	if d := wall.Sub(j.wall) - steady.Sub(j.steady); d > maxJump || d < -maxJump {
+		j.until = steady.Add(time.Hour)
+	}
+	j.wall, j.steady = wall, steady
+	return !steady.Before(j.until)
+}
+
+func (e *Engine) inUse(id uint64) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.ContainsFunc(e.segments, func(s *sealed) bool { return s.info.ID == id && s.users > 0 })
+}
+
+// counting returns the segments that count now.
+func (e *Engine) counting() []*sealed {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.segments)
+}
+
+// expire lets the segments go whose rows have stayed as long as they may, counted from
+// their arrival, and the oldest while all take more than they may.
+func (e *Engine) expire(now time.Time) error {
+	var leave, stay []*sealed
+	total := int64(0)
+	for _, s := range e.counting() {
+		keep, own := e.options.Retention[s.info.Table]
+		if !own {
+			keep = e.options.Retention[""]
+		}
+		if keep > 0 && now.Sub(s.info.Arrived) > keep {
+			leave = append(leave, s)
+			continue
+		}
+		stay = append(stay, s)
+		total += s.info.Stored()
+	}
+	if e.options.MaxBytes > 0 {
+		slices.SortStableFunc(stay, func(a, b *sealed) int { return a.info.Arrived.Compare(b.info.Arrived) })
+		for _, s := range stay {
+			if total <= e.options.MaxBytes {
+				break
+			}
+			total -= s.info.Stored()
+			leave = append(leave, s)
+		}
+	}
+	if len(leave) == 0 {
+		return nil
+	}
+	if err := e.replace(nil, leave); err != nil {
+		return err
+	}
+	e.count.expired.Add(int64(len(leave)))
+	return nil
+}
+
+// replace makes some segments count and others not, on disk and then for queries.
+func (e *Engine) replace(come, leave []*sealed) error {
+	err := e.change(func(m *segment.Manifest) {
+		m.Segments = slices.DeleteFunc(m.Segments, func(i segment.Info) bool {
+			return slices.ContainsFunc(leave, func(s *sealed) bool { return s.info.ID == i.ID })
+		})
+		for _, s := range leave {
+			m.Trash = append(m.Trash, s.info)
+		}
+		for _, s := range come {
+			m.Segments = append(m.Segments, s.info)
+		}
+	})
+	if err == nil {
+		e.swap(nil, come, leave)
+	}
+	return err
+}
+
+// compact puts small segments of a table together.
+func (e *Engine) compact(ctx context.Context) error {
+	small := map[string][]*sealed{}
+	for _, s := range e.counting() {
+		if s.info.Rows < int64(e.options.Seal.Group) {
+			small[s.info.Table] = append(small[s.info.Table], s)
+		}
+	}
+	for name, list := range small {
+		if len(list) < compactCount {
+			continue
+		}
+		slices.SortFunc(list, func(a, b *sealed) int { return a.info.Arrived.Compare(b.info.Arrived) })
+		rows := int64(0)
+		for i, s := range list {
+			if rows += s.info.Rows; rows > compactRows || i == maxMerge {
+				list = list[:i]
+				break
+			}
+		}
+		if err := e.merge(ctx, name, list); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxMerge bounds how many segments are put together at once.
+const maxMerge = 256
+
+// merge writes segments as one and exchanges them for it.
+func (e *Engine) merge(ctx context.Context, name string, list []*sealed) error {
+	t := e.tables[name]
+	if t == nil {
+		return nil // A table of another version; its segments stay as they are.
+	}
+	v := &view{segments: list}
+	e.mu.Lock()
+	for _, s := range list {
+		s.users++
+	}
+	e.mu.Unlock()
+	defer e.leave(v)
+	rows, arrived := int64(0), time.Time{}
+	for _, s := range list {
+		rows += s.info.Rows
+		if s.info.Arrived.After(arrived) {
+			arrived = s.info.Arrived
+		}
+	}
+	p := &scanPlan{Scan: lake.Scan{Table: name, All: true}, table: t, files: e.files}
+	if err := p.prepare(); err != nil {
+		return err
+	}
+	if err := p.choose(ctx, v, &lake.Stats{}); err != nil {
+		return err
+	}
+	s, err := e.writeSegment(ctx, t, columnNames(t), p.sql(v), rows, arrived)
+	if err != nil {
+		return err
+	}
+	if err := e.replace([]*sealed{s}, list); err != nil {
+		e.dropFiles([]*sealed{s})
+		return err
+	}
+	e.count.compacted.Add(1)
+	return nil
+}
+
+// Stats returns what the lake holds.
+func (e *Engine) Stats(context.Context) (*lake.Usage, error) {
+	c := &e.count
+	u := &lake.Usage{
+		Tables: map[string]lake.TableUsage{}, WALBytes: e.log.Size(), Queue: c.queued.Load(), Appended: c.appended.Load(), Batches: c.batches.Load(),
+		Duplicates: c.duplicates.Load(), Refused: c.refused.Load(), Queries: c.queries.Load(), TooLarge: c.tooLarge.Load(), Seals: c.seals.Load(),
+		Compacted: c.compacted.Load(), Expired: c.expired.Load(), RSS: resident(), DiskFull: e.gate.isFull(),
+	}
+	v := e.look()
+	defer e.leave(v)
+	for _, rows := range v.rows {
+		for name, n := range rows {
+			t := u.Tables[name]
+			t.HotRows += n
+			u.Tables[name] = t
+		}
+	}
+	for _, s := range v.segments {
+		t := u.Tables[s.info.Table]
+		t.SealedRows += s.info.Rows
+		t.Segments++
+		t.Raw += s.info.Raw
+		t.Stored += s.info.Stored()
+		u.Tables[s.info.Table] = t
+	}
+	return u, nil
+}
+
+// resident returns the memory of this process in bytes, 0 where the kernel does not say.
+func resident() int64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(b))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}
