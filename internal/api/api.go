@@ -48,6 +48,7 @@ func New(s Services, authenticate Authenticate, version string, log *slog.Logger
 	a.routes()
 	mux.HandleFunc("GET "+Prefix+"/events", a.events)
 	mux.HandleFunc("GET "+Prefix+"/monitor/live", a.live)
+	mux.HandleFunc("GET "+Prefix+"/monitor/tail", a.tail)
 	mux.HandleFunc(Prefix+"/", func(w http.ResponseWriter, r *http.Request) {
 		a.problem(w, r, fault.New(fault.NotFound, "There is no %s %s in the API.", r.Method, r.URL.Path).WithNext("see /api/openapi.json"))
 	})

@@ -94,3 +94,46 @@ func (a *server) live(w http.ResponseWriter, r *http.Request) {
 		a.log.Debug("a live stream of lines ended", "error", err)
 	}
 }
+
+// tail streams the rows of a query as they are acknowledged, as server-sent events: "rows"
+// with an answer, "dropped" with how many rows the reader was too slow for.
+func (a *server) tail(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	scope, err := InScope{Project: q.Get("project"), All: q.Get("all") == "true"}.scope()
+	if err != nil {
+		a.problem(w, r, err)
+		return
+	}
+	out := http.NewResponseController(w)
+	// What is wrong with the query is answered as such, before the stream begins.
+	if err := a.Monitor.MayTail(r.Context(), actor(r.Context()), scope, q.Get("query")); err != nil {
+		a.problem(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+	if out.Flush() != nil {
+		return
+	}
+	err = a.Monitor.Tail(r.Context(), actor(r.Context()), scope, q.Get("query"), func(rows *monitor.Answer, dropped int64) error {
+		if dropped > 0 {
+			if _, err := fmt.Fprintf(w, "event: dropped\ndata: %d\n\n", dropped); err != nil {
+				return err
+			}
+		}
+		if rows != nil {
+			data, err := json.Marshal(rows)
+			if err != nil {
+				return err
+			}
+			if _, err := fmt.Fprintf(w, "event: rows\ndata: %s\n\n", data); err != nil {
+				return err
+			}
+		}
+		return out.Flush()
+	})
+	if err != nil && r.Context().Err() == nil {
+		a.log.Debug("a live query ended", "error", err)
+	}
+}

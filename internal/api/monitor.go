@@ -7,6 +7,7 @@ import (
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor"
+	"towpath.dev/towpath/internal/monitor/kql/bind"
 	"towpath.dev/towpath/internal/monitor/kube"
 	"towpath.dev/towpath/internal/monitor/metric"
 )
@@ -74,6 +75,17 @@ func (a *server) queryRoutes() {
 		}
 		q := in.Body
 		return body(a.Monitor.Newest(ctx, actor(ctx), monitor.Question{Scope: scope, Text: q.Query, From: q.From, To: q.To, MaxRows: q.MaxRows}))
+	})
+	op(a, http.MethodPost, "/monitor/check", "monitor-check", "What is wrong with a query, or what it would answer; nothing is run", func(ctx context.Context, in *struct{ Body QueryText }) (*Body[monitor.Checked], error) {
+		return body(a.Monitor.Check(ctx, actor(ctx), in.Body.Query))
+	})
+	op(a, http.MethodPost, "/monitor/complete", "monitor-complete", "What may stand at a place of a query", func(ctx context.Context, in *struct {
+		Body struct {
+			Query    string `json:"query" maxLength:"262144"`
+			Position int    `json:"position" doc:"bytes from the beginning" minimum:"0"`
+		}
+	}) (*Body[[]bind.Item], error) {
+		return body(list(a.Monitor.Complete(ctx, actor(ctx), in.Body.Query, in.Body.Position)))
 	})
 	op(a, http.MethodGet, "/monitor/traces/{trace}", "monitor-trace", "All spans of one trace, as columns", func(ctx context.Context, in *struct {
 		InScope

@@ -15,13 +15,6 @@ import (
 	"towpath.dev/towpath/internal/monitor/table"
 )
 
-// Schemas says what a text would answer, without running it; errors are faults with line
-// and column.
-type Schemas interface {
-	// Schema returns the columns of the result, and the chart that the text asks for.
-	Schema(text string) ([]table.Column, *ir.Render, error)
-}
-
 // Releases says what was rolled out when; deploy.Service is one, behind package app.
 type Releases interface {
 	// Marks returns the releases of a project that started in a range of time, oldest first.
@@ -133,10 +126,11 @@ func (s *Service) Explore(ctx context.Context, a identity.Actor, q Question) (*O
 	if q.From.IsZero() {
 		q.From = q.To.Add(-time.Hour)
 	}
-	columns, render, err := s.Schemas.Schema(q.Text)
+	asked, err := bound(q.Text)
 	if err != nil {
 		return nil, err
 	}
+	columns, render := asked.Rel.Columns(), asked.Render
 	out := &Overview{From: q.From, Levels: []LevelBars{}, Facets: []Facet{}, Marks: []Mark{}, Columns: []Column{}, Render: render}
 	has := map[string]bool{}
 	for _, c := range columns {
@@ -251,10 +245,11 @@ func (s *Service) Newest(ctx context.Context, a identity.Actor, q Question) (*An
 	if err := s.require(ctx, a, q.Scope); err != nil {
 		return nil, err
 	}
-	columns, render, err := s.Schemas.Schema(q.Text)
+	asked, err := bound(q.Text)
 	if err != nil {
 		return nil, err
 	}
+	columns, render := asked.Rel.Columns(), asked.Render
 	if render == nil && slices.Contains(columns, table.Column{Name: table.TimeGenerated, Kind: table.DateTime}) {
 		n := q.MaxRows
 		if n <= 0 {

@@ -42,7 +42,6 @@ type Parts struct {
 	Auth     Auth
 	Clock    clock.Clock
 	Queries  Queries
-	Schemas  Schemas
 	Releases Releases // nil: no marks
 	Metrics  Metrics
 	Cluster  Cluster
