@@ -1,3 +1,0 @@
-package scalar
-
-func seriesFuncs() map[string]Func { return nil }
