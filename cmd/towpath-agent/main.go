@@ -1,4 +1,5 @@
-// Command towpath-agent runs jobs of a Towpath server on this host.
+// Command towpath-agent runs jobs of a Towpath server on this host; as "towpath-agent node"
+// it brings what the containers of a node write, and the OTLP of its pods, to the server.
 package main
 
 import (
@@ -9,6 +10,7 @@ import (
 	"syscall"
 
 	"towpath.dev/towpath/internal/agent/command"
+	"towpath.dev/towpath/internal/agent/node"
 	"towpath.dev/towpath/internal/agent/warden"
 )
 
@@ -18,9 +20,16 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := command.Run(ctx, os.Args[1:], os.Stderr); err != nil {
+	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "towpath-agent:", err)
 		stop()
 		os.Exit(1)
 	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == "node" {
+		return node.Command(ctx, args[1:], os.Stdout, os.Stderr)
+	}
+	return command.Run(ctx, args, os.Stderr)
 }
