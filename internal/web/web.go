@@ -108,7 +108,19 @@ func (h *handler) routes() {
 
 // monitorRoutes are the addresses of the room Monitor.
 func (h *handler) monitorRoutes() {
-	h.page("GET /projects/{project}/monitor/logs", h.logs)
+	at := "/projects/{project}/monitor"
+	h.page("GET "+at, h.health)
+	h.page("GET "+at+"/logs", h.logs)
+	h.page("GET "+at+"/alerts", h.alerts)
+	h.page("GET "+at+"/alerts/{id}", h.alert)
+	h.form("POST "+at+"/alerts/{id}/acknowledge", h.acknowledge)
+	h.form("POST "+at+"/alerts/{id}/close", h.closeAlert)
+	h.page("GET "+at+"/rules", h.rules)
+	h.page("GET "+at+"/rules/new", h.ruleForm)
+	h.form("POST "+at+"/rules", h.makeRule)
+	h.page("GET "+at+"/rules/{id}", h.rule)
+	h.form("POST "+at+"/rules/{id}/mute", h.muteRule)
+	h.form("POST "+at+"/rules/{id}/remove", h.removeRule)
 }
 
 // policyRoutes are the addresses of policy below a path.

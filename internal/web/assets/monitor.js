@@ -548,5 +548,6 @@
   };
 
   for (const root of $$('[data-explorer]')) explorer(root);
+  for (const area of $$('[data-rule-query]')) editor(area);
   window.towpathMonitor = { $, $$, el, svg, ask, scope, project, count, toast, say, editor, timeChart, chartOf, colour, plainText, clock, tables };
 })();

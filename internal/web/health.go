@@ -1,0 +1,369 @@
+package web
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/monitor"
+	"towpath.dev/towpath/internal/monitor/alert"
+	"towpath.dev/towpath/internal/monitor/kube"
+	"towpath.dev/towpath/internal/web/page"
+)
+
+// alertsPerPage is how many alerts a page lists.
+const alertsPerPage = 200
+
+// health shows how the workloads of a project are.
+func (h *handler) health(w http.ResponseWriter, r request) error {
+	s, err := h.monitorShell(w, r, "Health")
+	if err != nil {
+		return err
+	}
+	scope := monitor.Scope{Project: r.project()}
+	v := page.HealthView{}
+	// Without a cluster, or before it is there, the page says so instead of failing.
+	if v.Workloads, err = h.Monitor.Workloads(r.Context(), r.actor, scope); err != nil {
+		if !fault.Is(err, fault.Unavailable) {
+			return err
+		}
+		v.Note, _ = fault.Public(err)
+	}
+	if v.Top, err = h.Monitor.Top(r.Context(), r.actor, scope); err != nil && !fault.Is(err, fault.Unavailable) {
+		return err
+	}
+	if v.Alerts, err = h.Alerts.Alerts(r.Context(), r.actor, alert.Filter{Project: r.project(), State: alert.Firing, Limit: alertsPerPage}); err != nil {
+		return err
+	}
+	v.Figures = healthFigures(s, v)
+	return h.render(w, r, page.HealthPage(s, v))
+}
+
+func healthFigures(s page.Shell, v page.HealthView) []page.Figure {
+	bad, pods, ready, restarts := 0, 0, 0, 0
+	for _, w := range v.Workloads {
+		if w.State == kube.Shut || w.State == kube.Held {
+			bad++
+		}
+		for _, p := range w.Pods {
+			pods++
+			restarts += p.Restarts
+			if p.Ready {
+				ready++
+			}
+		}
+	}
+	var cpu, memory float64
+	for _, u := range v.Top.Pods {
+		cpu, memory = cpu+u.CPU, memory+u.Memory
+	}
+	well := page.Figure{Name: "Workloads", Value: page.Count(len(v.Workloads) - bad), Note: "of " + page.Count(len(v.Workloads)) + " are well"}
+	if bad > 0 {
+		well.Tone = "bad"
+	}
+	firing := page.Figure{Name: "Alerts", Value: page.Count(len(v.Alerts)), Note: "firing", Href: s.At("/monitor/alerts")}
+	if len(v.Alerts) > 0 {
+		firing.Tone = "bad"
+	}
+	return []page.Figure{
+		well, firing,
+		{Name: "Pods", Value: page.Count(ready), Note: "of " + page.Count(pods) + " ready, " + page.Plural(restarts, "restart", "restarts")},
+		{Name: "CPU", Value: strconv.FormatFloat(cpu*1000, 'f', 0, 64) + " m", Note: "cores in use"},
+		{Name: "Memory", Value: strconv.FormatFloat(memory/(1<<20), 'f', 0, 64) + " MiB", Note: "working set"},
+	}
+}
+
+// alertFilters are the pills above alerts.
+var alertFilters = []struct{ key, text, state, none string }{
+	{"", "Firing", alert.Firing, "Nothing fires."},
+	{"resolved", "Resolved", alert.Resolved, "No alert has resolved yet."},
+	{"all", "All", "", "No alert fired yet."},
+}
+
+// alerts lists alerts.
+func (h *handler) alerts(w http.ResponseWriter, r request) error {
+	s, err := h.monitorShell(w, r, "Alerts", page.Crumb{Text: "alerts"})
+	if err != nil {
+		return err
+	}
+	v := page.AlertsView{}
+	show := r.query("show")
+	for _, f := range alertFilters {
+		pill := page.Filter{Text: f.text, Href: s.At("/monitor/alerts"), On: f.key == show, Count: -1}
+		if f.key != "" {
+			pill.Href += "?show=" + f.key
+		}
+		v.Filters = append(v.Filters, pill)
+		if f.key == show {
+			v.None = f.none
+			if v.Alerts, err = h.Alerts.Alerts(r.Context(), r.actor, alert.Filter{Project: r.project(), State: f.state, Limit: alertsPerPage}); err != nil {
+				return err
+			}
+		}
+	}
+	return h.render(w, r, page.AlertsPage(s, v))
+}
+
+// alertOf reads the alert of the address, which must be of the project.
+func (h *handler) alertOf(r request) (alert.Detail, error) {
+	d, err := h.Alerts.Alert(r.Context(), r.actor, r.PathValue("id"))
+	if err == nil && d.Alert.Project != r.project() {
+		err = fault.New(fault.NotFound, "There is no alert %s in %s.", r.PathValue("id"), r.project())
+	}
+	return d, err
+}
+
+// alert shows one alert.
+func (h *handler) alert(w http.ResponseWriter, r request) error {
+	d, err := h.alertOf(r)
+	if err != nil {
+		return err
+	}
+	s, err := h.monitorShell(w, r, d.Alert.Name, page.Crumb{Text: "alerts", Href: page.Shell{Project: r.project()}.At("/monitor/alerts")}, page.Crumb{Text: d.Alert.Name})
+	if err != nil {
+		return err
+	}
+	return h.render(w, r, page.AlertPage(s, page.AlertView{Detail: d, MayWrite: h.holds(r, identity.Write)}))
+}
+
+// acknowledge notes that the visitor looks after an alert.
+func (h *handler) acknowledge(w http.ResponseWriter, r request) error {
+	d, err := h.alertOf(r)
+	if err != nil {
+		return err
+	}
+	if err := h.Alerts.Acknowledge(r.Context(), r.actor, d.Alert.ID, r.PostForm.Get("note")); err != nil {
+		return err
+	}
+	return done(w, r, page.Shell{Project: r.project()}.At("/monitor/alerts/"+d.Alert.ID), "You look after "+d.Alert.Name+" now.")
+}
+
+// closeAlert resolves an alert by hand.
+func (h *handler) closeAlert(w http.ResponseWriter, r request) error {
+	d, err := h.alertOf(r)
+	if err != nil {
+		return err
+	}
+	if err := h.Alerts.Close(r.Context(), r.actor, d.Alert.ID, r.PostForm.Get("note")); err != nil {
+		return err
+	}
+	return done(w, r, page.Shell{Project: r.project()}.At("/monitor/alerts/"+d.Alert.ID), d.Alert.Name+" is resolved; it fires anew if its condition still holds.")
+}
+
+// rules lists alert rules.
+func (h *handler) rules(w http.ResponseWriter, r request) error {
+	s, err := h.monitorShell(w, r, "Rules", page.Crumb{Text: "rules"})
+	if err != nil {
+		return err
+	}
+	all, err := h.Alerts.Rules(r.Context(), r.actor, r.project())
+	if err != nil {
+		return err
+	}
+	v := page.RulesView{Find: r.query("q")}
+	show := r.query("show")
+	takes := map[string]func(alert.RuleState) bool{
+		"":            func(alert.RuleState) bool { return true },
+		"own":         func(s alert.RuleState) bool { return s.Origin == alert.Own },
+		"recommended": func(s alert.RuleState) bool { return s.Origin == alert.Recommended },
+		"active":      func(s alert.RuleState) bool { return s.State != alert.Inactive || s.Error != "" },
+	}
+	for _, f := range []struct{ key, text string }{{"", "All"}, {"active", "Not quiet"}, {"own", "Yours"}, {"recommended", "Recommended"}} {
+		pill := page.Filter{Text: f.text, Href: s.At("/monitor/rules"), On: f.key == show}
+		if f.key != "" {
+			pill.Href += "?show=" + f.key
+		}
+		for _, one := range all {
+			if takes[f.key](one) {
+				pill.Count++
+			}
+		}
+		v.Filters = append(v.Filters, pill)
+	}
+	take, ok := takes[show]
+	if !ok {
+		take = takes[""]
+	}
+	words := strings.ToLower(v.Find)
+	v.Rules = slices.DeleteFunc(all, func(one alert.RuleState) bool {
+		return !take(one) || !strings.Contains(strings.ToLower(one.Name+" "+one.Query+" "+one.Description), words)
+	})
+	slices.SortStableFunc(v.Rules, func(a, b alert.RuleState) int { return rank(b) - rank(a) })
+	return h.render(w, r, page.RulesPage(s, v))
+}
+
+// rank puts rules that somebody should look at first, then those of the project.
+func rank(r alert.RuleState) int {
+	switch {
+	case r.State == alert.Firing:
+		return 4
+	case r.Error != "":
+		return 3
+	case r.State == alert.Pending:
+		return 2
+	case r.Origin == alert.Own:
+		return 1
+	}
+	return 0
+}
+
+// ruleOf finds a rule by the id in the address.
+func (h *handler) ruleOf(r request) (alert.RuleState, error) {
+	all, err := h.Alerts.Rules(r.Context(), r.actor, r.project())
+	if err != nil {
+		return alert.RuleState{}, err
+	}
+	for _, one := range all {
+		if one.ID == r.PathValue("id") {
+			return one, nil
+		}
+	}
+	return alert.RuleState{}, fault.New(fault.NotFound, "There is no rule %s in %s.", r.PathValue("id"), r.project())
+}
+
+// rule shows one rule.
+func (h *handler) rule(w http.ResponseWriter, r request) error {
+	one, err := h.ruleOf(r)
+	if err != nil {
+		return err
+	}
+	s, err := h.monitorShell(w, r, one.Name, page.Crumb{Text: "rules", Href: page.Shell{Project: r.project()}.At("/monitor/rules")}, page.Crumb{Text: one.Name})
+	if err != nil {
+		return err
+	}
+	v := page.RuleView{Rule: one, MayWrite: r.actor.Admin || one.Project != "" && h.holds(r, identity.Write)}
+	v.Evaluations, err = h.Alerts.Evaluations(r.Context(), r.actor, one.ID, 50)
+	// The evaluations of the platform's rules are for its administrators.
+	if err != nil && !fault.Is(err, fault.Denied) && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	return h.render(w, r, page.RulePage(s, v))
+}
+
+// muteRule keeps a rule from firing for a while.
+func (h *handler) muteRule(w http.ResponseWriter, r request) error {
+	one, err := h.ruleOf(r)
+	if err != nil {
+		return err
+	}
+	var until time.Time
+	said := one.Name + " may fire again."
+	if n, err := strconv.Atoi(r.PostForm.Get("for")); err == nil && n > 0 {
+		until = h.Clock.Now().Add(time.Duration(n) * time.Second)
+		said = one.Name + " is muted until " + until.Format("15:04") + " UTC."
+	}
+	if err := h.Alerts.MuteRule(r.Context(), r.actor, one.ID, until); err != nil {
+		return err
+	}
+	return done(w, r, page.Shell{Project: r.project()}.At("/monitor/rules/"+page.Esc(one.ID)), said)
+}
+
+// removeRule removes a rule of the project.
+func (h *handler) removeRule(w http.ResponseWriter, r request) error {
+	one, err := h.ruleOf(r)
+	if err != nil {
+		return err
+	}
+	if err := h.Alerts.DeleteRule(r.Context(), r.actor, one.ID); err != nil {
+		return err
+	}
+	return done(w, r, page.Shell{Project: r.project()}.At("/monitor/rules"), one.Name+" is removed.")
+}
+
+// ruleForm is the form of a new rule; ?q= makes a draft of a query.
+func (h *handler) ruleForm(w http.ResponseWriter, r request) error {
+	s, err := h.monitorShell(w, r, "New rule", page.Crumb{Text: "rules", Href: page.Shell{Project: r.project()}.At("/monitor/rules")}, page.Crumb{Text: "new"})
+	if err != nil {
+		return err
+	}
+	v := page.RuleFormView{Operator: ">", Threshold: "0", Bad: "1", Of: "1", Period: "5m", Rule: alert.Rule{Kind: alert.Query, Severity: alert.Warning, Every: alert.Duration(time.Minute)}}
+	if text := r.URL.Query().Get("q"); text != "" && len(text) <= maxAddressQuery {
+		v.Rule.Query = text
+		draft, err := h.Alerts.Draft(r.Context(), r.actor, r.project(), text)
+		if err == nil {
+			v = formOfRule(draft)
+		} else if v.Wrong, _ = fault.Public(err); fault.Is(err, fault.Internal) {
+			return err
+		}
+	}
+	return h.render(w, r, page.RuleForm(s, v))
+}
+
+func formOfRule(d alert.Rule) page.RuleFormView {
+	v := page.RuleFormView{Rule: d, Operator: ">", Threshold: "0", Bad: "1", Of: "1", Period: "5m"}
+	if c := d.Condition; c != nil {
+		v.Period, v.Dimensions, v.Measure, v.Operator = c.Period.String(), strings.Join(c.Dimensions, ", "), c.Measure, c.Operator
+		v.Threshold, v.Bad, v.Of = strconv.FormatFloat(c.Threshold, 'g', -1, 64), strconv.Itoa(c.Bad), strconv.Itoa(c.Of)
+	}
+	return v
+}
+
+// makeRule makes the rule of the form; what is wrong is said above the form.
+func (h *handler) makeRule(w http.ResponseWriter, r request) error {
+	f := r.PostForm
+	v := page.RuleFormView{
+		Period: f.Get("period"), Dimensions: f.Get("dimensions"), Measure: strings.TrimSpace(f.Get("measure")), Operator: f.Get("operator"), Threshold: f.Get("threshold"),
+		Bad: f.Get("bad"), Of: f.Get("of"),
+		Rule: alert.Rule{Project: r.project(), Name: strings.TrimSpace(f.Get("name")), Kind: f.Get("kind"), Query: f.Get("query"), Severity: f.Get("severity"), NextStep: f.Get("next"), Enabled: true},
+	}
+	err := readRule(&v, f.Get("every"))
+	if err == nil {
+		var made alert.Rule
+		if made, err = h.Alerts.PutRule(r.Context(), r.actor, v.Rule); err == nil {
+			return done(w, r, page.Shell{Project: r.project()}.At("/monitor/rules/"+page.Esc(made.ID)), made.Name+" is evaluated from now on.")
+		}
+	}
+	if k := fault.KindOf(err); k != fault.Invalid && k != fault.Conflict && k != fault.TooLarge {
+		return err
+	}
+	message, next := fault.Public(err)
+	v.Wrong = strings.TrimSpace(message + " " + next)
+	s, err := h.monitorShell(w, r, "New rule", page.Crumb{Text: "rules", Href: page.Shell{Project: r.project()}.At("/monitor/rules")}, page.Crumb{Text: "new"})
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusUnprocessableEntity)
+	return h.render(w, r, page.RuleForm(s, v))
+}
+
+// readRule reads the numbers and durations of the form.
+func readRule(v *page.RuleFormView, every string) error {
+	length := func(name, text string, into *alert.Duration) error {
+		if err := into.UnmarshalJSON([]byte(strconv.Quote(strings.TrimSpace(text)))); err != nil {
+			return fault.New(fault.Invalid, "%s: %q is no length of time.", name, text).WithNext("write it as 5m or 1h")
+		}
+		return nil
+	}
+	if err := length("Every", every, &v.Rule.Every); err != nil {
+		return err
+	}
+	if v.Rule.Kind == alert.Metric {
+		v.Rule.For, v.Rule.Every = v.Rule.Every, alert.Duration(time.Minute)
+		return nil
+	}
+	c := &alert.Condition{Measure: v.Measure, Operator: v.Operator, AutoResolve: true}
+	if err := length("Looks back", v.Period, &c.Period); err != nil {
+		return err
+	}
+	for d := range strings.SplitSeq(v.Dimensions, ",") {
+		if d = strings.TrimSpace(d); d != "" {
+			c.Dimensions = append(c.Dimensions, d)
+		}
+	}
+	var err error
+	if c.Threshold, err = strconv.ParseFloat(strings.TrimSpace(v.Threshold), 64); err != nil {
+		return fault.New(fault.Invalid, "The threshold %q is no number.", v.Threshold)
+	}
+	if c.Bad, err = strconv.Atoi(strings.TrimSpace(v.Bad)); err != nil {
+		return fault.New(fault.Invalid, "“in so many” %q is no number.", v.Bad)
+	}
+	if c.Of, err = strconv.Atoi(strings.TrimSpace(v.Of)); err != nil {
+		return fault.New(fault.Invalid, "“of the last” %q is no number.", v.Of)
+	}
+	v.Rule.Condition = c
+	return nil
+}
