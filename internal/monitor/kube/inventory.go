@@ -105,7 +105,7 @@ func (w *Watcher) podRows(out *rows, now time.Time, p *corev1.Pod, at place.Plac
 			"Computer": p.Spec.NodeName, "PodUid": string(p.UID), "PodCreationTimeStamp": p.CreationTimestamp.Time, "PodRestartCount": restarts,
 			"PodStartTime": timeOf(p.Status.StartTime), "ServiceName": services, "ControllerKind": kind, "ControllerName": name,
 			"PodStatus": podStatus(p), "PodIp": p.Status.PodIP, "PodLabel": jsonOf(p.Labels), "Name": p.Name, "Namespace": p.Namespace,
-			"InstanceName": w.o.Name + "/" + string(p.UID),
+			"InstanceName": w.resource(place.Place{}) + "/" + string(p.UID),
 		}
 	}
 	if len(p.Status.ContainerStatuses) == 0 {
@@ -114,7 +114,7 @@ func (w *Watcher) podRows(out *rows, now time.Time, p *corev1.Pod, at place.Plac
 	}
 	for _, s := range p.Status.ContainerStatuses {
 		r := base()
-		r["InstanceName"] = w.o.Name + "/" + string(p.UID) + "/" + s.Name
+		r["InstanceName"] = w.resource(place.Place{}) + "/" + string(p.UID) + "/" + s.Name
 		// Container insights names a container by its pod's uid as well.
 		r["ContainerName"], r["ContainerID"] = string(p.UID)+"/"+s.Name, afterScheme(s.ContainerID)
 		r["ContainerRestartCount"] = int64(s.RestartCount)

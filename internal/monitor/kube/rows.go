@@ -34,7 +34,7 @@ type row map[string]any
 func (r *rows) add(w *Watcher, now time.Time, p place.Place, digest string, values row) {
 	size := 0
 	for name, v := range map[string]any{
-		table.TimeGenerated: now, "ClusterName": w.o.Name, "ClusterId": w.o.Name, "Type": r.b.Table, "SourceSystem": "Containers",
+		table.TimeGenerated: now, "ClusterName": w.o.Name, "ClusterId": w.resource(place.Place{}), "Type": r.b.Table, "SourceSystem": "Containers",
 		"_ResourceId": w.resource(p), "_TimeReceived": w.o.Clock.Now(), "_IsBillable": "true",
 		table.Project: p.Project, table.Environment: p.Environment, table.Release: p.Release, table.ImageDigest: digest,
 	} {

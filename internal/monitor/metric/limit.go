@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -63,12 +64,21 @@ func (l *limiter) PreCreation(ls labels.Labels) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.projects[project]
-	if p == nil || p.total < l.max {
+	if p == nil || p.total < l.max || p.total < l.max+l.max/10+reportRoom && report(ls.Get(labels.MetricName)) {
 		return nil
 	}
 	p.refused++
 	l.refused.WithLabelValues(project).Inc()
 	return errSeries{project, ls.Get(labels.MetricName), l.max}
+}
+
+// reportRoom is how many series more there may be for what the scraper says of targets.
+const reportRoom = 100
+
+// report reports whether a metric is the scraper's own word on a target: that a target is
+// up must not depend on how much it exposes.
+func report(name string) bool {
+	return name == "up" || strings.HasPrefix(name, "scrape_")
 }
 
 // PostCreation counts a series.
