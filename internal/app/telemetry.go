@@ -28,6 +28,7 @@ import (
 	"towpath.dev/towpath/internal/monitor/kube"
 	"towpath.dev/towpath/internal/monitor/lake"
 	"towpath.dev/towpath/internal/monitor/metric"
+	"towpath.dev/towpath/internal/monitor/metric/virtual"
 	"towpath.dev/towpath/internal/monitor/otlp"
 	"towpath.dev/towpath/internal/monitor/place"
 	"towpath.dev/towpath/internal/monitor/query"
@@ -57,15 +58,15 @@ func (a *App) openTelemetry(ctx context.Context) error {
 	if err := a.openStores(ctx); err != nil {
 		return err
 	}
-	owners := &owners{deploy: a.Deploy}
-	t.kube = kube.New(kube.Options{
-		Cluster: a.Cluster, Name: a.cfg.Cluster, Owners: owners, Sink: t.lake, Clock: a.clock, Logger: a.logger,
-		Direct: a.cfg.Cluster == cluster.KindEmbedded, Meter: t.metrics,
-	})
 	installation, err := a.installation()
 	if err != nil {
 		return err
 	}
+	owners := &owners{deploy: a.Deploy}
+	t.kube = kube.New(kube.Options{
+		Cluster: a.Cluster, Name: a.cfg.Cluster, Installation: installation, Owners: owners, Sink: t.lake, Clock: a.clock, Logger: a.logger,
+		Direct: a.cfg.Cluster == cluster.KindEmbedded, Meter: t.metrics, Memory: filepath.Join(a.cfg.Data, "cluster-events.json"),
+	})
 	t.ingest = ingest.New(ingest.Parts{
 		Sink: t.lake, Metrics: pushed{t.metrics}, Places: t.kube, Owners: t.kube, Clock: a.clock, Logger: a.logger, Installation: installation, Cluster: a.cfg.Cluster,
 	})
@@ -81,7 +82,7 @@ func (a *App) openTelemetry(ctx context.Context) error {
 	if err := a.bindOTLP(); err != nil {
 		return err
 	}
-	queries := query.New(query.Options{Clock: a.clock, Engine: t.lake, Tables: t.metrics})
+	queries := query.New(query.Options{Clock: a.clock, Engine: t.lake, Tables: virtual.Tables{Store: t.metrics, Clock: a.clock, Installation: installation, Cluster: a.cfg.Cluster}})
 	a.Monitor = monitor.New(monitor.Parts{
 		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queries: queries, Metrics: t.metrics, Cluster: t.kube, Stream: t.ingest, Logger: a.logger,
 	})
@@ -169,7 +170,12 @@ func (a *App) telemetryParts() []part {
 		{"telemetry", a.Monitor.Run},
 		{"alerts", a.Alerts.Run},
 		{"scrape", func(ctx context.Context) error {
-			return t.metrics.Scrape(ctx, metric.ScrapeOptions{Interval: a.cfg.ScrapeEvery, Targets: []metric.Targets{t.kube}, Owners: t.kube, Handlers: t.kube.Handlers()})
+			own := metric.Own()
+			handlers := t.kube.Handlers()
+			handlers[own.Address] = metric.Exposition(metric.Process(), t.metrics.Metrics())
+			return t.metrics.Scrape(ctx, metric.ScrapeOptions{
+				Interval: a.cfg.ScrapeEvery, Targets: []metric.Targets{t.kube, metric.Fixed{own}}, Owners: t.kube, Handlers: handlers,
+			})
 		}},
 	}
 	if t.http != nil {
