@@ -359,12 +359,14 @@ type Evaluate struct {
 	Open bool
 }
 
-// Scan steps, `scan` operator.
+// ScanSteps is the scan operator. The result has the columns of the input, those declared,
+// and with MatchID a last one of type long that numbers the matches from zero.
 type ScanSteps struct {
 	Out
 	In      Rel
 	Declare []Named
 	Steps   []Step
+	MatchID bool
 }
 
 // Step is one step of the scan operator. Conditions and assignments see the columns of the

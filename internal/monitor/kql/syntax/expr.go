@@ -40,12 +40,15 @@ func (p *parser) isEnd() bool {
 }
 
 // named reads an expression that may have a name: a = x, (a, b) = x.
-func (p *parser) named() Expr {
+func (p *parser) named() Expr { return p.namedBy(p.scalar) }
+
+// namedBy is named with what reads the expression: an argument may be a table, with pipes.
+func (p *parser) namedBy(read func() Expr) Expr {
 	start := p.start()
 	if p.peek(0).Class == Name && p.isAt(1, "=") || p.is("[") && p.isAt(3, "=") && p.peek(1).Class == String {
 		n := &Named{Names: []Ident{p.name("a name")}}
 		p.take()
-		n.X = p.tabular()
+		n.X = read()
 		n.At = p.from(start)
 		return n
 	}
@@ -66,7 +69,7 @@ func (p *parser) named() Expr {
 			return n
 		}
 	}
-	return p.tabular()
+	return read()
 }
 
 // list reads expressions, named or not, with commas between.
@@ -211,6 +214,16 @@ func (p *parser) postfix(start int) Expr {
 		switch {
 		case p.is("."):
 			p.take()
+			if p.is("[") && !(p.peek(1).Class == String && p.isAt(2, "]")) {
+				continue // a.[b] is a[b]
+			}
+			if p.patterns && (p.is("*") || p.peek(0).Class == Name && p.isAt(1, "*")) {
+				s := p.start()
+				p.take()
+				w := p.wild(s).(*Wild)
+				x = &Path{At: p.from(start), X: x, Name: Ident{At: w.At, Name: w.Pattern}}
+				continue
+			}
 			name := p.name("the name of a member")
 			if p.is("(") && !name.Bracketed {
 				call := p.call(name)
@@ -313,7 +326,7 @@ func (p *parser) call(name Ident) *Call {
 	}
 	p.expect("(")
 	for !p.is(")") && !p.broken {
-		c.Args = append(c.Args, p.named())
+		c.Args = append(c.Args, p.namedBy(p.tabular))
 		if !p.accept(",") {
 			break
 		}

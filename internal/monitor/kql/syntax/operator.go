@@ -217,7 +217,7 @@ func (p *parser) options(names ...string) []Option {
 		start := p.start()
 		p.at += n + 1
 		o := Option{Name: name}
-		if p.peek(0).Class == Name && !p.isAt(1, "(") {
+		if p.peek(0).Class == Name {
 			// A word with dashes and dots, as in kind=left-outer.
 			word := p.name("a value")
 			for p.isAt(0, "-") && p.peek(1).Class == Name && p.peek(0).Start == word.Span.End {

@@ -397,7 +397,7 @@ func (p *parser) parseKV(start int) Op {
 	}
 	if p.accept("with") && p.expect("(") {
 		for !p.is(")") && !p.broken {
-			n.Options = append(n.Options, p.options("pair_delimiter", "kv_delimiter", "quote", "escape", "greedy")...)
+			n.Options = append(n.Options, p.options("pair_delimiter", "kv_delimiter", "quote", "escape", "greedy", "regex")...)
 			if !p.accept(",") {
 				break
 			}
@@ -410,7 +410,7 @@ func (p *parser) parseKV(start int) Op {
 
 func expand(apply bool) reader {
 	return func(p *parser, start int) Op {
-		n := &Expand{Apply: apply, Options: p.options("kind", "bagexpansion", "with_itemindex", "id")}
+		n := &Expand{Apply: apply, Options: p.options("kind", "bagexpansion", "with_itemindex")}
 		for !p.broken {
 			s := p.start()
 			c := ExpandColumn{Expr: p.named()}
@@ -469,7 +469,8 @@ func (p *parser) subquery() *Pipe {
 func (p *parser) partition(start int) Op {
 	n := &Partition{Options: p.options()}
 	p.expect("by")
-	n.By = p.chain(len(levels))
+	id := p.name("the name of a column")
+	n.By = &id
 	if p.is("{") || p.is("(") {
 		n.Sub = p.partitionBody()
 	} else {

@@ -91,7 +91,7 @@ func scan(text string) []Token {
 			at = end
 			continue
 		}
-		out = append(out, Token{Span{at, end}, class})
+		out = append(out, Token{Span: Span{Start: at, End: end}, Class: class})
 		at = end
 	}
 	return out
