@@ -111,6 +111,9 @@ func (h *handler) monitorRoutes() {
 	at := "/projects/{project}/monitor"
 	h.page("GET "+at, h.health)
 	h.page("GET "+at+"/logs", h.logs)
+	h.page("GET "+at+"/traces", h.traces)
+	h.page("GET "+at+"/traces/{id}", h.spans)
+	h.page("GET "+at+"/metrics", h.metrics)
 	h.page("GET "+at+"/alerts", h.alerts)
 	h.page("GET "+at+"/alerts/{id}", h.alert)
 	h.form("POST "+at+"/alerts/{id}/acknowledge", h.acknowledge)

@@ -1,0 +1,79 @@
+package page
+
+import "time"
+
+// OperationRow is one operation with its rate, errors and duration.
+type OperationRow struct {
+	Role, Name       string
+	Requests, Failed int64
+	P50, P95, P99    float64 // milliseconds
+}
+
+// share is how many of a hundred requests failed.
+func (o OperationRow) share() float64 {
+	if o.Requests == 0 {
+		return 0
+	}
+	return 100 * float64(o.Failed) / float64(o.Requests)
+}
+
+// RequestRow is one request.
+type RequestRow struct {
+	Trace, ID, Role, Name, Code, Release string
+	Took                                 float64 // milliseconds
+	Failed                               bool
+	Time                                 time.Time
+}
+
+// TracesView lists operations and requests.
+type TracesView struct {
+	Range           int
+	Title           string // of the requests
+	Operations      []OperationRow
+	OperationsQuery string
+	Requests        []RequestRow
+	RequestsQuery   string
+}
+
+// RoleCount is a service with its spans in a trace.
+type RoleCount struct {
+	Name  string
+	Spans int
+}
+
+// PlainSpan is a span for those without a script.
+type PlainSpan struct {
+	Role, Name string
+	At, Took   float64
+}
+
+// SpansView is one trace.
+type SpansView struct {
+	ID, Title     string
+	Start         time.Time
+	Took          float64
+	Spans, Errors int
+	Truncated     bool
+	Roles         []RoleCount
+	Plain         []PlainSpan
+}
+
+// MetricsView is the metrics explorer.
+type MetricsView struct {
+	Query string
+	Range int
+}
+
+func requestState(failed bool) State {
+	if failed {
+		return Shut
+	}
+	return Open
+}
+
+func requestWord(failed bool) string {
+	if failed {
+		return "failed"
+	}
+	return "ok"
+}
