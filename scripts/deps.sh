@@ -5,7 +5,7 @@ set -euo pipefail
 need=(
   gcc:gcc g++:g++ pkg-config:pkg-config git:git nft:nftables ip:iproute2 iptables:iptables conntrack:conntrack
   curl:curl ssh:openssh-client pgrep:procps mount:mount useradd:passwd
-  /usr/include/seccomp.h:libseccomp-dev /usr/lib/postgresql/15/bin/postgres:postgresql chromium:chromium
+  /usr/include/seccomp.h:libseccomp-dev /usr/lib/postgresql/15/bin/postgres:postgresql chromium:chromium promtool:prometheus
 )
 missing=()
 for n in "${need[@]}"; do
