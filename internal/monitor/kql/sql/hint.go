@@ -23,11 +23,8 @@ func below(r ir.Rel, n int, conds []ir.Expr) []ir.Expr {
 	case *ir.Summarize:
 		return keyConds(r, conds)
 	case *ir.Join:
-		left, right := sideConds(r, joinWords[r.Kind], conds)
-		switch {
-		case r.Kind == "fullouter" || strings.HasPrefix(r.Kind, "right"):
-			return nil
-		case n == 0:
+		left, right := sideConds(r, conds)
+		if n == 0 {
 			return left
 		}
 		return right

@@ -7,10 +7,20 @@ import (
 	"towpath.dev/towpath/internal/monitor/table"
 )
 
-// joinWords are the kinds of join that are pushed, as the dialect knows them. The others
-// stay in the executor: innerunique only unless its left keys are unique anyway.
-var joinWords = map[string]string{
-	"inner": "inner", "leftouter": "left", "leftsemi": "semi", "leftanti": "anti", "lookup-inner": "inner", "lookup-leftouter": "left",
+// joining is how a kind of join is said. flip puts the right input first, because SQL has
+// semi and anti joins of the left one only.
+type joining struct {
+	word string // as the dialect knows it
+	flip bool
+}
+
+// joinings are the kinds of join that are pushed. The others stay in the executor:
+// fullouter, and innerunique unless its left keys are unique anyway.
+func joinings() map[string]joining {
+	return map[string]joining{
+		"inner": {"inner", false}, "leftouter": {"left", false}, "rightouter": {"left", true}, "leftsemi": {"semi", false}, "rightsemi": {"semi", true},
+		"leftanti": {"anti", false}, "rightanti": {"anti", true}, "lookup-inner": {"inner", false}, "lookup-leftouter": {"left", false},
+	}
 }
 
 func (e *emitter) join(r *ir.Join, used live, conds []ir.Expr) (*block, error) {
@@ -18,17 +28,15 @@ func (e *emitter) join(r *ir.Join, used live, conds []ir.Expr) (*block, error) {
 	if kind == "innerunique" && unique(r.Left, r.LeftKeys) {
 		kind = "inner"
 	}
-	word, ok := joinWords[kind]
+	how, ok := joinings()[kind]
 	if !ok || len(r.LeftKeys) == 0 {
 		return nil, refuse(r.Where(), "join of kind %s", r.Kind)
 	}
-	nl := len(r.Left.Columns())
-	leftConds, rightConds := sideConds(r, word, conds)
-	left, err := e.rel(r.Left, needs(r, 0, used), leftConds)
+	left, err := e.rel(r.Left, needs(r, 0, used), below(r, 0, conds))
 	if err != nil {
 		return nil, err
 	}
-	right, err := e.rel(r.Right, needs(r, 1, used), rightConds)
+	right, err := e.rel(r.Right, needs(r, 1, used), below(r, 1, conds))
 	if err != nil {
 		return nil, err
 	}
@@ -37,27 +45,33 @@ func (e *emitter) join(r *ir.Join, used live, conds []ir.Expr) (*block, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &block{from: left.from + " " + e.d.Join(word) + " " + right.from + " ON " + strings.Join(on, " AND "), limit: -1}
+	first, second := left, right
+	if how.flip {
+		first, second = right, left
+	}
+	if how.word == "left" {
+		optional(second.cells)
+	}
+	b := &block{from: first.from + " " + e.d.Join(how.word) + " " + second.from + " ON " + strings.Join(on, " AND "), limit: -1}
+	both := append(append([]cell{}, left.cells...), right.cells...)
 	for i, from := range joinColumns(r) {
-		if !used.has(i) {
+		if used.has(i) {
+			b.cells = append(b.cells, both[from])
+		} else {
 			b.cells = append(b.cells, cell{kind: r.Cols[i].Kind, dead: true})
-			continue
 		}
-		if from < nl {
-			b.cells = append(b.cells, left.cells[from])
-			continue
-		}
-		c := right.cells[from-nl]
-		if word == "left" {
-			if textual(c.kind) {
-				c.sql, c.plain = "coalesce("+c.sql+", '')", false
-			} else {
-				c.null = true
-			}
-		}
-		b.cells = append(b.cells, c)
 	}
 	return b, nil
+}
+
+// optional makes the cells those of a row that may be missing.
+func optional(cells []cell) {
+	for i, c := range cells {
+		if textual(c.kind) {
+			cells[i].sql, cells[i].plain = "coalesce("+c.sql+", '')", false
+		}
+		cells[i].null = !textual(c.kind)
+	}
 }
 
 // side makes a block one input of a join.
@@ -92,9 +106,16 @@ func (e *emitter) on(r *ir.Join, left, right []cell) ([]string, error) {
 }
 
 // sideConds returns the conditions above a join that are conditions of one of its inputs.
-// The right input of an outer join has none: a row without a partner remains.
-func sideConds(r *ir.Join, word string, conds []ir.Expr) (left, right []ir.Expr) {
+// That of an outer join which may be missing has none: a row without a partner remains.
+func sideConds(r *ir.Join, conds []ir.Expr) (left, right []ir.Expr) {
+	how := joinings()[r.Kind]
+	if r.Kind == "innerunique" {
+		// Which of equal keys is kept must not depend on a condition above.
+		how.word = "left"
+	}
 	nl, sides := len(r.Left.Columns()), joinColumns(r)
+	mayLeft := how.word != "" && !(how.flip && how.word == "left") && r.Kind != "innerunique"
+	mayRight := how.word == "inner" || how.flip && how.word != ""
 	for _, c := range conds {
 		onLeft, onRight := true, true
 		walkExpr(c, func(x ir.Expr) {
@@ -120,10 +141,10 @@ func sideConds(r *ir.Join, word string, conds []ir.Expr) (left, right []ir.Expr)
 			}
 			return &m
 		})
-		if onLeft {
+		switch {
+		case onLeft && mayLeft:
 			left = append(left, moved)
-		}
-		if onRight && !onLeft && word == "inner" {
+		case onRight && !onLeft && mayRight:
 			right = append(right, moved)
 		}
 	}

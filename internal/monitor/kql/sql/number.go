@@ -115,8 +115,8 @@ func absolute(e *emitter, c *ir.Call, in []cell) (cell, error) {
 	if err != nil {
 		return cell{}, err
 	}
-	if a := args[0]; a.kind == c.K && (isWhole(a.kind) || isReal(a.kind) || a.kind == table.TimeSpan) {
-		return cell{sql: e.d.Cast("abs("+a.sql+")", a.kind), null: a.null}, nil
+	if a, ok := e.as(args[0], c.K); ok && (isWhole(c.K) || isReal(c.K) || c.K == table.TimeSpan) {
+		return cell{sql: e.d.Cast("abs("+a.sql+")", c.K), null: a.null}, nil
 	}
 	return cell{}, refuse(c.Where(), "abs of %s", args[0].kind)
 }
@@ -137,7 +137,8 @@ func bin(e *emitter, c *ir.Call, in []cell) (cell, error) {
 	if err != nil {
 		return cell{}, err
 	}
-	if size <= 0 || x.kind != c.K || !(isWhole(x.kind) || isTime(x.kind)) || isTime(x.kind) != (c.Args[1].Kind() == table.TimeSpan) {
+	x, fits := e.as(x, c.K)
+	if size <= 0 || !fits || !(isWhole(x.kind) || isTime(x.kind)) || isTime(x.kind) != (c.Args[1].Kind() == table.TimeSpan) {
 		return cell{}, refuse(c.Where(), "bin of %s by %d", x.kind, size)
 	}
 	at := int64(0)
@@ -241,8 +242,8 @@ func (e *emitter) cut(x string, k table.Kind) string {
 // of a number has. What is neither makes the engine give up.
 const (
 	plainWhole = `^[+-]?[0-9]{1,18}$`
-	plainReal  = `^-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?$`
-	noNumber   = "^[^0-9]*$|[g-wyzG-WYZ!\"#$%&'()*,/:;<=>?@\\[\\]^`{|}~]"
+	plainReal  = `^[+-]?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?$`
+	noNumber   = "^[^0-9]*$|[g-wyzG-WYZ_!\"#$%&'()*,/:;<=>?@\\[\\]^`{|}~]|^[^xX]*[a-dfA-DF][^xX]*$"
 )
 
 // readNumber reads a number in a text, null when there is none.
