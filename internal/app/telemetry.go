@@ -84,7 +84,7 @@ func (a *App) openTelemetry(ctx context.Context) error {
 	}
 	queries := query.New(query.Options{Clock: a.clock, Engine: t.lake, Tables: virtual.Tables{Store: t.metrics, Clock: a.clock, Installation: installation, Cluster: a.cfg.Cluster}})
 	a.Monitor = monitor.New(monitor.Parts{
-		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queries: queries, Metrics: t.metrics, Cluster: t.kube, Stream: t.ingest, Logger: a.logger,
+		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queries: queries, Metrics: t.metrics, Cluster: t.kube, Stream: t.ingest, Releases: marks{a.Deploy}, Logger: a.logger,
 	})
 	a.Alerts = alert.New(alert.Parts{
 		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Vault: a.vault, Series: t.metrics.Storage(), PromQL: t.metrics.Engine(),
@@ -285,4 +285,19 @@ func (r running) Current(ctx context.Context, project, environment string) (stri
 		return "", err
 	}
 	return e.Current.ID(), nil
+}
+
+// marks says what was rolled out when.
+type marks struct{ deploy *deploy.Service }
+
+var _ monitor.Releases = marks{}
+
+// Marks returns the releases of a project that started in a range of time.
+func (m marks) Marks(ctx context.Context, a identity.Actor, project string, from, to time.Time) ([]monitor.Mark, error) {
+	list, err := m.deploy.Marks(ctx, a, project, "", from, to)
+	out := make([]monitor.Mark, 0, len(list))
+	for _, r := range list {
+		out = append(out, monitor.Mark(r))
+	}
+	return out, err
 }
