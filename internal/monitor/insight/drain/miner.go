@@ -32,6 +32,9 @@ type Cluster struct {
 // Text returns the pattern as it is now.
 func (c *Cluster) Text() string { return strings.Join(c.tokens, " ") }
 
+// Sample returns the first line of the pattern, shortened.
+func (c *Cluster) Sample() string { return c.sample }
+
 // Miner finds patterns. It is for one goroutine.
 type Miner struct {
 	o        Options
