@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"towpath.dev/towpath/internal/fault"
@@ -165,6 +166,9 @@ func (e *eval) nth(x *ir.Nth) (vec.Vec, error) {
 			e.many = map[*ir.Call]vec.Vec{}
 		}
 		all = v.Parsed()
+		if strings.HasPrefix(x.Call.Func, "array_sort_") && arrays(x.Call) == 1 {
+			all = alone(all)
+		}
 		e.many[x.Call] = all
 	}
 	out := vec.New(x.K, all.Len())
@@ -177,6 +181,25 @@ func (e *eval) nth(x *ir.Nth) (vec.Vec, error) {
 		}
 	}
 	return out, nil
+}
+
+// arrays counts the arrays that a call sorts; a bool at the end says where nulls go.
+func arrays(x *ir.Call) int {
+	n := len(x.Args)
+	if n > 1 && x.Args[n-1].Kind() == table.Bool {
+		n--
+	}
+	return n
+}
+
+// alone makes the one result of a function that may have several a list of one.
+func alone(v vec.Vec) vec.Vec {
+	out := vec.New(table.Dynamic, v.Len())
+	out.Const = v.Const
+	for i, d := range v.Dyn {
+		out.Dyn[i] = []any{d}
+	}
+	return out
 }
 
 // constant reports whether an expression is the same for every row and every query.

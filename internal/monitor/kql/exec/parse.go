@@ -3,7 +3,9 @@ package exec
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/kql/exec/vec"
@@ -177,6 +179,10 @@ type kv struct {
 }
 
 func (p *kv) scan(s string) {
+	if p.x.KVDelimiter == "" && p.x.PairDelimiter == "" {
+		p.free(s)
+		return
+	}
 	for s != "" {
 		var key, val string
 		key, s = p.key(s)
@@ -188,6 +194,34 @@ func (p *kv) scan(s string) {
 	}
 }
 
+// free reads without delimiters: whatever is no letter or digit parts words, and the word
+// or quoted text after a key is its value.
+func (p *kv) free(s string) {
+	key := ""
+	for s != "" {
+		q, after, ok := p.quoted(s)
+		if !ok {
+			end := strings.IndexFunc(s, func(c rune) bool { return !wordRune(c) })
+			if end == 0 {
+				_, size := utf8.DecodeRuneInString(s)
+				s = s[size:]
+				continue
+			}
+			if end < 0 {
+				end = len(s)
+			}
+			q, after = s[:end], s[end:]
+		}
+		s = after
+		switch _, seen := p.found[key]; {
+		case key != "" && !seen:
+			p.found[key], key = q, ""
+		case slices.Contains(p.x.Keys, q):
+			key = q
+		}
+	}
+}
+
 // key reads up to the delimiter of key and value; a pair without one is passed over.
 func (p *kv) key(s string) (key, rest string) {
 	if q, after, ok := p.quoted(s); ok {
@@ -195,25 +229,13 @@ func (p *kv) key(s string) (key, rest string) {
 			return q, rest
 		}
 	}
-	if p.x.KVDelimiter == "" { // any run of what belongs to no term parts key and value
-		i := strings.IndexFunc(s, func(c rune) bool { return !wordRune(c) })
-		if i < 0 {
-			return "", ""
-		}
-		rest := strings.TrimLeftFunc(s[i:], func(c rune) bool { return !wordRune(c) })
-		return s[:i], rest
-	}
 	i := strings.Index(s, p.x.KVDelimiter)
 	if i < 0 {
 		return "", ""
 	}
 	key = s[:i]
-	if p.x.PairDelimiter != "" {
-		if j := strings.LastIndex(key, p.x.PairDelimiter); j >= 0 {
-			key = key[j+len(p.x.PairDelimiter):]
-		}
-	} else if j := strings.LastIndexFunc(key, func(c rune) bool { return !wordRune(c) }); j >= 0 {
-		key = strings.TrimLeftFunc(key[j:], func(c rune) bool { return !wordRune(c) })
+	if j := strings.LastIndex(key, p.x.PairDelimiter); p.x.PairDelimiter != "" && j >= 0 {
+		key = key[j+len(p.x.PairDelimiter):]
 	}
 	return key, s[i+len(p.x.KVDelimiter):]
 }

@@ -45,16 +45,17 @@ func (r *run) reduce(x *ir.Reduce, f *frame) (*frame, error) {
 		terms := splitTerms(s, x.Chars)
 		p := nearest(buckets[len(terms)], terms, threshold)
 		if p == nil || len(buckets[len(terms)]) > maxPatterns && p == nil {
-			p = &pattern{terms: terms, sample: s}
+			p = &pattern{terms: slices.Clone(terms), sample: s}
 			buckets[len(terms)] = append(buckets[len(terms)], p)
 			all = append(all, p)
 		}
 		p.take(terms)
 	}
 	slices.SortStableFunc(all, func(a, b *pattern) int { return cmp.Compare(b.count, a.count) })
+	all = withOthers(all)
 	out := newFrame(x.Cols, len(all))
 	for i, p := range all {
-		row := []any{strings.Join(p.terms, ""), p.count, p.sample}
+		row := []any{p.text(x.Chars), p.count, p.sample}
 		for k := range min(len(row), len(x.Cols)) {
 			out.vecs[k].Set(i, row[k])
 		}
@@ -62,12 +63,48 @@ func (r *run) reduce(x *ir.Reduce, f *frame) (*frame, error) {
 	return out, nil
 }
 
-// splitTerms cuts a text into terms and what lies between them; chars belong to terms.
+// withOthers joins the texts that resemble no other, when there are several.
+func withOthers(all []*pattern) []*pattern {
+	var out []*pattern
+	rest := &pattern{terms: []string{"others"}}
+	var alone *pattern
+	for _, p := range all {
+		if p.count > 1 {
+			out = append(out, p)
+			continue
+		}
+		alone = p
+		rest.count++
+	}
+	switch {
+	case rest.count > 1:
+		return append(out, rest)
+	case alone != nil:
+		return append(out, alone)
+	}
+	return out
+}
+
+// text writes a pattern; the characters that a query names belong to the varying term
+// behind them.
+func (p *pattern) text(chars string) string {
+	var b strings.Builder
+	for i, t := range p.terms {
+		if i+1 < len(p.terms) && p.terms[i+1] == "*" && strings.Trim(t, chars) == "" {
+			continue
+		}
+		b.WriteString(t)
+	}
+	return b.String()
+}
+
+// splitTerms cuts a text into terms and what lies between them. The characters that a query
+// names part terms too, as the page's examples have it.
 func splitTerms(s, chars string) []string {
 	var out []string
 	from, word := 0, false
 	for i, c := range s {
-		w := wordRune(c) || strings.ContainsRune(chars, c)
+		w := wordRune(c) && !strings.ContainsRune(chars, c)
 		if i > from && w != word {
 			out = append(out, s[from:i])
 			from = i
@@ -97,7 +134,7 @@ func nearest(patterns []*pattern, terms []string, threshold float64) *pattern {
 				same++
 			}
 		}
-		if float64(words-same) <= max(threshold*float64(words), 1) && same > most && (same > 0 || words == 0) {
+		if float64(words-same) <= max((1-threshold)*float64(words), 1) && same > most && (same > 0 || words == 0) {
 			best, most = p, same
 		}
 	}

@@ -17,12 +17,14 @@ type scanner struct {
 	cols     []table.Column // of the input, then the declared ones
 	defaults []any
 	state    [][][]any
+	match    []int64 // the sequence that the state of each step belongs to
+	begun    int64   // sequences so far
 	held     [][]any // of steps with output=last
 	rows     [][]any
 }
 
 func (r *run) scanSteps(x *ir.ScanSteps, f *frame) (*frame, error) {
-	s := &scanner{r: r, x: x, f: f, cols: slices.Clone(f.cols), state: make([][][]any, len(x.Steps)), held: make([][]any, len(x.Steps))}
+	s := &scanner{r: r, x: x, f: f, cols: slices.Clone(f.cols), state: make([][][]any, len(x.Steps)), held: make([][]any, len(x.Steps)), match: make([]int64, len(x.Steps))}
 	for _, d := range x.Declare {
 		var cell any
 		kind := table.Dynamic
@@ -68,7 +70,7 @@ func (s *scanner) row(i int) error {
 			if hit != nil {
 				s.release(k)
 				s.state[k] = append(slices.Clone(s.state[k-1]), hit)
-				s.state[k-1] = nil
+				s.state[k-1], s.match[k] = nil, s.match[k-1]
 				s.emit(k, hit)
 				continue
 			}
@@ -83,6 +85,7 @@ func (s *scanner) row(i int) error {
 		if hit != nil {
 			if s.state[k] == nil {
 				s.state[k] = [][]any{hit}
+				s.match[k], s.begun = s.begun, s.begun+1
 			} else {
 				s.state[k] = slices.Clone(s.state[k])
 				s.state[k][k] = hit
@@ -124,7 +127,9 @@ func (s *scanner) try(k int, row []any, state [][]any) ([]any, error) {
 	return out, nil
 }
 
+// emit puts a row out, with the number of its sequence behind its columns.
 func (s *scanner) emit(k int, row []any) {
+	row = append(slices.Clone(row), s.match[k])
 	switch s.x.Steps[k].Output {
 	case "none":
 	case "last":
@@ -146,7 +151,10 @@ func (s *scanner) result() *frame {
 	for i, row := range s.rows {
 		for k, c := range s.x.Cols {
 			at := slices.IndexFunc(s.cols, func(o table.Column) bool { return o.Name == c.Name })
-			if at < 0 || row[at] == nil {
+			if at < 0 { // the column of with_match_id
+				at = len(row) - 1
+			}
+			if row[at] == nil {
 				out.vecs[k].SetNull(i)
 				continue
 			}

@@ -108,16 +108,12 @@ func ParseGUID(s string) (GUID, bool) {
 	if len(s) > 2 && (s[0] == '{' && s[len(s)-1] == '}' || s[0] == '(' && s[len(s)-1] == ')') {
 		s = s[1 : len(s)-1]
 	}
-	if len(s) == 36 {
-		if s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
-			return "", false
-		}
-		s = s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:]
-	}
-	if len(s) != 32 {
+	if len(s) > 36 {
 		return "", false
 	}
-	s = strings.ToLower(s)
+	if s = strings.ToLower(strings.ReplaceAll(s, "-", "")); len(s) != 32 {
+		return "", false
+	}
 	for i := range len(s) {
 		if !strings.Contains(hexDigits, s[i:i+1]) {
 			return "", false

@@ -36,7 +36,7 @@ var aggregates = map[string]aggregate{
 	"percentile": percentiles, "percentiles": percentiles, "percentiles_array": percentiles,
 	"percentilew": weighted, "percentilesw": weighted, "percentilesw_array": weighted,
 	"make_list": one(makeList(false)), "make_list_with_nulls": one(makeList(true)), "make_set": one(makeSet), "make_bag": one(makeBag),
-	"hll": one(hll), "hll_merge": one(hllMerge), "tdigest": one(tdigest), "tdigest_merge": one(tdigestMerge),
+	"buildschema": one(buildSchema), "hll": one(hll), "hll_merge": one(hllMerge), "tdigest": one(tdigest), "tdigest_merge": one(tdigestMerge),
 	"binary_all_and": one(binaryAll("and")), "binary_all_or": one(binaryAll("or")), "binary_all_xor": one(binaryAll("xor")),
 }
 

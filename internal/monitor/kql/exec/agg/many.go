@@ -37,7 +37,9 @@ func dcount(c *Call) vec.Vec {
 func hll(c *Call) vec.Vec {
 	out := vec.New(table.Dynamic, c.Groups)
 	for g, s := range distincts(c) {
-		out.Dyn[g] = s.Cells()
+		if s.Count() > 0 {
+			out.Dyn[g] = s.Cells()
+		}
 	}
 	return out
 }

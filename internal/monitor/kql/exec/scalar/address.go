@@ -207,6 +207,9 @@ func anyAddress(a []any, match func(found, want string) bool) bool {
 // ipv6 reads an address of either family as one of 128 bits.
 func ipv6(v any) (netip.Addr, int, bool) {
 	s, p, has := strings.Cut(strings.TrimSpace(value.String(v)), "/")
+	if four, dotted := strings.CutPrefix(s, "::"); dotted && strings.Contains(s, ".") {
+		s = four // an IPv4 address in the notation of IPv6
+	}
 	a, err := netip.ParseAddr(s)
 	if err != nil {
 		return a, 0, false

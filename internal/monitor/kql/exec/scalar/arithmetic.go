@@ -17,9 +17,9 @@ func operators() map[string]Func {
 		"between": {run: between}, "!between": {run: between},
 		"and": {run: and}, "or": {run: or}, "not": {run: not},
 		"in": {run: in}, "!in": {run: in}, "in~": {run: in}, "!in~": {run: in},
-		"iff": {run: iff}, "iif": {run: iff}, "case": {run: cases}, "coalesce": {run: coalesce},
+		"iff": {run: iff}, "case": {run: cases}, "coalesce": {run: coalesce},
 		"isnull": {run: isNull}, "isnotnull": {run: isNull}, "isempty": {run: isEmpty}, "isnotempty": {run: isEmpty},
-		"bin": {run: bin}, "floor": {run: bin}, "bin_at": {run: binAt},
+		"bin": {run: bin}, "bin_at": {run: binAt},
 	}
 	return out
 }
@@ -232,9 +232,6 @@ func negate(c *Call) (vec.Vec, error) {
 }
 
 func bin(c *Call) (vec.Vec, error) {
-	if len(c.Args) == 1 { // floor(x)
-		return math1(c, math.Floor)
-	}
 	return binBy(c, c.Args[0], c.Args[1], vec.Vec{})
 }
 

@@ -9,7 +9,7 @@ import (
 
 func arrays() map[string]Func {
 	return map[string]Func{
-		"array_concat": row(arrayConcat), "array_iff": strict(arrayIff), "array_iif": strict(arrayIff),
+		"array_concat": row(arrayConcat), "array_iff": strict(arrayIff),
 		"array_index_of": strict(arrayIndexOf), "array_reverse": onArray(reversed), "array_sum": strict(arraySum),
 		"array_slice": strict(arraySlice), "array_split": strict(arraySplit),
 		"array_rotate_left": strict(rotate(1)), "array_rotate_right": strict(rotate(-1)),

@@ -9,7 +9,7 @@ import (
 func bags() map[string]Func {
 	return map[string]Func{
 		"bag_keys": strict(bagKeys), "bag_merge": row(bagMerge), "bag_remove_keys": strict(bagRemove), "bag_set_key": row(bagSet),
-		"bag_has_key": strict(bagHas), "bag_zip": row(bagZip), "bag_pack_columns": row(bagPack), "pack_all": row(packAll),
+		"bag_has_key": strict(bagHas), "bag_zip": row(bagZip), "pack_all": row(packNonempty),
 	}
 }
 
@@ -146,16 +146,11 @@ func bagZip(_ *Call, a []any) any {
 	return b
 }
 
-// packAll takes names and values in turns, after it the flag that leaves out what is
-// empty: an odd number of arguments.
-func packAll(_ *Call, a []any) any {
-	skip := false
-	if len(a)%2 == 1 {
-		skip, a = a[len(a)-1] == true, a[:len(a)-1]
-	}
+// packNonempty is pack_all(true): names and values in turns, without what is empty.
+func packNonempty(_ *Call, a []any) any {
 	b := &value.Bag{}
 	for i := 0; i+1 < len(a); i += 2 {
-		if !skip || a[i+1] != nil && a[i+1] != "" {
+		if a[i+1] != nil && a[i+1] != "" {
 			b.Set(value.String(a[i]), a[i+1])
 		}
 	}

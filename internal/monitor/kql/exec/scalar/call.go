@@ -48,7 +48,7 @@ func Names() []string {
 
 // funcs is never changed.
 var funcs = merge(operators(), texts(), patterns(), numbers(), conversions(), times(), dynamics(), arrays(), bags(),
-	windows(), digests(), parsers(), addresses(), seriesFuncs(), sketches())
+	windows(), digests(), parsers(), compressors(), addresses(), seriesFuncs(), sketches())
 
 func merge(tables ...map[string]Func) map[string]Func {
 	out := map[string]Func{}

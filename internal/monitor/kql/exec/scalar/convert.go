@@ -15,7 +15,7 @@ func conversions() map[string]Func {
 		}},
 	}
 	for name, k := range map[string]table.Kind{
-		"tobool": table.Bool, "toboolean": table.Bool, "toint": table.Int, "tolong": table.Long, "toreal": table.Real, "todouble": table.Real,
+		"tobool": table.Bool, "toint": table.Int, "tolong": table.Long, "toreal": table.Real,
 		"todecimal": table.Decimal, "todatetime": table.DateTime, "toguid": table.GUID,
 	} {
 		out[name] = Func{run: func(c *Call) (vec.Vec, error) { return c.Args[0].Convert(k, c.N), nil }}

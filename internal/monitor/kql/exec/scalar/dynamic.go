@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/kql/exec/vec"
 	"towpath.dev/towpath/internal/monitor/kql/value"
 	"towpath.dev/towpath/internal/monitor/table"
@@ -12,7 +13,7 @@ import (
 func dynamics() map[string]Func {
 	return map[string]Func{
 		".": {run: memberOf}, "[]": {run: memberOf},
-		"pack_array": row(packArray), "bag_pack": row(bagPack), "pack": row(bagPack), "pack_dictionary": row(bagPack),
+		"pack_array": row(packArray), "bag_pack": row(bagPack),
 		"array_length": strict(arrayLength), "range": strict(rangeOf), "zip": row(zip), "treepath": strict(treePath),
 		"dynamic_to_json": row(func(_ *Call, a []any) any {
 			if kindOf(a[0]) != table.Dynamic {
@@ -20,7 +21,7 @@ func dynamics() map[string]Func {
 			}
 			return value.JSON(canonical(a[0]))
 		}),
-		"todynamic": row(parseJSON), "estimate_data_size": row(dataSize), "assert": strict(func(_ *Call, a []any) any { return a[0] }),
+		"estimate_data_size": row(dataSize), "assert": {run: assert},
 	}
 }
 
@@ -224,4 +225,15 @@ func dataSize(_ *Call, a []any) any {
 		}
 	}
 	return int64(n)
+}
+
+// assert(predicate, message) ends the query where the predicate is not true.
+func assert(c *Call) (vec.Vec, error) {
+	p := truth(c.Args[0], c.N)
+	for i := range c.N {
+		if p.IsNull(i) || p.At(i) != true {
+			return vec.Vec{}, fault.New(fault.Invalid, "assert: %s", value.String(c.Args[1].At(i)))
+		}
+	}
+	return p, nil
 }

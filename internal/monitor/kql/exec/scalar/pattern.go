@@ -3,6 +3,7 @@ package scalar
 import (
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"towpath.dev/towpath/internal/monitor/kql/value"
 )
@@ -13,7 +14,6 @@ func patterns() map[string]Func {
 		"extract":        fallible(extract),
 		"extract_all":    fallible(extractAll),
 		"replace_regex":  fallible(replaceRegex),
-		"replace":        fallible(replaceLegacy),
 		"replace_string": strict(replaceString), "replace_strings": strict(replaceStrings),
 		"trim": fallible(trimmer(true, true)), "trim_start": fallible(trimmer(true, false)), "trim_end": fallible(trimmer(false, true)),
 		"countof":       fallible(countOf),
@@ -133,21 +133,6 @@ func replaceRegex(c *Call) (func(a []any) any, error) {
 	}, nil
 }
 
-// replaceLegacy(regex, rewrite, text).
-func replaceLegacy(c *Call) (func(a []any) any, error) {
-	k, err := constantPattern(c, 0)
-	if err != nil {
-		return nil, err
-	}
-	return func(a []any) any {
-		re, err := k.get(value.String(a[0]))
-		if err != nil {
-			return nil
-		}
-		return re.ReplaceAllString(value.String(a[2]), rewrite(value.String(a[1])))
-	}, nil
-}
-
 func replaceString(_ *Call, a []any) any {
 	s, old := value.String(a[0]), value.String(a[1])
 	if old == "" {
@@ -252,13 +237,13 @@ func indexOfRegex(c *Call) (func(a []any) any, error) {
 		if err != nil {
 			return nil
 		}
-		return locate(a, func(window []rune, nth int64) int {
+		return locate(a, func(window []rune) (int, int) {
 			s := string(window)
-			found := re.FindAllStringIndex(s, int(nth))
-			if int64(len(found)) < nth {
-				return -1
+			found := re.FindStringIndex(s)
+			if found == nil {
+				return -1, 0
 			}
-			return len([]rune(s[:found[nth-1][0]]))
+			return utf8.RuneCountInString(s[:found[0]]), max(1, utf8.RuneCountInString(s[found[0]:found[1]]))
 		})
 	}, nil
 }

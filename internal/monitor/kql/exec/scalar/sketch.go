@@ -9,7 +9,7 @@ import (
 func sketches() map[string]Func {
 	return map[string]Func{
 		"dcount_hll": strict(dcountHLL), "hll_merge": row(mergeHLL), "percentile_tdigest": strict(percentileDigest),
-		"percentiles_array_tdigest": strict(percentilesDigest), "merge_tdigest": row(mergeDigest), "tdigest_merge": row(mergeDigest),
+		"percentiles_array_tdigest": strict(percentilesDigest), "percentile_array_tdigest": strict(percentilesDigest), "tdigest_merge": row(mergeDigest),
 		"rank_tdigest": strict(rankDigest), "percentrank_tdigest": strict(percentRankDigest),
 	}
 }

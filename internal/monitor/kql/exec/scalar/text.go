@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -48,11 +49,10 @@ func parsers() map[string]Func {
 		"substring": strict(substring), "split": strict(split), "indexof": strict(indexOf), "translate": strict(translate),
 		"isutf8":     strict(func(_ *Call, a []any) any { return utf8.ValidString(value.String(a[0])) }),
 		"isascii":    strict(func(_ *Call, a []any) any { return isASCII(value.String(a[0])) }),
-		"parse_json": row(parseJSON), "todynamic": row(parseJSON), "parse_url": strict(parseURL), "parse_urlquery": strict(parseQuery), "parse_path": strict(parsePath),
+		"parse_json": row(parseJSON), "parse_url": strict(parseURL), "parse_urlquery": strict(parseQuery), "parse_path": strict(parsePath),
 		"parse_csv": strict(parseCSV), "parse_xml": strict(parseXML), "parse_command_line": strict(parseCommandLine),
-		"extract_json": strict(extractJSON), "extractjson": strict(extractJSON),
+		"extract_json":                   strict(extractJSON),
 		"unicode_codepoints_from_string": strict(codepoints), "unicode_codepoints_to_string": strict(fromCodepoints),
-		"make_string": strict(fromCodepoints), "to_utf8": strict(codepoints),
 	}
 }
 
@@ -168,22 +168,25 @@ func split(_ *Call, a []any) any {
 }
 
 func indexOf(_ *Call, a []any) any {
-	return locate(a, func(window []rune, nth int64) int {
-		what := []rune(value.String(a[1]))
+	what := []rune(value.String(a[1]))
+	if len(a) > 2 && long(a[2]) < 0 { // from the end
+		a = slices.Clone(a)
+		a[2] = max(0, int64(len([]rune(value.String(a[0]))))+long(a[2]))
+	}
+	return locate(a, func(window []rune) (int, int) {
 		for i := 0; i+len(what) <= len(window); i++ {
-			if string(window[i:i+len(what)]) == string(what) {
-				if nth--; nth == 0 {
-					return i
-				}
+			if slices.Equal(window[i:i+len(what)], what) {
+				return i, 1
 			}
 		}
-		return -1
+		return -1, 0
 	})
 }
 
-// locate serves indexof and indexof_regex: find looks for the nth match in the part of the
-// text that start and length leave.
-func locate(a []any, find func(window []rune, nth int64) int) any {
+// locate serves indexof and indexof_regex. find gives the place of the first match in a
+// window of the text and how far to move on for the next; each occurrence is looked for in
+// a window of the same length.
+func locate(a []any, find func(window []rune) (at, step int)) any {
 	s := []rune(value.String(a[0]))
 	start, length, nth := int64(0), int64(-1), int64(1)
 	for k, to := range []*int64{&start, &length, &nth} {
@@ -191,24 +194,24 @@ func locate(a []any, find func(window []rune, nth int64) int) any {
 			*to = long(a[k+2])
 		}
 	}
-	if start < 0 {
-		start = max(0, int64(len(s))+start)
-	}
-	if length < -1 || nth < 1 {
+	if start < 0 || length < -1 || nth < 1 {
 		return nil
 	}
-	if start > int64(len(s)) {
-		return int64(-1)
+	for start <= int64(len(s)) {
+		window := s[start:]
+		if length >= 0 && length < int64(len(window)) {
+			window = window[:length]
+		}
+		at, step := find(window)
+		if at < 0 {
+			break
+		}
+		if nth--; nth == 0 {
+			return start + int64(at)
+		}
+		start += int64(at + step)
 	}
-	window := s[start:]
-	if length >= 0 && length < int64(len(window)) {
-		window = window[:length]
-	}
-	i := find(window, nth)
-	if i < 0 {
-		return int64(-1)
-	}
-	return start + int64(i)
+	return int64(-1)
 }
 
 // translate(from, to, text): the last of to stands for those of from that have no partner.

@@ -28,6 +28,7 @@ func times() map[string]Func {
 			return value.FormatSpan(int64(t), f)
 		})),
 		"datetime_add": fallible(dateAdd), "datetime_diff": fallible(dateDiff), "datetime_part": fallible(datePart),
+		"datetime_utc_to_local": fallible(zoneShift(1)), "datetime_local_to_utc": fallible(zoneShift(-1)),
 		"make_datetime": strict(makeDateTime), "make_timespan": strict(makeTimeSpan),
 		"dayofweek":                        times1(func(t int64) int64 { return int64(value.WeekDay(t)) * value.Day }),
 		"unixtime_seconds_todatetime":      unixTime(float64(value.Second)),
@@ -37,7 +38,7 @@ func times() map[string]Func {
 	}
 	for name, part := range map[string]string{
 		"dayofmonth": "day", "dayofyear": "dayofyear", "hourofday": "hour", "monthofyear": "month", "getmonth": "month", "getyear": "year",
-		"week_of_year": "week_of_year", "weekofyear": "week_of_year",
+		"week_of_year": "week_of_year",
 	} {
 		out[name] = times1(partOf(part))
 	}

@@ -1,6 +1,7 @@
 package series
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -40,20 +41,23 @@ type Period struct{ Length, Score float64 }
 // minPeriod is the shortest period that is looked for ("series_periods_detect").
 const minPeriod = 4
 
-// score is the correlation of the series with itself moved by a period, of the part that
-// overlaps. The page of the function names no formula.
+// score is the correlation of the series with itself moved by one period and by two, the
+// lower of them, each of the part that overlaps; so a period must be seen four times. The pages of the functions name
+// no formula; this one gives the scores that they print.
 func score(acf []float64, n, k int) float64 {
-	if k < 1 || k >= len(acf) {
+	if k < 1 || 2*k > n/2 || 2*k >= len(acf) {
 		return 0
 	}
-	return max(0, min(1, acf[k]*float64(n)/float64(n-k)))
+	once, twice := acf[k]*float64(n)/float64(n-k), acf[2*k]*float64(n)/float64(n-2*k)
+	return max(0, min(1, once, twice))
 }
 
-// Periods is series_periods_detect: the highest peaks of the autocorrelation between low
-// and high, at most n of them. A multiple of a period that scores about the same is none.
+// Periods is series_periods_detect: the peaks of the autocorrelation between low and high
+// with the highest scores, at most n of them. A multiple of a period that scores about the
+// same is none.
 func Periods(x []float64, low, high float64, n int) []Period {
 	half := len(x) / 2
-	acf := autocorrelation(detrend(x), half+1)
+	acf := autocorrelation(x, half+1)
 	var found []Period
 	for k := max(minPeriod, int(math.Ceil(low))); k <= half && float64(k) <= high && k+1 < len(acf); k++ {
 		if acf[k] > acf[k-1] && acf[k] >= acf[k+1] {
@@ -62,15 +66,7 @@ func Periods(x []float64, low, high float64, n int) []Period {
 			}
 		}
 	}
-	slices.SortStableFunc(found, func(a, b Period) int {
-		switch {
-		case a.Score > b.Score:
-			return -1
-		case a.Score < b.Score:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(found, func(a, b Period) int { return cmp.Compare(b.Score, a.Score) })
 	var out []Period
 	for _, p := range found {
 		if len(out) < n && !multiple(found, p) && p.Score >= minScore {
@@ -94,22 +90,13 @@ func multiple(found []Period, p Period) bool {
 	return false
 }
 
-func detrend(x []float64) []float64 {
-	l := FitLine(x)
-	out := make([]float64, len(x))
-	for i, v := range x {
-		out[i] = v - l.Fit[i]
-	}
-	return out
-}
-
 // Validate is series_periods_validate: the score of a given period, 0 when it is none.
 func Validate(x []float64, period float64) float64 {
 	k := int(math.Round(period))
 	if k < minPeriod || k > len(x)/2 {
 		return 0
 	}
-	acf := autocorrelation(detrend(x), k+2)
+	acf := autocorrelation(x, len(x)/2+1)
 	if k+1 < len(acf) && (acf[k] < acf[k-1] || acf[k] < acf[k+1]) {
 		return 0
 	}
