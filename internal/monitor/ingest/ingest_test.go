@@ -5,11 +5,13 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"towpath.dev/towpath/internal/clock"
 	"towpath.dev/towpath/internal/fault"
@@ -363,6 +365,23 @@ func TestALakeThatIsAwayIsTriedAgain(t *testing.T) {
 	}
 	if got := w.sink.texts("Message"); len(got) != 2 {
 		t.Errorf("%d rows were stored of two", len(got))
+	}
+}
+
+func TestCountersAreMetrics(t *testing.T) {
+	w := build(nil)
+	if err := put(w, shop(), traces("x", now(), now().Add(-time.Hour))); err != nil {
+		t.Fatal(err)
+	}
+	w.Drop("blog", "traces", "denied", 3)
+	want := `
+# HELP towpath_ingest_rows_total Rows and samples that came in, by what became of them.
+# TYPE towpath_ingest_rows_total counter
+towpath_ingest_rows_total{outcome="accepted",project="shop",reason="",signal="logs"} 2
+towpath_ingest_rows_total{outcome="dropped",project="blog",reason="denied",signal="traces"} 3
+`
+	if err := testutil.CollectAndCompare(w.Collector(), strings.NewReader(want), "towpath_ingest_rows_total"); err != nil {
+		t.Error(err)
 	}
 }
 
