@@ -90,6 +90,9 @@ func New(enabled bool, initial Setting, roll func() float64) *Switch {
 	return s
 }
 
+// Enabled reports whether the switch may break anything.
+func (s *Switch) Enabled() bool { return s.enabled }
+
 // Setting returns what the switch does at the moment.
 func (s *Switch) Setting() Setting {
 	s.mu.Lock()

@@ -52,8 +52,22 @@ func Write(w http.ResponseWriter, status int, value any) {
 	_, _ = w.Write(append(body, '\n'))
 }
 
-// Fail answers with an error. Errors that are no *Error become status 500 and keep their text to the service's log.
+// Witness is a ResponseWriter that wants to know why a request failed.
+type Witness interface {
+	http.ResponseWriter
+	Failed(err error)
+}
+
+// Report tells a Witness of an error that is the service's own fault or its neighbours', not the caller's.
+func Report(w http.ResponseWriter, err error) {
+	if witness, ok := w.(Witness); ok && StatusOf(err, http.StatusInternalServerError) >= http.StatusInternalServerError {
+		witness.Failed(err)
+	}
+}
+
+// Fail answers with an error and reports it. Errors that are no *Error become status 500 and keep their text to the service's log.
 func Fail(w http.ResponseWriter, err error) {
+	Report(w, err)
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		e = Errorf(http.StatusInternalServerError, "internal error")

@@ -19,6 +19,8 @@ type Config struct {
 	ListenGRPC string
 	// FailReady makes /readyz fail for ever (FAIL_READY=true): the way to show a rollout that must be rolled back.
 	FailReady bool
+	// CrashLoop makes the service end with a panic instead of serving (CRASH=true): the way to see a crash loop and its alert.
+	CrashLoop bool
 	// Drain is how long the service goes on serving after SIGTERM while it says "not ready" (DRAIN, default 1s).
 	Drain time.Duration
 	// Faults is the switch set by FAULTS, FAULT_ERROR_RATE and FAULT_LATENCY.
@@ -36,6 +38,9 @@ func NewConfig(name, linked string, getenv func(string) string) (Config, error) 
 	}
 	var err error
 	if cfg.FailReady, err = flag(getenv, "FAIL_READY", "true"); err != nil {
+		return Config{}, err
+	}
+	if cfg.CrashLoop, err = flag(getenv, "CRASH", "true"); err != nil {
 		return Config{}, err
 	}
 	if text := getenv("DRAIN"); text != "" {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -24,6 +25,8 @@ type Frame struct {
 	Log *slog.Logger
 	// Sleep passes the drain; it is time.Sleep unless a test watches what happens meanwhile.
 	Sleep func(time.Duration)
+	// Crash ends the process as a bug would; tests put something else in its place.
+	Crash func()
 
 	telemetry *telemetry.Telemetry
 	leaving   atomic.Bool
@@ -43,14 +46,17 @@ func NewFrame(ctx context.Context, cfg Config, getenv func(string) string, log *
 	if err != nil {
 		return nil, err
 	}
-	log = log.With("service", cfg.Self.Service, "build", cfg.Self.Build)
-	return &Frame{Config: cfg, Log: log, Sleep: time.Sleep, telemetry: tel}, nil
+	log = tel.Log(log).With("service", cfg.Self.Service, "build", cfg.Self.Build)
+	return &Frame{Config: cfg, Log: log, Sleep: time.Sleep, Crash: crash, telemetry: tel}, nil
 }
 
 // Client returns the HTTP client for calls to the other services; it passes trace context and baggage on.
 func (f *Frame) Client() *http.Client {
 	return &http.Client{Transport: f.telemetry.Client(http.DefaultTransport), Timeout: 5 * time.Second}
 }
+
+// Meter returns the meter for what the service counts itself.
+func (f *Frame) Meter() metric.Meter { return f.telemetry.Meter() }
 
 // Dial returns a gRPC connection to another service; it passes trace context and baggage on. The connection is made on first use.
 func (f *Frame) Dial(address string) (*grpc.ClientConn, error) {
@@ -70,8 +76,10 @@ func (f *Frame) handler(app http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { rest.Write(w, http.StatusOK, f.probe("alive")) })
 	mux.HandleFunc("GET /readyz", f.readyz)
+	mux.Handle("GET /metrics", f.telemetry.Metrics())
 	mux.Handle("/-/faults", f.Faults)
-	mux.Handle("/", f.telemetry.Server(f.Faults.Middleware(app)))
+	mux.HandleFunc("POST /-/faults/crash", f.crashNow)
+	mux.Handle("/", f.telemetry.Server(f.observe(f.Faults.Middleware(app))))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(hop.BuildHeader, f.Self.Build)
 		mux.ServeHTTP(w, r)
@@ -104,7 +112,8 @@ func (f *Frame) grpcServer(register func(grpc.ServiceRegistrar)) *grpc.Server {
 	return server
 }
 
-func (f *Frame) intercept(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+// answer gives the build id, applies the fault switch and calls the service.
+func (f *Frame) answer(ctx context.Context, req any, next grpc.UnaryHandler) (any, error) {
 	if err := grpc.SetHeader(ctx, metadata.Pairs(hop.BuildHeader, f.Self.Build)); err != nil {
 		return nil, fmt.Errorf("setting the build id: %w", err)
 	}

@@ -71,6 +71,10 @@ func (r *Running) AddrGRPC() string {
 // Run serves until ctx ends, then leaves in order: /readyz fails, the drain passes, requests in flight finish, ports close, traces
 // are flushed. It returns nil after such an end and an error if a port failed before.
 func (r *Running) Run(ctx context.Context) error {
+	if r.frame.CrashLoop {
+		r.frame.Log.Error("ending at once", "why", "CRASH is set")
+		r.frame.Crash()
+	}
 	failed := make(chan error, 2)
 	go func() { failed <- r.http.Serve(r.lis) }()
 	if r.grpc != nil {
@@ -99,7 +103,7 @@ func (r *Running) close() error {
 	}
 	err := r.http.Shutdown(ctx)
 	if flush := r.frame.telemetry.Close(ctx); flush != nil {
-		r.frame.Log.Warn("traces lost", "error", flush)
+		r.frame.Log.Warn("telemetry lost", "error", flush)
 	}
 	if err != nil {
 		return fmt.Errorf("closing the HTTP port: %w", err)
@@ -129,7 +133,7 @@ func Main(name, linked string, compose Compose) int {
 	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	telemetry.LogErrors(log, time.Minute, time.Now)
+	telemetry.LogErrors(log, 10*time.Minute, time.Now)
 	running, err := Launch(ctx, name, linked, os.Getenv, log, compose)
 	if err == nil {
 		err = running.Run(ctx)

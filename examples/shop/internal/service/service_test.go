@@ -1,7 +1,9 @@
 package service_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,7 +12,11 @@ import (
 	"testing"
 	"time"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
 	"shop/internal/fault"
+	"shop/internal/rest"
 	"shop/internal/service"
 )
 
@@ -208,5 +214,97 @@ func TestAPortInUseIsNamed(t *testing.T) {
 	_, err := service.Launch(t.Context(), "web", "", env("LISTEN="+taken), slog.New(slog.DiscardHandler), compose)
 	if err == nil || !strings.Contains(err.Error(), taken) || !strings.Contains(err.Error(), "LISTEN") {
 		t.Errorf("got %v, want an error that names the port and the variable", err)
+	}
+}
+
+func TestAFailingRequestIsOnItsSpan(t *testing.T) {
+	spans := tracetest.NewSpanRecorder()
+	getenv := env()
+	cfg, err := service.NewConfig("web", "b42", getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	frame, err := service.NewFrame(t.Context(), cfg, getenv, slog.New(slog.NewJSONHandler(&log, nil)), sdktrace.WithSpanProcessor(spans))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/bad", func(w http.ResponseWriter, _ *http.Request) { rest.Fail(w, errors.New("no tide table")) })
+	mux.HandleFunc("/panic", func(http.ResponseWriter, *http.Request) { panic("aground") })
+	mux.HandleFunc("/asked", func(w http.ResponseWriter, _ *http.Request) {
+		rest.Fail(w, rest.Errorf(http.StatusNotFound, "no such quay"))
+	})
+	running, err := frame.Start(t.Context(), service.App{HTTP: mux})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- running.Run(ctx) }()
+	for path, want := range map[string]int{"/bad": 500, "/panic": 500, "/asked": 404} {
+		if code, _, body := get(t, "http://"+running.Addr()+path); code != want || strings.Contains(body, "tide") {
+			t.Errorf("%s: got %d %s", path, code, body)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, span := range spans.Ended() {
+		for _, e := range span.Events() {
+			at := map[string]string{}
+			for _, kv := range e.Attributes {
+				at[string(kv.Key)] = kv.Value.Emit()
+			}
+			found[at["exception.message"]] = at["exception.stacktrace"]
+		}
+	}
+	if len(found) != 2 || !strings.Contains(found["no tide table"], "service_test.go") || !strings.Contains(found["panic: aground"], "service_test.go") {
+		t.Errorf("the spans carry %v", found)
+	}
+	for _, want := range []string{`"level":"ERROR","msg":"GET /bad"`, `"error":"no tide table"`, `"trace_id":"`, `"level":"INFO","msg":"GET /asked"`} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %s:\n%s", want, log.String())
+		}
+	}
+}
+
+func TestTheCrashSwitch(t *testing.T) {
+	for name, tt := range map[string]struct {
+		faults string
+		code   int
+		want   bool
+	}{"on": {"FAULTS=enabled", 200, true}, "off": {"FAULTS=", 404, false}} {
+		t.Run(name, func(t *testing.T) {
+			getenv := env(tt.faults)
+			cfg, err := service.NewConfig("web", "", getenv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			frame, err := service.NewFrame(t.Context(), cfg, getenv, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			crashed := false
+			frame.Crash = func() { crashed = true }
+			running, err := frame.Start(t.Context(), service.App{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- running.Run(ctx) }()
+			res, err := http.Post("http://"+running.Addr()+"/-/faults/crash", "", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res.Body.Close()
+			cancel()
+			if err := <-ended; err != nil || res.StatusCode != tt.code || crashed != tt.want {
+				t.Errorf("got %d, crashed %v, %v", res.StatusCode, crashed, err)
+			}
+		})
 	}
 }

@@ -47,7 +47,7 @@ func Web(f *service.Frame, getenv func(string) string) (service.App, error) {
 		Catalog: catalogpb.NewCatalogClient(conn),
 		Pricing: pricing.NewClient(pricingURL(getenv), client),
 		Cart:    cart.NewClient(cmp.Or(getenv("CART_URL"), "http://cart:8080"), client),
-	}, f.Log)
+	}, f.Log, f.Meter())
 	if err != nil {
 		return service.App{}, err
 	}

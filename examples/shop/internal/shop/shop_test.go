@@ -255,6 +255,25 @@ func TestCartByForms(t *testing.T) {
 	}
 }
 
+func TestCheckout(t *testing.T) {
+	s := newTown(t)
+	if code, body := s.post(t, "/checkout", nil); code != 409 {
+		t.Errorf("an empty cart: got %d %s", code, body)
+	}
+	if code, _ := s.post(t, "/cart", url.Values{"sku": {"rope-12"}, "quantity": {"10"}}); code != 200 {
+		t.Fatalf("putting rope aside: %d", code)
+	}
+	if code, body := s.post(t, "/checkout", nil); code != 200 || !strings.Contains(body, "Nothing yet") {
+		t.Errorf("buying: got %d", code)
+	}
+	_, metrics := s.get(t, "/metrics", "")
+	for _, want := range []string{"shop_checkouts_total 1\n", "shop_pieces_sold_total 10\n", "shop_revenue_total 2366\n", "shop_cart_changes_total 1\n"} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("the metrics lack %q", want)
+		}
+	}
+}
+
 func TestAServiceThatFails(t *testing.T) {
 	tests := map[string]struct {
 		code int

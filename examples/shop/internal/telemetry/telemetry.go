@@ -1,24 +1,30 @@
-// Package telemetry sets up tracing for one service: W3C trace context and baggage on every hop, spans exported over OTLP if a
-// collector is named.
+// Package telemetry sets up what one service tells of itself: W3C trace context and baggage on every hop, and spans, metrics and log
+// records that go out over OTLP if a collector is named; metrics can be scraped, too.
 //
 // Noun: Telemetry. It is passed by hand and never stored in OpenTelemetry's globals, so several services can live in one process
 // (cmd/all and the tests do that). Must not import a service.
 package telemetry
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
+	"go.opentelemetry.io/contrib/bridges/otelslog"
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploghttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"google.golang.org/grpc/stats"
@@ -26,89 +32,106 @@ import (
 	"shop/internal/hop"
 )
 
-// Telemetry is the tracing of one service.
+// How long spans and log records wait for others, how often metrics go out, and how long the flush at the end may take.
+const (
+	batchTime   = time.Second
+	metricEvery = 10 * time.Second
+	flushTime   = 2 * time.Second
+)
+
+// Telemetry is what one service tells of itself.
 type Telemetry struct {
-	provider   *sdktrace.TracerProvider
+	traces     *sdktrace.TracerProvider
+	metrics    *sdkmetric.MeterProvider
+	logs       *sdklog.LoggerProvider // nil without a collector
+	scrape     *sdkmetric.ManualReader
 	propagator propagation.TextMapPropagator
 }
 
-// New starts the tracing of a service. Spans leave the process only if getenv names a collector (OTEL_EXPORTER_OTLP_ENDPOINT or
-// OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, both over HTTP); without one there is no exporter, but trace ids and baggage are still made
-// and passed on. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME are honoured by the SDK. Call Close to flush.
+// New starts the telemetry of a service. Spans, metrics and log records leave the process only if getenv names a collector
+// (OTEL_EXPORTER_OTLP_ENDPOINT, over HTTP); without one there is no exporter, but trace ids and baggage are still made and passed
+// on, and metrics are still counted for a scrape. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME are honoured by the SDK. Call
+// Close to flush.
 func New(ctx context.Context, self hop.Self, getenv func(string) string, extra ...sdktrace.TracerProviderOption) (*Telemetry, error) {
 	res, err := resource.New(ctx,
 		resource.WithAttributes(attribute.String("service.name", self.Service), attribute.String("service.version", self.Build)),
 		resource.WithFromEnv())
 	if err != nil {
-		return nil, fmt.Errorf("describing the service for tracing: %w", err)
+		return nil, fmt.Errorf("describing the service for telemetry: %w", err)
 	}
-	options := append([]sdktrace.TracerProviderOption{sdktrace.WithResource(res)}, extra...)
-	if getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "" {
-		exporter, err := otlptracehttp.New(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("setting up the OTLP exporter: %w", err)
-		}
-		options = append(options, sdktrace.WithBatcher(exporter, sdktrace.WithBatchTimeout(time.Second)))
-	}
-	return &Telemetry{
-		provider:   sdktrace.NewTracerProvider(options...),
+	t := &Telemetry{
+		scrape:     sdkmetric.NewManualReader(),
 		propagator: propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}),
-	}, nil
+	}
+	spans := append([]sdktrace.TracerProviderOption{sdktrace.WithResource(res)}, extra...)
+	numbers := []sdkmetric.Option{sdkmetric.WithResource(res), sdkmetric.WithReader(t.scrape)}
+	if cmp.Or(getenv("OTEL_EXPORTER_OTLP_ENDPOINT"), getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")) != "" {
+		spanExporter, err := otlptracehttp.New(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("setting up the OTLP exporter of traces: %w", err)
+		}
+		spans = append(spans, sdktrace.WithBatcher(spanExporter, sdktrace.WithBatchTimeout(batchTime)))
+	}
+	if getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" {
+		numberExporter, err := otlpmetrichttp.New(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("setting up the OTLP exporter of metrics: %w", err)
+		}
+		numbers = append(numbers, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(numberExporter, sdkmetric.WithInterval(metricEvery))))
+		recordExporter, err := otlploghttp.New(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("setting up the OTLP exporter of logs: %w", err)
+		}
+		t.logs = sdklog.NewLoggerProvider(sdklog.WithResource(res),
+			sdklog.WithProcessor(sdklog.NewBatchProcessor(recordExporter, sdklog.WithExportInterval(batchTime))))
+	}
+	t.traces, t.metrics = sdktrace.NewTracerProvider(spans...), sdkmetric.NewMeterProvider(numbers...)
+	return t, nil
 }
 
-// Close sends the spans that still wait and stops the tracing.
+// Close sends what still waits, for two seconds at most, and stops the telemetry.
 func (t *Telemetry) Close(ctx context.Context) error {
-	if err := t.provider.Shutdown(ctx); err != nil {
-		return fmt.Errorf("flushing traces: %w", err)
+	ctx, cancel := context.WithTimeout(ctx, flushTime)
+	defer cancel()
+	err := errors.Join(t.traces.Shutdown(ctx), t.metrics.Shutdown(ctx))
+	if t.logs != nil {
+		err = errors.Join(err, t.logs.Shutdown(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("flushing telemetry: %w", err)
 	}
 	return nil
 }
 
-// Server wraps an HTTP handler: it reads trace context and baggage from the request and records a server span.
+// Log returns a logger that writes as base does, adds trace_id and span_id to a record that belongs to a span, and sends the record
+// to the collector if there is one.
+func (t *Telemetry) Log(base *slog.Logger) *slog.Logger {
+	h := handler{local: base.Handler()}
+	if t.logs != nil {
+		h.remote = otelslog.NewHandler("shop", otelslog.WithLoggerProvider(t.logs))
+	}
+	return slog.New(h)
+}
+
+// Meter returns the meter for what the service counts itself.
+func (t *Telemetry) Meter() metric.Meter { return t.metrics.Meter("shop") }
+
+// Server wraps an HTTP handler: it reads trace context and baggage from the request, records a server span and the duration.
 func (t *Telemetry) Server(next http.Handler) http.Handler {
-	return otelhttp.NewHandler(next, "http", otelhttp.WithTracerProvider(t.provider), otelhttp.WithPropagators(t.propagator))
+	return otelhttp.NewHandler(next, "http", otelhttp.WithTracerProvider(t.traces), otelhttp.WithMeterProvider(t.metrics), otelhttp.WithPropagators(t.propagator))
 }
 
 // Client wraps a transport: it records a client span and writes trace context and baggage to the request.
 func (t *Telemetry) Client(base http.RoundTripper) http.RoundTripper {
-	return otelhttp.NewTransport(base, otelhttp.WithTracerProvider(t.provider), otelhttp.WithPropagators(t.propagator))
+	return otelhttp.NewTransport(base, otelhttp.WithTracerProvider(t.traces), otelhttp.WithMeterProvider(t.metrics), otelhttp.WithPropagators(t.propagator))
 }
 
 // GRPCServer is Server for gRPC.
 func (t *Telemetry) GRPCServer() stats.Handler {
-	return otelgrpc.NewServerHandler(otelgrpc.WithTracerProvider(t.provider), otelgrpc.WithPropagators(t.propagator))
+	return otelgrpc.NewServerHandler(otelgrpc.WithTracerProvider(t.traces), otelgrpc.WithMeterProvider(t.metrics), otelgrpc.WithPropagators(t.propagator))
 }
 
 // GRPCClient is Client for gRPC.
 func (t *Telemetry) GRPCClient() stats.Handler {
-	return otelgrpc.NewClientHandler(otelgrpc.WithTracerProvider(t.provider), otelgrpc.WithPropagators(t.propagator))
-}
-
-// LogErrors sends OpenTelemetry's own errors to the log, at most one in every interval. The SDK reports through a global and once
-// per failed batch: a collector that is away must not fill the log of a service that works.
-func LogErrors(log *slog.Logger, interval time.Duration, now func() time.Time) {
-	otel.SetErrorHandler(&limited{log: log, interval: interval, now: now})
-}
-
-// limited is an error handler with a rate limit.
-type limited struct {
-	log      *slog.Logger
-	interval time.Duration
-	now      func() time.Time
-
-	mu     sync.Mutex
-	next   time.Time
-	unsaid int
-}
-
-// Handle logs the error, or counts it when the last line is too recent.
-func (l *limited) Handle(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if at := l.now(); at.Before(l.next) {
-		l.unsaid++
-	} else {
-		l.log.Warn("telemetry", "error", err, "unsaid", l.unsaid)
-		l.next, l.unsaid = at.Add(l.interval), 0
-	}
+	return otelgrpc.NewClientHandler(otelgrpc.WithTracerProvider(t.traces), otelgrpc.WithMeterProvider(t.metrics), otelgrpc.WithPropagators(t.propagator))
 }

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 
+	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc"
 
 	"shop/internal/cart"
@@ -64,6 +65,7 @@ type Shop struct {
 	cart    Cart
 	log     *slog.Logger
 	page    *template.Template
+	count   counters
 }
 
 // Handler returns the storefront:
@@ -71,10 +73,11 @@ type Shop struct {
 //	GET  /           the page, ?q= searches
 //	POST /cart       form sku, quantity: put pieces aside, then back to the page
 //	POST /cart/set   form sku, quantity: set the quantity; 0 takes it out
+//	POST /checkout   buy what is in the cart, then back to the page
 //	GET  /api/shop   the page's content as JSON
 //
 // Forms that come from another site are refused.
-func Handler(self hop.Self, next Neighbours, log *slog.Logger) (http.Handler, error) {
+func Handler(self hop.Self, next Neighbours, log *slog.Logger, meter metric.Meter) (http.Handler, error) {
 	page, err := template.New("page.html").ParseFS(files, "page.html", "art.html")
 	if err != nil {
 		return nil, fmt.Errorf("parsing the page: %w", err)
@@ -83,12 +86,17 @@ func Handler(self hop.Self, next Neighbours, log *slog.Logger) (http.Handler, er
 	if err != nil {
 		return nil, fmt.Errorf("opening the static files: %w", err)
 	}
-	s := &Shop{self: self, catalog: next.Catalog, pricing: next.Pricing, cart: next.Cart, log: log, page: page}
+	count, err := newCounters(meter)
+	if err != nil {
+		return nil, err
+	}
+	s := &Shop{self: self, catalog: next.Catalog, pricing: next.Pricing, cart: next.Cart, log: log, page: page, count: count}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.showPage)
 	mux.HandleFunc("GET /api/shop", s.showJSON)
 	mux.HandleFunc("POST /cart", s.change(next.Cart.Add))
 	mux.HandleFunc("POST /cart/set", s.change(next.Cart.Set))
+	mux.HandleFunc("POST /checkout", s.checkout)
 	mux.Handle("GET /static/", http.StripPrefix("/static", http.FileServerFS(static)))
 	return secure(http.NewCrossOriginProtection().Handler(mux)), nil
 }
@@ -110,7 +118,7 @@ func (s *Shop) showPage(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		code = rest.StatusOf(err, http.StatusBadGateway)
 		page.Notice = "The shop cannot show its shelves at the moment: " + err.Error()
-		s.log.WarnContext(r.Context(), "no page", "error", err)
+		rest.Report(w, err)
 	}
 	var body bytes.Buffer
 	if err := s.page.Execute(&body, page); err != nil {
@@ -143,9 +151,11 @@ func (s *Shop) change(do func(context.Context, string, pricing.Line) (cart.Cart,
 			return
 		}
 		if _, err := do(r.Context(), s.cartID(w, r), pricing.Line{SKU: r.PostFormValue("sku"), Quantity: quantity}); err != nil {
+			rest.Report(w, err)
 			http.Error(w, err.Error(), rest.StatusOf(err, http.StatusBadGateway))
 			return
 		}
+		s.count.aside.Add(r.Context(), 1)
 		http.Redirect(w, r, "/#cart", http.StatusSeeOther)
 	}
 }

@@ -46,6 +46,10 @@ spec:
     metadata:
       labels:
         {{- include "shop.labels" . | nindent 8 }}
+      annotations:
+        prometheus.io/scrape: "true"
+        prometheus.io/port: "8080"
+        prometheus.io/path: /metrics
     spec:
       automountServiceAccountToken: false
       enableServiceLinks: false
@@ -123,6 +127,8 @@ The environment of one service. Takes a dict: root, name.
   valueFrom: {fieldRef: {fieldPath: metadata.uid}}
 - name: OTEL_RESOURCE_ATTRIBUTES
   value: k8s.namespace.name=$(POD_NAMESPACE),k8s.pod.name=$(POD_NAME),k8s.pod.uid=$(POD_UID),k8s.deployment.name={{ .name }}
+- name: HOST_IP
+  valueFrom: {fieldRef: {fieldPath: status.hostIP}}
 {{- with .root.Values.otlpEndpoint }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
   value: {{ . | quote }}
@@ -143,6 +149,10 @@ The environment of one service. Takes a dict: root, name.
 {{- end }}
 {{- if $values.failReady }}
 - name: FAIL_READY
+  value: "true"
+{{- end }}
+{{- if $values.crash }}
+- name: CRASH
   value: "true"
 {{- end }}
 {{- range $name, $value := $values.env }}
