@@ -19,7 +19,7 @@ func operators() map[string]Func {
 		"in": {run: in}, "!in": {run: in}, "in~": {run: in}, "!in~": {run: in},
 		"iff": {run: iff}, "case": {run: cases}, "coalesce": {run: coalesce},
 		"isnull": {run: isNull}, "isnotnull": {run: isNull}, "isempty": {run: isEmpty}, "isnotempty": {run: isEmpty},
-		"bin": {run: bin}, "bin_at": {run: binAt},
+		"bin": {run: bin}, "floor": {run: bin}, "bin_at": {run: binAt},
 	}
 	return out
 }
