@@ -22,8 +22,10 @@ import (
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/kql/bind"
 	"towpath.dev/towpath/internal/monitor/kql/exec"
+	"towpath.dev/towpath/internal/monitor/kql/exec/vec"
 	"towpath.dev/towpath/internal/monitor/kql/ir"
 	plan "towpath.dev/towpath/internal/monitor/kql/sql"
+	"towpath.dev/towpath/internal/monitor/kql/value"
 	"towpath.dev/towpath/internal/monitor/lake"
 	"towpath.dev/towpath/internal/monitor/lake/bloom"
 	"towpath.dev/towpath/internal/monitor/query"
@@ -255,7 +257,7 @@ func put(v *table.Vector, cell any) error {
 
 // reference answers a query with the executor alone, over all rows of the project.
 func reference(ctx context.Context, text string, ask query.Ask, tables map[string]*table.Batch) (*table.Batch, error) {
-	q, errs := bind.Bind(text, query.Catalog())
+	q, errs := bind.Bind(text, bind.Standard())
 	if len(errs) > 0 {
 		return nil, query.Errors(errs)
 	}
@@ -292,6 +294,9 @@ func lines(b *table.Batch) []string {
 			switch {
 			case v.IsNull(i):
 				cells = append(cells, "null")
+			case v.Kind == table.Dynamic:
+				// A text that is no JSON and the same text in quotes are one value.
+				cells = append(cells, value.JSON(vec.Parse(v.Text[i])))
 			case v.Text != nil:
 				cells = append(cells, fmt.Sprintf("%q", v.Text[i]))
 			case v.Real != nil && math.Abs(v.Real[i]) < 1e-9:
@@ -363,7 +368,7 @@ func sample(seed uint64, n int) (batches []*table.Batch, tables map[string]*tabl
 // pushedWhole reports whether the engine is to answer all of a query.
 func pushedWhole(t *testing.T, text string, ask query.Ask, tables map[string]*table.Batch) bool {
 	t.Helper()
-	q, errs := bind.Bind(text, query.Catalog())
+	q, errs := bind.Bind(text, bind.Standard())
 	if len(errs) > 0 {
 		t.Fatal(query.Errors(errs))
 	}
@@ -371,7 +376,7 @@ func pushedWhole(t *testing.T, text string, ask query.Ask, tables map[string]*ta
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := plan.Make(rel, plan.DuckDB(), plan.Options{Now: now, Table: query.Catalog().Table, Virtual: func(name string) bool { return query.Catalog().Table(name).Virtual }})
+	p, err := plan.Make(rel, plan.DuckDB(), plan.Options{Now: now, Table: bind.Standard().Table, Virtual: func(name string) bool { return bind.Standard().Table(name).Virtual }})
 	if err != nil {
 		t.Fatal(err)
 	}

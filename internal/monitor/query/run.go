@@ -39,7 +39,7 @@ type Options struct {
 	Dialect sql.Dialect
 	// Tables answers the virtual tables; may be nil, then they are refused.
 	Tables Virtual
-	// Catalog is what a text may name; nil means Catalog().
+	// Catalog is what a text may name; nil means bind.Standard().
 	Catalog bind.Catalog
 	// Budget is how many bytes the executor may hold for one question; 0 means DefaultBudget.
 	Budget int64
@@ -59,7 +59,7 @@ func New(o Options) *Runner {
 		o.Dialect = sql.DuckDB()
 	}
 	if o.Catalog == nil {
-		o.Catalog = Catalog()
+		o.Catalog = bind.Standard()
 	}
 	return &Runner{o: o}
 }
