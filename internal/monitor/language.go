@@ -19,7 +19,7 @@ func bound(text string) (*ir.Query, error) {
 	if len(text) > maxText {
 		return nil, fault.New(fault.TooLarge, "The query is longer than %d KiB.", maxText>>10)
 	}
-	q, errs := bind.Bind(text, query.Catalog())
+	q, errs := bind.Bind(text, bind.Standard())
 	if len(errs) > 0 {
 		f := fault.Wrap(fault.Invalid, query.Errors(errs), "%d:%d: %s", errs[0].Line, errs[0].Col, errs[0].Message)
 		if errs[0].Next != "" {
@@ -58,7 +58,7 @@ func (s *Service) Check(_ context.Context, a identity.Actor, text string) (Check
 	if len(text) > maxText {
 		return out, fault.New(fault.TooLarge, "The query is longer than %d KiB.", maxText>>10)
 	}
-	q, errs := bind.Bind(text, query.Catalog())
+	q, errs := bind.Bind(text, bind.Standard())
 	for _, e := range errs {
 		out.Errors = append(out.Errors, Mistake{Start: e.Span.Start, End: e.Span.End, Line: e.Line, Col: e.Col, Message: e.Message, Next: e.Next})
 	}
@@ -79,7 +79,7 @@ func (s *Service) Complete(_ context.Context, a identity.Actor, text string, pos
 	if len(text) > maxText || position < 0 || position > len(text) {
 		return nil, fault.New(fault.Invalid, "There is no place %d in this text.", position)
 	}
-	return bind.Complete(text, position, query.Catalog()), nil
+	return bind.Complete(text, position, bind.Standard()), nil
 }
 
 func known(a identity.Actor) error {

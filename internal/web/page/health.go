@@ -257,7 +257,7 @@ func queryWord(kind string) string {
 	return "The query behind it, in PromQL"
 }
 
-func kindWord(kind string) string {
+func languageWord(kind string) string {
 	if kind == alert.Query {
 		return "KQL"
 	}
