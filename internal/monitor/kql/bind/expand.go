@@ -91,17 +91,17 @@ func (b *binder) applyTo(in ir.Rel, op *syntax.Expand, e *ir.Expand, kept []int,
 		}
 	}
 	a.Cols = append(a.Cols, sub.Columns()...)
-	return arrange(in, a, op.Span)
+	return arrange(in, a, kept, op.Span)
 }
 
 // arrange puts the columns of mv-apply into the order of the service: those of the input
-// where they were, then the others of the sub-query.
-func arrange(in ir.Rel, a *ir.Apply, at syntax.Span) ir.Rel {
+// that are not expanded where they were, then the others of the sub-query.
+func arrange(in ir.Rel, a *ir.Apply, kept []int, at syntax.Span) ir.Rel {
 	r := rowOf(a.Cols)
 	done := map[int]bool{}
 	var places []int
-	for _, c := range in.Columns() {
-		if i := r.find(c.Name); i >= 0 {
+	for _, k := range kept {
+		if i := r.find(in.Columns()[k].Name); i >= 0 {
 			places, done[i] = append(places, i), true
 		}
 	}

@@ -66,9 +66,32 @@ func (b *binder) sources(x syntax.Expr, s *scope, at int, fuzzy bool) []source {
 		return nil
 	}
 	if v.name == "" {
+		v.name = sourceName(x, s)
+	}
+	if v.name == "" {
 		v.name = "union_arg" + strconv.Itoa(at)
 	}
 	return []source{{v.rel, v.name}}
+}
+
+// sourceName is what withsource shows for a view of the text and for a table that `as`
+// names, "" for any other.
+func sourceName(x syntax.Expr, s *scope) string {
+	switch x := x.(type) {
+	case *syntax.Paren:
+		return sourceName(x.X, s)
+	case *syntax.Ident:
+		if n := s.find(x.Name); n != nil && n.fn != nil && n.fn.def.View {
+			return x.Name
+		}
+	case *syntax.Pipe:
+		if n := len(x.Ops); n > 0 {
+			if as, ok := x.Ops[n-1].(*syntax.As); ok {
+				return as.Name.Name
+			}
+		}
+	}
+	return ""
 }
 
 // matching are the tables and the views of the text whose names fit a pattern. The views of

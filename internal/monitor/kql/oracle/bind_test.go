@@ -46,9 +46,41 @@ func ours(t *testing.T) []oracle.Text {
 }
 
 func TestBinderAgreesOnOurs(t *testing.T) {
-	texts := ours(t)
-	tally := compare(t, texts, probe())
-	t.Log(tally)
+	t.Log(compare(t, ours(t), probe(), false))
+}
+
+// samples are the tables that the documentation's examples share, after its page "Samples gallery".
+func samples() []*table.Table {
+	var storm []table.Column
+	for _, f := range strings.Fields("StartTime:datetime EndTime:datetime EpisodeId:int EventId:int State:string EventType:string InjuriesDirect:int " +
+		"InjuriesIndirect:int DeathsDirect:int DeathsIndirect:int DamageProperty:int DamageCrops:int Source:string BeginLocation:string EndLocation:string " +
+		"BeginLat:real BeginLon:real EndLat:real EndLon:real EpisodeNarrative:string EventNarrative:string StormSummary:dynamic") {
+		n, k, _ := strings.Cut(f, ":")
+		storm = append(storm, table.Column{Name: n, Kind: table.KindOf(k)})
+	}
+	return []*table.Table{{Name: "StormEvents", Columns: storm},
+		{Name: "PopulationData", Columns: []table.Column{{Name: "State", Kind: table.String}, {Name: "Population", Kind: table.Long}}}}
+}
+
+func TestBinderAgreesOnTheDocumentation(t *testing.T) {
+	t.Log(compare(t, published(t, oracle.Docs), samples(), true))
+}
+
+func TestBinderAgreesOnTheCommunity(t *testing.T) {
+	t.Log(compare(t, published(t, oracle.Community), nil, true))
+}
+
+// published loads a corpus of others; without it the test says that it did not run over it.
+func published(t *testing.T, corpus string) []oracle.Text {
+	t.Helper()
+	texts, err := oracle.Load(corpus)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(texts) == 0 {
+		t.Logf("NOT RUN over %s: it has not been extracted (see the package's documentation)", corpus)
+	}
+	return texts
 }
 
 // verdicts of one text.
@@ -62,23 +94,34 @@ func (c tally) String() string {
 }
 
 // compare puts texts to both and logs where they differ.
-func compare(t *testing.T, texts []oracle.Text, tables []*table.Table) tally {
+func compare(t *testing.T, texts []oracle.Text, tables []*table.Table, infer bool) tally {
 	t.Helper()
-	questions := make([]oracle.Question, len(texts))
-	for i, x := range texts {
-		questions[i] = oracle.Question{Name: x.Name, Query: x.Query}
+	var c tally
+	if len(texts) == 0 {
+		return c
 	}
-	questions[0].Tables = oracle.Schemas(tables)
+	questions := make([]oracle.Question, len(texts))
+	catalogs := make([]bind.Catalog, len(texts))
+	for i, x := range texts {
+		own := tables
+		if infer {
+			cat := bind.NewCatalog(tables, nil)
+			own = append(append([]*table.Table(nil), tables...), oracle.Infer(x.Query, func(n string) bool { return cat.Table(n) != nil })...)
+		}
+		questions[i] = oracle.Question{Name: x.Name, Query: x.Query, Tables: oracle.Schemas(own)}
+		catalogs[i] = bind.NewCatalog(own, nil)
+		if !infer && i > 0 {
+			questions[i].Tables = nil
+		}
+	}
 	answers, err := oracle.Consult(questions)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cat := bind.NewCatalog(tables, nil)
-	var c tally
 	for i, x := range texts {
 		a := answers[i]
 		c.texts++
-		q, errs := bind.Bind(x.Query, cat)
+		q, errs := bind.Bind(x.Query, catalogs[i])
 		mine, theirs := len(errs) == 0, len(a.Errors) == 0
 		switch {
 		case !mine && !theirs:

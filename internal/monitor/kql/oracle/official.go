@@ -23,7 +23,7 @@ var script []byte
 type Question struct {
 	Name   string   `json:"name"`
 	Query  string   `json:"query"`
-	Tables []Schema `json:"tables,omitempty"`
+	Tables []Schema `json:"tables"`
 }
 
 // Schema is a table's name and columns, each a name and a type.
@@ -34,7 +34,7 @@ type Schema struct {
 
 // Schemas turns tables into schemas.
 func Schemas(tables []*table.Table) []Schema {
-	var out []Schema
+	out := []Schema{}
 	for _, t := range tables {
 		s := Schema{Name: t.Name}
 		for _, c := range t.Columns {

@@ -10,6 +10,7 @@ const globals = new Map();
 function globalsFor(tables) {
   const key = JSON.stringify(tables);
   if (!globals.has(key)) {
+    if (globals.size > 20) globals.clear();
     const symbols = tables.map(t => S.TableSymbol.From('(' + t.columns.map(c => "['" + c[0] + "']:" + c[1]).join(', ') + ')').WithName(t.name));
     const db = new S.DatabaseSymbol.$ctor1('db', symbols, false);
     globals.set(key, K.GlobalState.Default.WithDatabase(db));
@@ -20,13 +21,13 @@ const lines = require('fs').readFileSync(0, 'utf8').split('\n').filter(Boolean);
 let tables = [];
 for (const line of lines) {
   const t = JSON.parse(line);
-  if (t.tables) tables = t.tables;
+  if (t.tables !== null && t.tables !== undefined) tables = t.tables;
   if (t.query === undefined) continue;
   let out;
   try {
     const errors = (code) => items(code.GetDiagnostics()).filter(d => d.Severity === 'Error').map(d => d.Start + ': ' + d.Message);
     const syntax = errors(K.KustoCode.Parse(t.query));
-    const code = K.KustoCode.ParseAndAnalyze(t.query, globalsFor(t.local || tables));
+    const code = K.KustoCode.ParseAndAnalyze(t.query, globalsFor(tables));
     const all = [...items(code.GetSyntaxDiagnostics ? code.GetSyntaxDiagnostics() : []), ...items(code.GetDiagnostics())]
       .filter(d => d.Severity === 'Error').map(d => d.Start + ': ' + d.Message);
     const r = code.ResultType;
