@@ -10,9 +10,8 @@ import (
 func (b *binder) apply(at syntax.Span, name string, f *function, args []syntax.Expr, s *scope, r *row) value {
 	values := make([]value, len(f.def.Params))
 	set := make([]bool, len(values))
-	next := 0
-	for _, a := range args {
-		i := next
+	for place, a := range args {
+		i := place
 		if n, ok := a.(*syntax.Named); ok {
 			i = -1
 			for j, p := range f.def.Params {
@@ -21,8 +20,6 @@ func (b *binder) apply(at syntax.Span, name string, f *function, args []syntax.E
 				}
 			}
 			a = n.X
-		} else {
-			next++
 		}
 		if i < 0 || i >= len(values) || set[i] {
 			b.errorf(a.Where(), "", "%s has no such parameter", name)

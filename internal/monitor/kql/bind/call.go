@@ -52,6 +52,16 @@ func (b *binder) unknown(x *syntax.Call) {
 	b.errorf(x.Name.Span, next, "the function %s is not known, or not supported", name)
 }
 
+// text1 is the text that an argument is, where it must be known before the data is.
+func (b *binder) text1(x syntax.Expr, s *scope, r *row) (string, bool) {
+	lit, ok := b.scalar(x, s, r).(*ir.Lit)
+	if !ok || lit.K != table.String {
+		return "", false
+	}
+	text, ok := lit.Value.(string)
+	return text, ok
+}
+
 // tableCall binds the functions whose argument is a table.
 func (b *binder) tableCall(x *syntax.Call, s *scope, r *row) value {
 	if len(x.Args) != 1 {
@@ -59,9 +69,9 @@ func (b *binder) tableCall(x *syntax.Call, s *scope, r *row) value {
 		return value{expr: broken(x.Span)}
 	}
 	if x.Name.Name == "table" {
-		name, ok := litOf(x.Args, 0)
+		name, ok := b.text1(x.Args[0], s, r)
 		if !ok {
-			b.errorf(x.Span, "", "table takes the name as a text")
+			b.errorf(x.Span, "", "table takes the name as a constant text")
 			return value{expr: broken(x.Span)}
 		}
 		return b.ident(&syntax.Ident{At: syntax.At{Span: x.Span}, Name: name}, s, nil)
@@ -205,9 +215,13 @@ func (b *binder) special(x *syntax.Call, sig *signature, s *scope, r *row) (ir.E
 	}
 	switch sig.name {
 	case "column_ifexists":
-		name, ok := litOf(x.Args, 0)
-		if !ok || len(x.Args) != 2 {
-			b.errorf(x.Span, "", "%s takes the name of a column as a text, and a default", x.Name.Name)
+		if len(x.Args) != 2 {
+			b.errorf(x.Span, "", "%s takes the name of a column, and a default", x.Name.Name)
+			return broken(x.Span), true
+		}
+		name, ok := b.text1(x.Args[0], s, r)
+		if !ok {
+			b.errorf(x.Span, "", "%s takes the name of a column as a constant text", x.Name.Name)
 			return broken(x.Span), true
 		}
 		if i := r.find(name); i >= 0 {

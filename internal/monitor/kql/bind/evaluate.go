@@ -8,7 +8,8 @@ import (
 
 // evaluate binds a plugin. The arguments in the tree are columns and constants; pivot's
 // aggregate is not there but in a Summarize below: its input has the columns that stay, the
-// column whose values become columns, and the value, in this order.
+// column whose values become columns, and the value, in this order. The one argument of
+// pivot is the value for where there are no rows.
 func (b *binder) evaluate(in ir.Rel, op *syntax.Evaluate, s *scope) ir.Rel {
 	name := op.Call.Name.Name
 	if lookup(plugins, name) == nil {
@@ -54,13 +55,26 @@ func (b *binder) bagUnpack(e *ir.Evaluate, op *syntax.Evaluate, s *scope) []tabl
 	}
 	e.Open = true
 	e.Args = []ir.Expr{bag}
-	for _, a := range op.Call.Args[1:] {
+	// The tree has all four: the bag, the prefix, what to do on a conflict, the keys to leave out.
+	at := ir.At{Span: op.Span}
+	rest := []ir.Expr{&ir.Lit{At: at, K: table.String, Value: ""}, &ir.Lit{At: at, K: table.String, Value: "error"}, &ir.Lit{At: at, K: table.Dynamic}}
+	order := map[string]int{"OutputColumnPrefix": 0, "columnsConflict": 1, "ignoredProperties": 2}
+	for i, a := range op.Call.Args[1:] {
 		if n, ok := a.(*syntax.Named); ok {
-			b.errorf(n.Span, "", "bag_unpack takes its arguments without names")
+			at, known := order[n.Names[0].Name]
+			if !known {
+				b.errorf(n.Span, "", "bag_unpack has no parameter %s", n.Names[0].Name)
+				return nil
+			}
+			i, a = at, n.X
+		}
+		if i >= len(rest) {
+			b.errorf(a.Where(), "", "bag_unpack takes at most 4 arguments")
 			return nil
 		}
-		e.Args = append(e.Args, b.scalar(a, s, nil))
+		rest[i] = b.scalar(a, s, nil)
 	}
+	e.Args = append(e.Args, rest...)
 	cols := []table.Column{}
 	for i, c := range r.cols {
 		if i != bag.Index {
@@ -117,8 +131,25 @@ func (b *binder) pivot(e *ir.Evaluate, op *syntax.Evaluate, s *scope) []table.Co
 	sum.Keys = append(sum.Keys, ir.Named{Name: "$pivot", Expr: column})
 	sum.Aggs = []ir.Agg{agg}
 	sum.Cols = append(append([]table.Column(nil), cols...), table.Column{Name: "$pivot", Kind: column.K}, table.Column{Name: "$value", Kind: agg.Kinds[0]})
-	e.In, e.Open = sum, true
+	e.In, e.Open, e.Args = sum, true, []ir.Expr{emptyOf(agg)}
 	return cols
+}
+
+// emptyOf is what an aggregate gives for no rows, as a constant ("summarize operator",
+// default values of aggregations).
+func emptyOf(a ir.Agg) *ir.Lit {
+	lit := &ir.Lit{At: a.At, K: a.Kinds[0]}
+	switch a.Func {
+	case "count", "dcount", "count_distinct", "sum", "stdev", "stdevp", "variance", "variancep":
+		if lit.Value = int64(0); lit.K == table.Real || lit.K == table.Decimal {
+			lit.Value = float64(0)
+		}
+	case "make_list", "make_set", "make_list_with_nulls":
+		lit.Value = "[]"
+	case "make_bag":
+		lit.Value = "{}"
+	}
+	return lit
 }
 
 // mentions reports whether an aggregate uses a column.

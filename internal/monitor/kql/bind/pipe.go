@@ -68,6 +68,10 @@ func (b *binder) source(op syntax.Op, s *scope, r *row) ir.Rel {
 	case *syntax.Find:
 		return b.find(op, s)
 	}
+	if e, ok := op.(*syntax.Evaluate); ok && lookup(plugins, e.Call.Name.Name) == nil {
+		b.errorf(e.Call.Name.Span, "", "the plugin %s is not known, or not supported", e.Call.Name.Name)
+		return empty(op.Where())
+	}
 	b.errorf(op.Where(), "", "this operator needs a table before it")
 	return empty(op.Where())
 }
@@ -201,6 +205,11 @@ func (b *binder) items(list []syntax.Expr, s *scope, r *row) []item {
 		}
 		it := item{expr: b.scalar(body, s, r), at: x.Where()}
 		it.name, it.origin = nameOf(body)
+		if call, ok := body.(*syntax.Call); ok && current(legacyScalars, call.Name.Name) == "column_ifexists" {
+			if c, found := it.expr.(*ir.Col); !found || c.Name != it.name {
+				it.name, it.origin = "", nameless
+			}
+		}
 		if isNamed {
 			it.name, it.origin = n.Names[0].Name, given
 			if n.Tuple && len(n.Names) > 1 {

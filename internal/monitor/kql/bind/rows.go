@@ -2,6 +2,7 @@ package bind
 
 import (
 	"strconv"
+	"strings"
 
 	"towpath.dev/towpath/internal/monitor/kql/ir"
 	"towpath.dev/towpath/internal/monitor/kql/syntax"
@@ -51,7 +52,7 @@ func multiple(list []syntax.Expr, i int) bool {
 		x = n.X
 	}
 	c, ok := x.(*syntax.Call)
-	return ok && seriesResults(c.Name.Name) != nil
+	return ok && (seriesResults(c.Name.Name) != nil || strings.HasPrefix(c.Name.Name, "array_sort_"))
 }
 
 func (b *binder) rangeOf(op *syntax.Range, s *scope, r *row) ir.Rel {

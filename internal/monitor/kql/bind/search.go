@@ -97,6 +97,7 @@ func (b *binder) find(op *syntax.Find, s *scope) ir.Rel {
 		b.errorf(op.Span, "name the columns after project", "find with project-smart or project-away is not supported")
 	}
 	wanted, pack := b.findColumns(op, list)
+	pack = pack && (op.Pack || leftover(list, wanted))
 	u := &ir.Union{Out: out(op.Span, append([]table.Column{{Name: with, Kind: table.String}}, wanted...))}
 	if pack {
 		u.Cols = append(u.Cols, table.Column{Name: "pack_", Kind: table.Dynamic})
@@ -108,6 +109,19 @@ func (b *binder) find(op *syntax.Find, s *scope) ir.Rel {
 		u.Inputs = append(u.Inputs, b.findProject(op, f, src.name, wanted, pack, u.Cols))
 	}
 	return u
+}
+
+// leftover reports whether some table has a column that is not wanted.
+func leftover(list []source, wanted []table.Column) bool {
+	r := rowOf(wanted)
+	for _, src := range list {
+		for _, c := range src.rel.Columns() {
+			if r.find(c.Name) < 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // findColumns are the columns of find: those named after project, or those that all tables

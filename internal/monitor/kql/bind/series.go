@@ -98,14 +98,16 @@ func (b *binder) sorted(x *syntax.Call, e ir.Expr) []item {
 		}
 	}
 	var out []item
+	seen := map[string]bool{}
 	for i := range arrays {
 		name, o := nameOf(x.Args[i])
 		if o != nameless {
 			name += "_sorted"
 			o = prefixed
-			if i > 0 {
+			if seen[name] {
 				name += strconv.Itoa(i)
 			}
+			seen[name] = true
 		}
 		part := e
 		if arrays > 1 {
@@ -136,6 +138,7 @@ func (b *binder) makeSeries(in ir.Rel, op *syntax.MakeSeries, s *scope) ir.Rel {
 	var items []item
 	for _, a := range op.Aggs {
 		got := b.items([]syntax.Expr{a.Expr}, s, &row{cols: r.cols, aggs: aggs})
+		constant(aggs, got)
 		items = append(items, got...)
 		for range got {
 			var d ir.Expr
@@ -169,6 +172,20 @@ func (b *binder) makeSeries(in ir.Rel, op *syntax.MakeSeries, s *scope) ir.Rel {
 		}
 	}
 	return pick(m, op.Span, append(places, keys))
+}
+
+// constant turns a value without an aggregate into one, so that it stands where rows are.
+func constant(aggs *aggregation, items []item) {
+	if len(items) != 1 || items[0].expr.Kind() == table.Unknown {
+		return
+	}
+	if _, ok := items[0].expr.(*ir.Lit); !ok {
+		return
+	}
+	k := items[0].expr.Kind()
+	aggs.list = append(aggs.list, ir.Agg{At: ir.At{Span: items[0].at}, Func: "take_any", Args: []ir.Expr{items[0].expr}, Kinds: []table.Kind{k}})
+	items[0].expr = &ir.Col{At: ir.At{Span: items[0].at}, K: k, Index: aggs.made}
+	aggs.made++
 }
 
 // seriesAggs names the aggregates of make-series. Each must be one aggregate with one result.
@@ -279,7 +296,7 @@ func (b *binder) topHitters(in ir.Rel, op *syntax.TopHitters, s *scope) ir.Rel {
 	if op.By != nil {
 		by := b.items([]syntax.Expr{op.By}, s, r)[0]
 		t.By = by.expr
-		second = table.Column{Name: "approximate_sum_" + by.name, Kind: atLeastLong(by.expr.Kind())}
+		second = table.Column{Name: "approximate_sum_" + by.name, Kind: by.expr.Kind()}
 	}
 	t.Out = out(op.Span, []table.Column{{Name: name, Kind: of.expr.Kind()}, second})
 	return t

@@ -111,7 +111,7 @@ func (b *binder) aggKinds(x *syntax.Call, sig *signature, args []ir.Expr) []tabl
 		}
 		out := make([]table.Kind, n)
 		for i := range out {
-			out[i] = args[0].Kind()
+			out[i] = atLeastLong(args[0].Kind())
 		}
 		return out
 	case "avg", "avgif":

@@ -187,6 +187,7 @@ func merge(list []source, inner bool) []merged {
 			}
 		}
 	}
+	n := newNamer()
 	var out []merged
 	for _, name := range order {
 		if inner && (times[name] < len(list) || len(kinds[name]) > 1) {
@@ -197,6 +198,7 @@ func merge(list []source, inner bool) []merged {
 			if len(kinds[name]) > 1 {
 				m.name += "_" + k.String()
 			}
+			m.name, _ = n.give(m.name, prefixed)
 			out = append(out, m)
 		}
 	}

@@ -58,8 +58,10 @@ func samples() []*table.Table {
 		n, k, _ := strings.Cut(f, ":")
 		storm = append(storm, table.Column{Name: n, Kind: table.KindOf(k)})
 	}
-	return []*table.Table{{Name: "StormEvents", Columns: storm},
-		{Name: "PopulationData", Columns: []table.Column{{Name: "State", Kind: table.String}, {Name: "Population", Kind: table.Long}}}}
+	return []*table.Table{
+		{Name: "PopulationData", Columns: []table.Column{{Name: "State", Kind: table.String}, {Name: "Population", Kind: table.Long}}},
+		{Name: "StormEvents", Columns: storm},
+	}
 }
 
 func TestBinderAgreesOnTheDocumentation(t *testing.T) {

@@ -195,7 +195,12 @@ func (g *guess) call(n *syntax.Call) {
 		kind = table.DateTime
 	case "parse_json", "todynamic", "split", "extract", "parse_url", "strlen", "tolower", "toupper", "parsejson":
 		kind = table.String
-	case "mv-expand", "array_length", "bag_keys", "zip", "array_concat":
+	case "bag_unpack":
+		if len(n.Args) > 0 {
+			g.column(n.Args[0], table.Dynamic)
+		}
+		return
+	case "array_length", "bag_keys", "zip", "array_concat":
 		kind = table.Dynamic
 	case "iff", "iif", "not", "countif":
 		if len(n.Args) > 0 {
