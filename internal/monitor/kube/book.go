@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"towpath.dev/towpath/internal/clock"
+	"towpath.dev/towpath/internal/monitor/metric"
 	"towpath.dev/towpath/internal/monitor/place"
 )
 
@@ -43,6 +44,14 @@ type book struct {
 	names      map[[2]string]*entry  // by namespace and name: the newest
 	addresses  map[netip.Addr]*entry // of pods with an address of their own
 	namespaces map[string]owner
+	containers map[string]contained // by id, those before a restart too
+	swept      time.Time
+}
+
+// contained is a container that was seen.
+type contained struct {
+	metric.Container
+	seen time.Time
 }
 
 type entry struct {
@@ -62,7 +71,7 @@ type owner struct {
 func newBook(cluster string, o Owners, c clock.Clock, l *slog.Logger) *book {
 	return &book{
 		cluster: cluster, owners: o, clock: c, logger: l, pods: map[string]*entry{}, names: map[[2]string]*entry{},
-		addresses: map[netip.Addr]*entry{}, namespaces: map[string]owner{},
+		addresses: map[netip.Addr]*entry{}, namespaces: map[string]owner{}, containers: map[string]contained{},
 	}
 }
 
@@ -88,6 +97,11 @@ func (b *book) put(ctx context.Context, p *corev1.Pod, gone bool) (changed bool)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.store(e)
+	for _, c := range e.place.Containers {
+		if c.ID != "" {
+			b.containers[c.ID] = contained{metric.Container{Namespace: p.Namespace, Pod: p.Name, Name: c.Name, Image: c.Image}, now}
+		}
+	}
 	return old == nil || gone || old.place.Address != e.place.Address || old.place.Project != e.place.Project || !maps.Equal(old.pod.Annotations, e.pod.Annotations)
 }
 
@@ -275,6 +289,7 @@ func (b *book) refresh(ctx context.Context, touch func()) {
 func (b *book) again(ctx context.Context) (changed bool) {
 	now := b.clock.Now()
 	b.mu.Lock()
+	b.forgetContainers(now)
 	var due []*entry
 	for uid, e := range b.pods {
 		age := now.Sub(e.asked)
@@ -304,6 +319,26 @@ func (b *book) again(ctx context.Context) (changed bool) {
 		b.mu.Unlock()
 	}
 	return changed
+}
+
+// forgetContainers removes containers that were not seen for long and are not there; the
+// caller holds the lock.
+func (b *book) forgetContainers(now time.Time) {
+	if now.Sub(b.swept) < known {
+		return
+	}
+	b.swept = now
+	alive := map[string]bool{}
+	for _, e := range b.pods {
+		for _, c := range e.place.Containers {
+			alive[c.ID] = true
+		}
+	}
+	for id, c := range b.containers {
+		if !alive[id] && now.Sub(c.seen) > known {
+			delete(b.containers, id)
+		}
+	}
 }
 
 // forget removes an entry; the caller holds the lock.
@@ -349,6 +384,14 @@ func (w *Watcher) ByAddress(a netip.Addr) (place.Place, bool) {
 		}
 		return e
 	})
+}
+
+// Container finds a container by its id; see metric.Owners.
+func (w *Watcher) Container(id string) (metric.Container, bool) {
+	w.book.mu.RLock()
+	defer w.book.mu.RUnlock()
+	c, ok := w.book.containers[id]
+	return c.Container, ok
 }
 
 // NamespaceOwner returns whose a namespace is, from memory; see metric.Owners. It is known

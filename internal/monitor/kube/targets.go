@@ -82,8 +82,9 @@ func (w *Watcher) nodeTargets(node string) []metric.Target {
 			Labels: map[string]string{"cluster": w.o.Name, "node": node, "metrics_path": p},
 		}
 		if p == "/metrics/cadvisor" {
-			// Of what belongs to no pod only the whole node is of interest.
-			t.Job, t.Keep, t.Drop = "cadvisor", keepContainers, &metric.Match{Labels: []string{"pod", "id"}, Regex: ";/.+"}
+			// Of control groups that belong to no pod only the whole node's is of interest, and
+			// those of containers, which end in an id of 64 digits: the watcher knows whose.
+			t.Job, t.Keep, t.Drop = "cadvisor", keepContainers, &metric.Match{Labels: []string{"pod", "id"}, Regex: ";/(.*/)?([^/]{1,63}|[^/]{65,})"}
 		}
 		out = append(out, t)
 	}

@@ -100,6 +100,14 @@ type Targets interface {
 type Owners interface {
 	// NamespaceOwner returns "", "" for a namespace of the platform. It answers from memory.
 	NamespaceOwner(namespace string) (project, environment string)
+	// Container finds a container by its id, without the runtime's prefix. It answers from
+	// memory, for a while after the container is gone too.
+	Container(id string) (c Container, ok bool)
+}
+
+// Container names a container of a pod.
+type Container struct {
+	Namespace, Pod, Name, Image string
 }
 
 // ScrapeOptions say how to scrape.

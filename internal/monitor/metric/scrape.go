@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -194,8 +195,12 @@ func groups(all []Target) map[string][]*targetgroup.Group {
 	return out
 }
 
-// placer returns what makes of the marks the labels that a series is stored with.
+// placer returns what makes of the marks the labels that a series is stored with; none, when
+// it is to be left out.
 func placer(owners Owners) func(labels.Labels) labels.Labels {
+	if owners == nil {
+		owners = nobody{}
+	}
 	return func(ls labels.Labels) labels.Labels {
 		project, environment := ls.Get(labelProject), ls.Get(labelEnvironment)
 		if environment != markNone && project != markPlatform && project != markNamespace {
@@ -210,7 +215,18 @@ func placer(owners Owners) func(labels.Labels) labels.Labels {
 			b.Del(labelProject)
 		case markNamespace:
 			project, environment = "", ""
-			if ns := ls.Get("namespace"); ns != "" && owners != nil {
+			if id := containerID(ls); id != "" {
+				// A cAdvisor that does not find the runtime's socket knows control groups only.
+				c, ok := owners.Container(id)
+				if !ok {
+					return labels.EmptyLabels() // a pod's sandbox, or not known yet
+				}
+				b.Set("namespace", c.Namespace)
+				b.Set("pod", c.Pod)
+				b.Set("container", c.Name)
+				b.Set("image", c.Image)
+			}
+			if ns := b.Get("namespace"); ns != "" {
 				project, environment = owners.NamespaceOwner(ns)
 			}
 			b.Set(labelProject, project) // "" removes it
@@ -219,6 +235,27 @@ func placer(owners Owners) func(labels.Labels) labels.Labels {
 		return b.Labels()
 	}
 }
+
+// containerID returns the id of the container that a control group is of, when the series
+// does not say itself whose it is: the last part of a path like
+// "/kubepods/pod<uid>/<64 digits>".
+func containerID(ls labels.Labels) string {
+	path := ls.Get("id")
+	id := path[strings.LastIndexByte(path, '/')+1:]
+	if len(id) != 64 || ls.Get("pod") != "" || ls.Get("container") != "" {
+		return ""
+	}
+	return id
+}
+
+// nobody owns nothing.
+type nobody struct{}
+
+// NamespaceOwner returns nothing.
+func (nobody) NamespaceOwner(string) (project, environment string) { return "", "" }
+
+// Container finds nothing.
+func (nobody) Container(string) (Container, bool) { return Container{}, false }
 
 // pools is the scraper that runs now, for those who ask how it is.
 type pools struct {

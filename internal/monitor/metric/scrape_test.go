@@ -78,6 +78,10 @@ func (o fixedOwners) NamespaceOwner(ns string) (string, string) {
 	return project, environment
 }
 
+func (o fixedOwners) Container(id string) (metric.Container, bool) {
+	return metric.Container{Namespace: "shop-production", Pod: "web-1", Name: "web", Image: "web:1"}, strings.HasPrefix(id, "aa")
+}
+
 func TestATargetCannotSayWhoseItIs(t *testing.T) {
 	s := live(t, metric.Options{})
 	exposes := func(text string) *httptest.Server {
@@ -88,7 +92,8 @@ func TestATargetCannotSayWhoseItIs(t *testing.T) {
 	forged := exposes("jobs{project=\"bank\",environment=\"x\",namespace=\"bank-production\",pod=\"other\",job=\"kubelet\"} 1\n")
 	address := strings.TrimPrefix(forged.URL, "http://")
 	cluster := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, "use{namespace=\"shop-production\"} 5\nuse{namespace=\"kube-system\"} 6\nuse{project=\"bank\",environment=\"x\"} 7\nuse{namespace=\"gone\",project=\"bank\"} 8\ndropped 1\nuse{drop=\"me\"} 9\n")
+		fmt.Fprint(w, "use{namespace=\"shop-production\"} 5\nuse{namespace=\"kube-system\"} 6\nuse{project=\"bank\",environment=\"x\"} 7\nuse{namespace=\"gone\",project=\"bank\"} 8\ndropped 1\nuse{drop=\"me\"} 9\n"+
+			"use{id=\"/kubepods/pod1/"+strings.Repeat("a", 64)+"\"} 10\nuse{id=\"/kubepods/pod1/"+strings.Repeat("b", 64)+"\"} 11\n")
 	})
 	background(t, func(ctx context.Context) error {
 		return s.Scrape(ctx, metric.ScrapeOptions{
@@ -103,11 +108,12 @@ func TestATargetCannotSayWhoseItIs(t *testing.T) {
 		})
 	})
 	all := metric.Scope{All: true}
-	eventually(t, "everything is scraped", func() bool { return len(values(t, s, all, "jobs or use")) == 6 })
+	eventually(t, "everything is scraped", func() bool { return len(values(t, s, all, "jobs or use")) == 7 })
 	want := map[string]float64{
 		"map[__name__:jobs environment:production exported_environment:x exported_job:kubelet exported_namespace:bank-production exported_pod:other exported_project:bank job:kubernetes-pods namespace:shop-production pod:web project:shop]": 1,
 		"map[__name__:jobs exported_environment:x exported_job:kubelet exported_project:bank job:platform-pods namespace:bank-production pod:other]":                                                                                           1,
 		"map[__name__:use environment:production job:kubelet namespace:shop-production project:shop]":                                                                                                                                          5,
+		"map[__name__:use container:web environment:production id:/kubepods/pod1/" + strings.Repeat("a", 64) + " image:web:1 job:kubelet namespace:shop-production pod:web-1 project:shop]":                                                    10,
 		"map[__name__:use job:kubelet namespace:kube-system]":                        6,
 		"map[__name__:use exported_environment:x exported_project:bank job:kubelet]": 7,
 		"map[__name__:use exported_project:bank job:kubelet namespace:gone]":         8,

@@ -69,7 +69,11 @@ func (v *sieve) pass(ls labels.Labels, t int64, stale bool, do func(labels.Label
 		v.refuse(reasonBounds, fmt.Sprintf("a sample of %s is more than %s ahead of the server's clock", ls.Get(labels.MetricName), future))
 		return 0, nil
 	}
-	ref, err := do(v.placed(ls))
+	ls = v.placed(ls)
+	if ls.IsEmpty() {
+		return 0, nil // left out: nobody's
+	}
+	ref, err := do(ls)
 	if err == nil {
 		v.out.Taken++
 		return ref, nil

@@ -95,7 +95,9 @@ func (w *writer) pods(ctx context.Context) (map[[2]string]pod, error) {
 	if !ok {
 		return out, nil
 	}
-	series, err := w.tables.Store.Range(ctx, w.in, `max by (namespace, pod, uid, node) (kube_pod_info)`, last.Add(-min(last.Sub(w.scan.From), maxLook)), last, look)
+	// Whole steps back from the end, so that it is looked at the end too.
+	steps := min(last.Sub(w.scan.From), maxLook) / look
+	series, err := w.tables.Store.Range(ctx, w.in, `max by (namespace, pod, uid, node) (kube_pod_info)`, last.Add(-steps*look), last, look)
 	if err != nil {
 		return nil, err
 	}

@@ -121,6 +121,8 @@ func TestTables(t *testing.T) {
 			"12:00:00 K8SContainer memoryLimitBytes CLUSTER/uid-1/web 500 node-1 shop production",
 			"12:00:00 K8SContainer memoryWorkingSetBytes CLUSTER/uid-1/web 1020 node-1 shop production",
 		}},
+		{"an hour, not in whole minutes", query.VirtualScan{Table: table.Perf, Project: "shop", From: noon.Add(-time.Hour + 7*time.Second), To: to, Equal: map[string][]string{"CounterName": {"cpuUsageNanoCores"}}},
+			"TimeGenerated InstanceName", []string{"11:56:00 CLUSTER/uid-1/web", "11:57:00 CLUSTER/uid-1/web", "11:58:00 CLUSTER/uid-1/web", "11:59:00 CLUSTER/uid-1/web", "12:00:00 CLUSTER/uid-1/web"}},
 		{"one counter of a node", query.VirtualScan{Table: table.Perf, All: true, From: noon, To: to, Equal: map[string][]string{"ObjectName": {"K8SNode"}, "CounterName": {"cpuUsageNanoCores"}}},
 			"TimeGenerated InstanceName CounterValue Project", []string{"12:00:00 CLUSTER/node-1 1e+09 "}},
 		{"nodes are the platform's", query.VirtualScan{Table: table.Perf, Project: "shop", Equal: map[string][]string{"ObjectName": {"K8SNode"}}}, "CounterName", []string{}},
