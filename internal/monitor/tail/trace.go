@@ -46,6 +46,9 @@ func beginning(text []byte, level string) form {
 	case isPanic(text), isGoroutine(text):
 		return goroute
 	case isTraceback(text):
+		if isIndented(text) { // of an ExceptionGroup: all of it is
+			return frames
+		}
 		return python
 	case isLocation(text):
 		return located
@@ -221,7 +224,7 @@ func isCall(text []byte) bool {
 	if i <= 0 || text[len(text)-1] != ')' {
 		return false
 	}
-	return bytes.IndexByte(text[:i], '.') > 0 && bytes.IndexByte(text[:i], ' ') < 0
+	return (hasAny(text, "panic(") || bytes.IndexByte(text[:i], '.') > 0) && bytes.IndexByte(text[:i], ' ') < 0
 }
 
 // isRegister knows "rip    0x46e1f1".
