@@ -86,10 +86,13 @@ func (a *App) openTelemetry(ctx context.Context) error {
 	a.Monitor = monitor.New(monitor.Parts{
 		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queries: queries, Metrics: t.metrics, Cluster: t.kube, Stream: t.ingest, Releases: marks{a.Deploy}, Logger: a.logger,
 	})
-	a.Alerts = alert.New(alert.Parts{
+	a.Alerts, err = alert.New(alert.Parts{
 		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Vault: a.vault, Series: t.metrics.Storage(), PromQL: t.metrics.Engine(),
 		Queries: queries, Places: t.kube, Releases: running{a.Deploy}, Logger: a.logger,
 	}, alert.Options{URL: a.URL, Allow: a.cfg.NotifyAllow})
+	if err != nil {
+		return err
+	}
 	return a.Alerts.Seed(ctx)
 }
 
