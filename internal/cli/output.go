@@ -18,6 +18,7 @@ type table struct {
 	head []string
 	wide int // how many of the columns, at the end, are wide ones
 	rows [][]string
+	asIs bool   // the heads are names that are written so
 	none string // what to say instead of an empty table: what belongs here, and the command that fills it
 }
 
@@ -52,7 +53,11 @@ func (t table) write(out, notes io.Writer, wide bool) error {
 		cut -= t.wide
 	}
 	if cut > 0 {
-		fmt.Fprintln(w, strings.ToUpper(strings.Join(t.head[:cut], "\t")))
+		head := strings.Join(t.head[:cut], "\t")
+		if !t.asIs {
+			head = strings.ToUpper(head)
+		}
+		fmt.Fprintln(w, head)
 	}
 	for _, r := range t.rows {
 		n := len(r)

@@ -125,7 +125,7 @@ func queryText(in io.Reader, file string, args []string) (string, error) {
 
 // answerTable shows an answer: times in this machine's zone, numbers short.
 func answerTable(a *monitor.Answer) table {
-	t := table{none: "No rows. Look further back with --since 24h, or see what there is: towpath query 'union withsource=Table * | summarize count() by Table'"}
+	t := table{asIs: true, none: "No rows. Look further back with --since 24h, or see what there is: towpath query 'union withsource=Table * | summarize count() by Table'"}
 	for _, c := range a.Columns {
 		t.head = append(t.head, c.Name)
 	}
