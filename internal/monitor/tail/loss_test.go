@@ -21,7 +21,7 @@ import (
 )
 
 // child is the environment variable by which this program runs as a tailer that can be
-// killed: "<server>|<root>|<state>".
+// killed: "<server>|<root>|<state>", with the default limits when a fourth part follows.
 const child = "TOWPATH_TAIL_CHILD"
 
 // outage is the environment variable that makes the server's absence in
@@ -42,6 +42,9 @@ func runChild(spec string) int {
 		return 2
 	}
 	cfg := tail.Config{Root: part[1], State: part[2], Node: "node-1", Sender: client, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Limits: quick()}
+	if len(part) > 3 {
+		cfg.Limits = tail.Limits{}
+	}
 	t, err := tail.New(cfg)
 	if err == nil {
 		err = t.Run(context.Background())

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,11 +37,14 @@ type server struct {
 	posts  int
 	answer func(post int) (status int, header string)
 	// lie answers 503 to a part of the parcels that it has stored.
-	lie   bool
-	stats string
+	lie bool
+	// forget counts rows instead of keeping them.
+	forget bool
+	taken  atomic.Int64
+	stats  string
 }
 
-func newServer(t *testing.T) *server {
+func newServer(t testing.TB) *server {
 	t.Helper()
 	zip, err := zstd.NewReader(nil)
 	if err != nil {
@@ -97,6 +101,10 @@ func (s *server) store(id string, body []byte) error {
 		return nil
 	}
 	s.seen[id] = true
+	s.taken.Add(int64(b.Rows()))
+	if s.forget {
+		return nil
+	}
 	text := func(name string, i int) string { return b.Vectors[b.Index(name)].Text[i] }
 	for i := range b.Rows() {
 		s.rows = append(s.rows, row{
@@ -188,7 +196,7 @@ func stamp() string {
 func cri(out, text string) string { return stamp() + " " + out + " F " + text + "\n" }
 
 // container makes the folder of a container's logs and returns the path of its first file.
-func container(t *testing.T, root, folder, name string) string {
+func container(t testing.TB, root, folder, name string) string {
 	t.Helper()
 	dir := filepath.Join(root, folder, name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
