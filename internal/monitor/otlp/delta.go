@@ -38,6 +38,7 @@ type total struct {
 	sum         float64
 	bounds      []float64
 	buckets     []uint64
+	exponential *exponential
 }
 
 func newAccumulator() *accumulator { return &accumulator{series: map[string]*total{}} }
@@ -74,8 +75,10 @@ func (a *accumulator) sum(now time.Time, base string, m pmetric.Metric, out map[
 		}
 	case pmetric.MetricTypeExponentialHistogram:
 		if m.ExponentialHistogram().AggregationTemporality() == delta {
-			out["delta"] += m.ExponentialHistogram().DataPoints().Len()
-			m.ExponentialHistogram().DataPoints().RemoveIf(func(pmetric.ExponentialHistogramDataPoint) bool { return true })
+			m.ExponentialHistogram().SetAggregationTemporality(pmetric.AggregationTemporalityCumulative)
+			m.ExponentialHistogram().DataPoints().RemoveIf(func(p pmetric.ExponentialHistogramDataPoint) bool {
+				return a.refuse(a.exponential(now, base, p), out)
+			})
 		}
 	}
 }
