@@ -122,9 +122,14 @@ func (e *eval) arg(fn string, a ir.Expr) (vec.Vec, error) {
 	if err != nil {
 		return vec.Vec{}, err
 	}
-	list := make([]any, f.n)
-	for i := range list {
-		list[i] = f.vecs[0].At(i)
+	list := make([]any, 0, f.n)
+	for i := range f.n {
+		// An array among the rows stands for its elements (Kusto, "The in operator").
+		if inner, ok := f.vecs[0].At(i).([]any); ok {
+			list = append(list, inner...)
+			continue
+		}
+		list = append(list, f.vecs[0].At(i))
 	}
 	return vec.Constant(table.Dynamic, list), nil
 }

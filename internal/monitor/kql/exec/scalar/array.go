@@ -217,7 +217,7 @@ func sortRank(v any) int {
 func arraySort(desc bool) func(c *Call, a []any) any {
 	return func(_ *Call, a []any) any {
 		nullsLast := true
-		if b, ok := a[len(a)-1].(bool); ok {
+		if b, ok := a[len(a)-1].(bool); ok && len(a) > 1 {
 			nullsLast, a = b, a[:len(a)-1]
 		}
 		first, ok := a[0].([]any)
