@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"towpath.dev/towpath/internal/event"
@@ -98,7 +99,7 @@ func (s *Service) plan(ctx context.Context, r Rule, o outcome, open map[string]A
 			if x.known && !x.kept && (x.value != a.Value || o.at.Sub(a.Seen) >= seenEvery || r.KeepFiringFor > 0) && !math.IsNaN(x.value) {
 				a.Value, a.Seen = finite(x.value), o.at
 				if sum := x.annotations["summary"]; sum != "" {
-					a.Summary, a.Description = sum, x.annotations["description"]
+					a.Summary, a.Description = cut(sum), cut(x.annotations["description"])
 				}
 				p.update = append(p.update, a)
 			}
@@ -127,6 +128,14 @@ func (s *Service) settling(a Alert) bool {
 	return a.Fired.Before(started) && s.Clock.Now().Sub(started) < s.opts.Settle
 }
 
+// cut shortens a text that a template made: an event has room for so much only.
+func cut(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxText], "") + "…"
+}
+
 // finite keeps numbers that JSON has a word for.
 func finite(v float64) float64 {
 	switch {
@@ -145,8 +154,8 @@ func (s *Service) fired(ctx context.Context, r Rule, x sample, fp string, at tim
 	a := Alert{
 		ID: s.Clock.NewID(), Fingerprint: fp, Rule: r.ID, Name: r.Name, Kind: r.Kind, Query: r.Query, Project: cmp.Or(r.Project, x.labels["project"]),
 		Environment: cmp.Or(x.labels["environment"], r.Environment), Severity: cmp.Or(x.labels["severity"], r.Severity), State: Firing,
-		Fired: at, Seen: at, Value: finite(x.value), Labels: maps.Clone(x.labels), Summary: cmp.Or(x.annotations["summary"], r.Name),
-		Description: x.annotations["description"], NextStep: x.annotations["next_step"], Namespace: x.labels["namespace"], Pod: x.labels["pod"],
+		Fired: at, Seen: at, Value: finite(x.value), Labels: maps.Clone(x.labels), Summary: cut(cmp.Or(x.annotations["summary"], r.Name)),
+		Description: cut(x.annotations["description"]), NextStep: cut(x.annotations["next_step"]), Namespace: x.labels["namespace"], Pod: x.labels["pod"],
 	}
 	if s.Places != nil && a.Namespace != "" && a.Pod != "" {
 		// A rule of a project names labels as it likes; only its own places count.
@@ -154,6 +163,9 @@ func (s *Service) fired(ctx context.Context, r Rule, x sample, fp string, at tim
 			a.PodUID, a.Release = p.UID, p.Release
 			a.Project, a.Environment = cmp.Or(p.Project, a.Project), cmp.Or(p.Environment, a.Environment)
 		}
+	}
+	if of := x.labels["release"]; a.Release == "" && a.Project != "" && strings.HasPrefix(of, a.Project+"/") {
+		a.Release = of
 	}
 	if a.Release == "" && s.Releases != nil && a.Project != "" && a.Environment != "" {
 		release, err := s.Releases.Current(ctx, a.Project, a.Environment)

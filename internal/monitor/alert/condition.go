@@ -91,7 +91,8 @@ type sample struct {
 	state       string // inactive, pending, firing, muted
 	fire        bool   // query rules: the judgement
 	resolve     bool
-	kept        bool // metric rules: the condition has ended, KeepFiringFor holds it
+	kept        bool       // metric rules: the condition has ended, KeepFiringFor holds it
+	since       *time.Time // metric rules: when the condition began to hold
 }
 
 // outcome is one evaluation.
@@ -123,7 +124,7 @@ func (s *Service) evaluateMetric(ctx context.Context, r Rule, at time.Time) ([]s
 	}
 	out := make([]sample, len(active))
 	for i, a := range active {
-		out[i] = sample{labels: a.Labels, annotations: a.Annotations, value: a.Value, known: true, bad: a.Kept.IsZero(), state: Pending, kept: !a.Kept.IsZero()}
+		out[i] = sample{labels: a.Labels, annotations: a.Annotations, value: a.Value, known: true, bad: a.Kept.IsZero(), state: Pending, kept: !a.Kept.IsZero(), since: &a.Since}
 		if a.Firing {
 			out[i].state, out[i].fire = Firing, true
 		}

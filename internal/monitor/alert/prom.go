@@ -136,21 +136,24 @@ func (s *Service) promGroup(r RuleState, open []Alert, project string, all bool)
 	case r.Evaluated.IsZero():
 		rule.Health = "unknown"
 	}
-	for _, labels := range s.statusOf(r.ID).pending {
-		if all || labels["project"] == project {
+	for _, x := range s.statusOf(r.ID).pending {
+		if all || x.labels["project"] == project {
 			rule.State = Pending
-			rule.Alerts = append(rule.Alerts, PromAlert{Labels: labels, Annotations: map[string]string{}, State: Pending, Value: "0"})
+			rule.Alerts = append(rule.Alerts, PromAlert{Labels: x.labels, Annotations: x.annotations, State: Pending, ActiveAt: x.since, Value: written(x.value)})
 		}
 	}
 	for _, x := range open {
 		rule.State = Firing
 		rule.Alerts = append(rule.Alerts, PromAlert{
 			Labels: routed(x), Annotations: map[string]string{"summary": x.Summary, "description": x.Description, "next_step": x.NextStep}, State: Firing,
-			ActiveAt: &x.Fired, Value: strconv.FormatFloat(x.Value, 'e', -1, 64),
+			ActiveAt: &x.Fired, Value: written(x.Value),
 		})
 	}
 	return PromGroup{Name: r.Name, File: file, Rules: []PromRule{rule}, Interval: r.Every.Go().Seconds(), EvaluationTime: rule.EvaluationTime, LastEvaluation: r.Evaluated}
 }
+
+// written writes a number as Prometheus does.
+func written(v float64) string { return strconv.FormatFloat(v, 'e', -1, 64) }
 
 // RuleGroups returns the metric rules of everybody as Prometheus' library has them; the file
 // of a group is "platform" or "project/NAME". It asks for no rights.

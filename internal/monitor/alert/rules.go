@@ -96,8 +96,8 @@ func (s *Service) firing(ctx context.Context, project string, all bool) (map[str
 func (s *Service) stateOf(r Rule, firing int, project string, all bool) RuleState {
 	st := s.statusOf(r.ID)
 	out := RuleState{Rule: r, State: Inactive, Firing: firing, Evaluated: st.evaluated, Took: st.took, Error: st.err, Missed: st.missed}
-	for _, labels := range st.pending {
-		if all || labels["project"] == project {
+	for _, x := range st.pending {
+		if all || x.labels["project"] == project {
 			out.Pending++
 		}
 	}
@@ -155,7 +155,7 @@ func (s *Service) PutRule(ctx context.Context, a identity.Actor, r Rule) (Rule, 
 			}
 			facts = append(facts, more...)
 		}
-		tx.AfterCommit(func() { s.load(r, false) })
+		tx.AfterCommit(func() { s.reload(r.ID) })
 		return s.Log.Append(ctx, tx, facts...)
 	})
 	return r, err
@@ -283,7 +283,7 @@ func (s *Service) DeleteRule(ctx context.Context, a identity.Actor, id string) e
 		if err != nil {
 			return err
 		}
-		tx.AfterCommit(func() { s.unload(r.ID) })
+		tx.AfterCommit(func() { s.reload(r.ID) })
 		return s.Log.Append(ctx, tx, facts...)
 	})
 }
@@ -319,7 +319,7 @@ func (s *Service) MuteRule(ctx context.Context, a identity.Actor, id string, unt
 		if err := writeRule(ctx, tx, r); err != nil {
 			return err
 		}
-		tx.AfterCommit(func() { s.load(r, false) })
+		tx.AfterCommit(func() { s.reload(r.ID) })
 		return s.Log.Append(ctx, tx, ruleFact(r, "muted", a.String()))
 	})
 }

@@ -31,7 +31,7 @@ type status struct {
 	took      float64 // milliseconds
 	err       string
 	missed    int64
-	pending   []map[string]string // labels
+	pending   []sample
 }
 
 // Run evaluates rules and sends notifications until ctx ends. Seed comes before it.
@@ -93,9 +93,11 @@ func (s *Service) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.loading.Lock()
 	for _, r := range rules {
 		s.load(r, true)
 	}
+	s.loading.Unlock()
 	return s.startRouter(ctx)
 }
 
@@ -135,23 +137,39 @@ func (s *Service) snapshot(ctx context.Context) error {
 	return keepState(ctx, s.DB, stateLog, text)
 }
 
+// reload puts a rule to work as it is stored now, or takes it out. It is called after the
+// commit of a change: of two changes at a time, the stored one counts.
+func (s *Service) reload(id string) {
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	r, err := s.readRule(context.Background(), s.DB, id)
+	switch {
+	case fault.Is(err, fault.NotFound):
+		s.unload(id)
+	case err != nil:
+		s.complain("loading a rule", err)
+	default:
+		s.load(r, false)
+	}
+}
+
 // load puts a rule to work, or takes it out when it is switched off. restore is true at a
-// start.
+// start. The caller holds loading.
 func (s *Service) load(r Rule, restore bool) {
 	if !r.Enabled {
 		s.unload(r.ID)
 		return
 	}
 	now := s.Clock.Now()
+	s.mu.Lock()
+	s.rules[r.ID] = r
+	s.mu.Unlock()
 	if r.Kind == Metric {
 		if err := s.engine.Put(metricRule(r), restore); err != nil {
 			s.note(r.ID, func(st *status) { st.err, _ = fault.Public(err) })
 			return
 		}
 	}
-	s.mu.Lock()
-	s.rules[r.ID] = r
-	s.mu.Unlock()
 	var last time.Time
 	if restore && r.Kind == Query {
 		last = s.lastSlot(r.ID)
@@ -169,6 +187,7 @@ func (s *Service) lastSlot(rule string) time.Time {
 	return time.UnixMilli(at).UTC()
 }
 
+// unload takes a rule out. The caller holds loading.
 func (s *Service) unload(id string) {
 	s.schedule.Remove(id)
 	s.mu.Lock()
@@ -209,16 +228,19 @@ func (s *Service) turn(ctx context.Context, t schedule.Turn) {
 		}
 		for _, x := range o.samples {
 			if x.state == Pending {
-				st.pending = append(st.pending, x.labels)
+				st.pending = append(st.pending, x)
 			}
 		}
 	})
 }
 
-// note changes the status of a rule.
+// note changes the status of a rule that is at work.
 func (s *Service) note(id string, change func(*status)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, ok := s.rules[id]; !ok {
+		return
+	}
 	st := s.statuses[id]
 	change(&st)
 	s.statuses[id] = st

@@ -366,7 +366,7 @@ func TestMutedRulesAndClosedAlerts(t *testing.T) {
 		w.clock.move(time.Minute)
 		w.Step(t.Context())
 	}
-	if err := w.MuteRule(t.Context(), writer, r.ID, w.clock.Now().Add(150*time.Second)); err != nil {
+	if err := w.MuteRule(t.Context(), writer, r.ID, w.clock.Now().Add(2*time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	step(50)

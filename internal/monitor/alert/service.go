@@ -127,6 +127,7 @@ type Service struct {
 	wake     chan struct{}
 	kept     string // of the notification log; Run's own
 
+	loading   sync.Mutex // One change of what is at work at a time.
 	configure sync.Mutex // One change of receivers and routes at a time.
 
 	mu       sync.Mutex // Guards what follows.

@@ -64,8 +64,7 @@ type Active struct {
 	Kept time.Time
 }
 
-// Engine holds rules. It is safe for concurrent use; the caller sees to it that one rule is
-// not evaluated twice at the same time.
+// Engine holds rules. It is safe for concurrent use, with one Put or Remove at a time.
 type Engine struct {
 	store   Storage
 	query   promql.QueryEngine
@@ -78,6 +77,7 @@ type Engine struct {
 
 // held is a rule with its state in the library.
 type held struct {
+	mu      sync.Mutex // Held by whoever evaluates the rule or takes its state over; before that of the engine.
 	rule    Rule
 	group   *rules.Group
 	alert   *rules.AlertingRule
@@ -98,11 +98,13 @@ func (e *Engine) Put(r Rule, restore bool) error {
 	if err != nil {
 		return located(r.Expr, err)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	old := e.rules[r.ID]
-	if old != nil && old.rule.equal(r) {
-		return nil
+	old := e.find(r.ID)
+	if old != nil {
+		old.mu.Lock()
+		defer old.mu.Unlock()
+		if old.rule.equal(r) {
+			return nil
+		}
 	}
 	h := &held{rule: r, opts: e.options(r)}
 	fixed := maps.Clone(r.Labels)
@@ -122,8 +124,32 @@ func (e *Engine) Put(r Rule, restore bool) error {
 		h.group.CopyState(old.group)
 		h.restore = old.restore
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.rules[r.ID] = h
 	return nil
+}
+
+func (e *Engine) find(id string) *held {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.rules[id]
+}
+
+// take returns a rule locked; nil when there is none. It may have been replaced while its
+// last evaluation was waited for.
+func (e *Engine) take(id string) *held {
+	for {
+		h := e.find(id)
+		if h == nil {
+			return nil
+		}
+		h.mu.Lock()
+		if e.find(id) == h {
+			return h
+		}
+		h.mu.Unlock()
+	}
 }
 
 func (e *Engine) group(r Rule, o *rules.ManagerOptions, list ...rules.Rule) *rules.Group {
@@ -148,13 +174,14 @@ func (e *Engine) options(r Rule) *rules.ManagerOptions {
 
 // Remove forgets a rule; its series end at that moment.
 func (e *Engine) Remove(ctx context.Context, id string, at time.Time) {
-	e.mu.Lock()
-	h := e.rules[id]
-	delete(e.rules, id)
-	e.mu.Unlock()
+	h := e.take(id)
 	if h == nil {
 		return
 	}
+	defer h.mu.Unlock()
+	e.mu.Lock()
+	delete(e.rules, id)
+	e.mu.Unlock()
 	// A group without rules that takes the state over marks all of its series stale.
 	empty := e.group(h.rule, h.opts)
 	empty.CopyState(h.group)
@@ -164,12 +191,11 @@ func (e *Engine) Remove(ctx context.Context, id string, at time.Time) {
 // Eval evaluates a rule as of a moment and returns what is active then, the pending and the
 // firing ones. An error means that nothing is known.
 func (e *Engine) Eval(ctx context.Context, id string, at time.Time) ([]Active, error) {
-	e.mu.Lock()
-	h := e.rules[id]
-	e.mu.Unlock()
+	h := e.take(id)
 	if h == nil {
 		return nil, fault.New(fault.NotFound, "There is no metric rule %q.", id)
 	}
+	defer h.mu.Unlock()
 	h.group.Eval(ctx, at)
 	if err := h.alert.LastError(); err != nil && !late(err) {
 		return nil, explained(err)
@@ -214,9 +240,7 @@ func explained(err error) error {
 
 // Active returns what the last evaluation of a rule found.
 func (e *Engine) Active(id string) []Active {
-	e.mu.Lock()
-	h := e.rules[id]
-	e.mu.Unlock()
+	h := e.find(id)
 	if h == nil {
 		return nil
 	}

@@ -147,9 +147,9 @@ func (r Receiver) Check() error {
 		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil {
 			return fault.New(fault.Invalid, "The address of the receiver is not a URL that can be posted to.").WithNext("write it as https://host/path")
 		}
-		// Alertmanager expands templates in the address.
-		if strings.Contains(r.URL, "{{") {
-			return fault.New(fault.Invalid, "The address of the receiver may not have a template.")
+		// Alertmanager expands templates in the address; answers shorten it to "…".
+		if strings.Contains(r.URL, "{{") || strings.Contains(r.URL, "…") {
+			return fault.New(fault.Invalid, "The address of the receiver is not complete, or is a template.").WithNext("write it in full")
 		}
 	case Mail:
 		if _, _, err := net.SplitHostPort(r.Server); err != nil {
