@@ -16,10 +16,12 @@ import (
 	"towpath.dev/towpath/internal/fault"
 )
 
-// The pauses before a child that ended is started again.
+// The pauses before a child that ended is started again; the first is also that of a child
+// that lived for long.
 const (
-	firstPause = 100 * time.Millisecond
+	firstPause = 50 * time.Millisecond
 	lastPause  = 10 * time.Second
+	long       = 10 * time.Second
 )
 
 // keeper keeps one towpath-lake running.
@@ -47,7 +49,11 @@ func keep(ctx context.Context, o Options, logger *slog.Logger) *keeper {
 }
 
 func (k *keeper) run(ctx context.Context) {
-	pause := firstPause
+	most := k.options.MaxPause
+	if most <= 0 {
+		most = lastPause
+	}
+	pause := min(firstPause, most)
 	for {
 		began := time.Now()
 		err := k.once(ctx)
@@ -60,8 +66,8 @@ func (k *keeper) run(ctx context.Context) {
 				WithNext("build it with `make build`, or install it beside towpath")
 			k.mu.Unlock()
 		}
-		if time.Since(began) > time.Minute {
-			pause = firstPause
+		if time.Since(began) > long {
+			pause = min(firstPause, most)
 		}
 		k.logger.Error("the log engine ended", "error", err, "again_in", pause)
 		select {
@@ -69,7 +75,7 @@ func (k *keeper) run(ctx context.Context) {
 			return
 		case <-time.After(pause):
 		}
-		pause = min(2*pause, lastPause)
+		pause = min(2*pause, most)
 	}
 }
 

@@ -13,6 +13,10 @@ type Options struct {
 	Dir     string `json:"dir"`    // of the lake's own data; made when missing
 	Socket  string `json:"socket"` // path of the private socket; at most about 100 bytes
 
+	// MaxPause is the longest pause before a child that ends again and again is started
+	// anew; 0 means ten seconds.
+	MaxPause time.Duration `json:"-"`
+
 	MemoryLimit int64 `json:"memory_limit"` // of the engine in bytes; 0 means 384 MiB
 	TempLimit   int64 `json:"temp_limit"`   // of what queries may spill to disk; 0 means 2 GiB
 	Threads     int   `json:"threads"`      // 0 means 2

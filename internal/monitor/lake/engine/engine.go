@@ -125,7 +125,7 @@ func (e *Engine) open(ctx context.Context) error {
 		return fmt.Errorf("making the lake's folder: %w", err)
 	}
 	var err error
-	if e.lock, err = lock(e.path("lock")); err != nil {
+	if e.lock, err = lock(ctx, e.path("lock")); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(e.path("tmp")); err != nil {
@@ -175,17 +175,21 @@ func (e *Engine) openSegments(ctx context.Context) error {
 }
 
 // lock makes sure that no other process has the lake open.
-func lock(path string) (*os.File, error) {
+func lock(ctx context.Context, path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("locking the lake: %w", err)
 	}
-	// A lake before this one may still be ending.
-	for range 100 {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // A lake before this one may still be ending.
+	defer cancel()
+	for ctx.Err() == nil {
 		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
 			return f, nil
 		}
-		time.Sleep(50 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 	return nil, errors.Join(fmt.Errorf("locking the lake: another process has it: %w", err), f.Close())
 }

@@ -134,7 +134,7 @@ func (e *Engine) begin() {
 	if len(e.hot) > 0 {
 		number = e.hot[len(e.hot)-1].number + 1
 	}
-	e.hot = append(e.hot, &generation{number: number, rows: map[string]int64{}, done: make(chan struct{})})
+	e.hot = append(e.hot, &generation{number: number, rows: map[string]int64{}})
 }
 
 // freeze ends the current generation with a log file and hands it to the sealer.
@@ -162,7 +162,7 @@ func (e *Engine) replay(ctx context.Context) error {
 	}
 	defer c.Close()
 	e.begin()
-	r := &replayer{ctx: ctx, e: e, c: c}
+	r := &replayer{ctx: ctx, e: e, c: c, seen: map[[16]byte]bool{}}
 	e.log, err = wal.Open(e.path("wal"), e.manifest.Sealed, e.logger, func(file uint64, record []byte) error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -186,6 +186,7 @@ type replayer struct {
 	file    uint64
 	batches []*table.Batch
 	rows    int
+	seen    map[[16]byte]bool
 	late    bool // a generation could not be sealed: those after it must wait for it
 }
 
@@ -209,8 +210,13 @@ func (r *replayer) take(file uint64, record []byte) error {
 		r.e.logger.Error("cannot read a batch of the log", "file", file, "error", err)
 		return nil
 	}
-	if r.e.recent.has(b.ID) {
-		return nil
+	// The log may have a batch twice, from a write that failed and from its repetition. What
+	// was remembered from before says nothing: it has the IDs of these very batches.
+	if b.ID != ([16]byte{}) {
+		if r.seen[b.ID] {
+			return nil
+		}
+		r.seen[b.ID] = true
 	}
 	r.e.recent.add(b.ID)
 	r.e.pace.add(r.e, []*table.Batch{b})

@@ -35,14 +35,14 @@ func (e *Engine) Seal(ctx context.Context) error {
 			return err
 		}
 	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("sealing: %w", ctx.Err())
 	}
-	e.mu.Lock()
-	waiting := slices.Clone(e.hot[:len(e.hot)-1])
-	e.mu.Unlock()
-	for _, g := range waiting {
+	for _, done := range e.await() {
 		select {
-		case <-g.done:
+		case err := <-done:
+			if err != nil {
+				return unavailable(err, "The hot rows cannot be written as segments at the moment; they stay where they are.", 5*time.Second)
+			}
 		case <-ctx.Done():
 			return fmt.Errorf("sealing: %w", ctx.Err())
 		}
@@ -50,36 +50,59 @@ func (e *Engine) Seal(ctx context.Context) error {
 	return nil
 }
 
-// seal writes frozen generations as segments, one after the other, until it can.
+// await returns for each generation that waits to be sealed what will get the outcome.
+func (e *Engine) await() []chan error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []chan error
+	for _, g := range e.hot[:len(e.hot)-1] {
+		done := make(chan error, 1)
+		g.waiters = append(g.waiters, done)
+		out = append(out, done)
+	}
+	return out
+}
+
+// tell gives the outcome of an attempt to those who wait for it.
+func (e *Engine) tell(g *generation, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, w := range g.waiters {
+		w <- err
+	}
+	g.waiters = nil
+}
+
+// seal writes frozen generations as segments, one after the other, each until it can.
 func (e *Engine) seal(ctx context.Context) {
 	for g := range e.sealer {
 		pause := 100 * time.Millisecond
-		for {
+		for ctx.Err() == nil { // When it has ended the rows stay in the log.
 			err := e.sealOne(ctx, g)
+			e.tell(g, err)
 			if err == nil {
 				break
 			}
-			if ctx.Err() != nil {
-				break // The rows are in the log.
+			if ctx.Err() == nil {
+				e.logger.Error("cannot seal hot rows; trying again", "error", err, "again_in", pause)
 			}
-			e.logger.Error("cannot seal hot rows; trying again", "error", err, "again_in", pause)
 			select {
 			case <-ctx.Done():
 			case <-time.After(pause):
 			}
 			pause = min(2*pause, 10*time.Second)
 		}
-		if len(e.waiting()) <= maxLag {
+		if e.waiting() <= maxLag {
 			e.gate.setLag(nil)
 		}
 	}
 }
 
-// waiting returns the generations that are frozen and not sealed.
-func (e *Engine) waiting() []*generation {
+// waiting returns how many generations are frozen and not sealed.
+func (e *Engine) waiting() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return slices.Clone(e.hot[:len(e.hot)-1])
+	return len(e.hot) - 1
 }
 
 // sealOne writes the segments of a generation, commits them, and lets the hot rows go.
@@ -115,7 +138,6 @@ func (e *Engine) sealOne(ctx context.Context, g *generation) error {
 	}
 	e.swap(g, come, nil)
 	e.count.seals.Add(1)
-	close(g.done)
 	if e.log == nil {
 		return nil // It is being replayed; a later Drop takes these files too.
 	}

@@ -20,7 +20,8 @@ type generation struct {
 
 	users int  // views that have it
 	gone  bool // it is in segments
-	done  chan struct{}
+
+	waiters []chan error // get the outcome of the next attempt to seal it
 }
 
 func (g *generation) table(name string) string { return fmt.Sprintf("%s#%d", name, g.number) }

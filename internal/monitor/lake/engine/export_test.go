@@ -1,0 +1,23 @@
+//go:build cgo
+
+package engine
+
+import (
+	"context"
+	"time"
+)
+
+// Compact puts small segments together now.
+func Compact(ctx context.Context, e *Engine) error { return e.compact(ctx) }
+
+// Expire lets segments go as of a time.
+func Expire(e *Engine, now time.Time) error { return e.expire(now) }
+
+// Evict empties the cache down to its limit.
+func Evict(e *Engine) { e.files.Evict(e.inUse) }
+
+// NewJumps returns the watch over a wall clock.
+func NewJumps(wall time.Time) func(time.Time) bool {
+	j := &jumps{wall: wall, steady: time.Now()}
+	return j.look
+}
