@@ -5,12 +5,11 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"towpath.dev/towpath/internal/clock"
 	"towpath.dev/towpath/internal/monitor/metric"
@@ -138,11 +137,6 @@ func otherAddresses(p *corev1.Pod) []netip.Addr {
 	return out
 }
 
-// over reports whether a pod has ended for good: its address is free.
-func over(p *corev1.Pod) bool {
-	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-}
-
 // placeOf says all of a pod's place but its release.
 func (b *book) placeOf(ctx context.Context, p *corev1.Pod, now time.Time) place.Place {
 	at := place.Place{
@@ -159,73 +153,13 @@ func (b *book) placeOf(ctx context.Context, p *corev1.Pod, now time.Time) place.
 	return at
 }
 
-// subject is what a release is known by.
-func subject(p *corev1.Pod) Pod {
-	out := Pod{UID: string(p.UID), Namespace: p.Namespace, Name: p.Name, Labels: p.Labels, Annotations: p.Annotations}
-	for _, c := range p.Spec.Containers {
-		out.Images = append(out.Images, c.Image)
-	}
-	return out
-}
-
-// workloadOf names what a person would: the Deployment behind the ReplicaSet, which is
-// named after it and the hash of the pod's template.
-func workloadOf(p *corev1.Pod) string {
-	o := metav1.GetControllerOf(p)
-	if o == nil {
-		return "Pod/" + p.Name
-	}
-	if hash := p.Labels["pod-template-hash"]; o.Kind == "ReplicaSet" && hash != "" {
-		if name, ok := strings.CutSuffix(o.Name, "-"+hash); ok {
-			return "Deployment/" + name
-		}
-	}
-	return o.Kind + "/" + o.Name
-}
-
-// containersOf lists the containers with what runs in them.
-func containersOf(p *corev1.Pod) []place.Container {
-	status := map[string]corev1.ContainerStatus{}
-	for _, list := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses, p.Status.EphemeralContainerStatuses} {
-		for _, s := range list {
-			status[s.Name] = s
-		}
-	}
-	var out []place.Container
-	// The containers proper first: a pod with one of them is of one image, whatever began it.
-	for _, list := range [][]corev1.Container{p.Spec.Containers, p.Spec.InitContainers} {
-		for _, c := range list {
-			s := status[c.Name]
-			out = append(out, place.Container{Name: c.Name, ID: afterScheme(s.ContainerID), Image: c.Image, Digest: digestOf(c.Image, s.ImageID)})
-		}
-	}
-	return out
-}
-
-// digestOf returns the digest that an image is pinned to, else the one that was pulled.
-func digestOf(image, pulled string) string {
-	for _, name := range [...]string{image, pulled} {
-		if _, d, ok := strings.Cut(name, "@"); ok && strings.HasPrefix(d, "sha256:") {
-			return d
-		}
-	}
-	return ""
-}
-
-func afterScheme(id string) string {
-	if _, rest, ok := strings.Cut(id, "://"); ok {
-		return rest
-	}
-	return id
-}
-
 // owner returns whose a namespace is; an answer serves for half a minute, and when the port
 // cannot answer, for longer.
 func (b *book) owner(ctx context.Context, namespace string, now time.Time) (project, environment string) {
 	b.mu.RLock()
 	o, ok := b.namespaces[namespace]
 	b.mu.RUnlock()
-	if ok && now.Sub(o.asked) < refreshEvery && (o.project != "" || now.Sub(o.asked) < refreshYoung) {
+	if ok && now.Sub(o.asked) < refreshEvery {
 		return o.project, o.environment
 	}
 	if b.owners == nil {
@@ -288,6 +222,7 @@ func (b *book) refresh(ctx context.Context, touch func()) {
 // again does one round and reports whether an owner has changed.
 func (b *book) again(ctx context.Context) (changed bool) {
 	now := b.clock.Now()
+	b.askOwners(ctx, now)
 	b.mu.Lock()
 	b.forgetContainers(now)
 	var due []*entry
@@ -319,6 +254,16 @@ func (b *book) again(ctx context.Context) (changed bool) {
 		b.mu.Unlock()
 	}
 	return changed
+}
+
+// askOwners asks again for the owners of namespaces, those without pods too.
+func (b *book) askOwners(ctx context.Context, now time.Time) {
+	b.mu.RLock()
+	names := slices.Collect(maps.Keys(b.namespaces))
+	b.mu.RUnlock()
+	for _, n := range names {
+		b.owner(ctx, n, now)
+	}
 }
 
 // forgetContainers removes containers that were not seen for long and are not there; the
@@ -394,8 +339,7 @@ func (w *Watcher) Container(id string) (metric.Container, bool) {
 	return c.Container, ok
 }
 
-// NamespaceOwner returns whose a namespace is, from memory; see metric.Owners. It is known
-// from the namespace's first pod on.
+// NamespaceOwner returns whose a namespace is, from memory; see metric.Owners.
 func (w *Watcher) NamespaceOwner(namespace string) (project, environment string) {
 	w.book.mu.RLock()
 	defer w.book.mu.RUnlock()

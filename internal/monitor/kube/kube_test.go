@@ -25,6 +25,7 @@ import (
 
 	"towpath.dev/towpath/internal/clock"
 	"towpath.dev/towpath/internal/monitor/kube"
+	"towpath.dev/towpath/internal/monitor/metric"
 	"towpath.dev/towpath/internal/monitor/place"
 	"towpath.dev/towpath/internal/monitor/table"
 )
@@ -195,7 +196,8 @@ func deployment(namespace, name string, desired, ready int32) *appsv1.Deployment
 
 func TestPlaces(t *testing.T) {
 	hostNet := func(p *corev1.Pod) { p.Spec.HostNetwork = true }
-	w := watch(t, "", node(), pod("shop-production", "web-1", "10.1.0.5"), pod("kube-system", "proxy", "192.168.0.2", hostNet))
+	empty := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop-staging"}}
+	w := watch(t, "", node(), empty, pod("shop-production", "web-1", "10.1.0.5"), pod("kube-system", "proxy", "192.168.0.2", hostNet))
 
 	want := place.Place{
 		Project: "shop", Environment: "production", Release: "shop/production/48", Cluster: "embedded", Node: "node-1", Namespace: "shop-production",
@@ -218,6 +220,14 @@ func TestPlaces(t *testing.T) {
 	if p, ok := w.ByAddress(netip.MustParseAddr("192.168.0.2")); ok {
 		t.Errorf("a node's address leads to %s/%s", p.Namespace, p.Pod)
 	}
+	c, ok := w.Container("c1")
+	if diff := cmp.Diff(metric.Container{Namespace: "shop-production", Pod: "web-1", Name: "web", Image: "localhost:7080/shop/web@sha256:aa"}, c); !ok || diff != "" {
+		t.Errorf("container: %v %s", ok, diff)
+	}
+	eventually(t, "an environment without pods is known", func() bool {
+		project, environment := w.NamespaceOwner("shop-staging")
+		return project == "shop" && environment == "staging"
+	})
 	if project, environment := w.NamespaceOwner("shop-production"); project != "shop" || environment != "production" {
 		t.Errorf("owner = %s %s", project, environment)
 	}

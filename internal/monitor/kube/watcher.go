@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -134,6 +135,14 @@ func (w *Watcher) handle(ctx context.Context, v *view) error {
 	})
 	if err != nil {
 		return fmt.Errorf("watching pods: %w", err)
+	}
+	_, err = v.namespaces.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(o any) {
+		if n, ok := o.(*corev1.Namespace); ok {
+			w.book.owner(ctx, n.Name, w.o.Clock.Now())
+		}
+	}})
+	if err != nil {
+		return fmt.Errorf("watching namespaces: %w", err)
 	}
 	if w.o.Sink == nil {
 		return nil
