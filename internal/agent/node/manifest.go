@@ -94,16 +94,20 @@ func Manifest(o ManifestOptions) ([]byte, error) {
 			"template":       object{"metadata": object{"labels": labels}, "spec": podSpec(o, args, ports)},
 		},
 	}
-	var out []byte
+	var out strings.Builder
 	for _, doc := range []object{namespace, set} {
-		// JSON is YAML; indented it is as easy to read, and no text can break out of its place.
-		b, err := json.MarshalIndent(doc, "", "  ")
+		raw, err := json.Marshal(doc)
 		if err != nil {
 			return nil, err
 		}
-		out = append(append(append(out, "---\n"...), b...), '\n')
+		var plain any
+		if err := json.Unmarshal(raw, &plain); err != nil {
+			return nil, err
+		}
+		out.WriteString("---\n")
+		writeYAML(&out, plain, "")
 	}
-	return out, nil
+	return []byte(out.String()), nil
 }
 
 type object map[string]any
@@ -122,7 +126,7 @@ func podSpec(o ManifestOptions, args []string, ports []object) object {
 		"nodeSelector":    object{"kubernetes.io/os": "linux"},
 		"securityContext": object{"runAsUser": 0, "runAsGroup": 0, "seccompProfile": object{"type": "RuntimeDefault"}},
 		"containers": []object{{
-			"name": "agent", "image": o.Image, "imagePullPolicy": "IfNotPresent", "args": args, "ports": ports,
+			"name": "agent", "ports": append([]object{}, ports...), "image": o.Image, "imagePullPolicy": "IfNotPresent", "args": args,
 			"env": []object{field("NODE_NAME", "spec.nodeName"), field("POD_NAME", "metadata.name"), field("POD_NAMESPACE", "metadata.namespace")},
 			"securityContext": object{
 				"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": object{"drop": []string{"ALL"}},
