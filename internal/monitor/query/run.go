@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -99,7 +100,7 @@ func (r *Runner) Run(ctx context.Context, a Ask) (*Result, error) {
 		return nil, f
 	}
 	n.stats.Compile = milliseconds(r.o.Clock.Now().Sub(n.now))
-	b, truncated, err := n.answer(ctx, q.Rel, a.MaxRows)
+	b, truncated, err := n.guarded(ctx, q.Rel, a.MaxRows)
 	if err != nil {
 		return nil, n.explain(ctx, err)
 	}
@@ -128,6 +129,17 @@ func (n *run) explain(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	return err
+}
+
+// guarded is answer for a text that anybody may have written: a mistake of ours in a rare
+// function ends the query, never the server and what else it does.
+func (n *run) guarded(ctx context.Context, rel ir.Rel, rows int) (b *table.Batch, truncated bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("answering a query: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return n.answer(ctx, rel, rows)
 }
 
 // answer runs a bound query: first the tables inside its expressions, then what the engine

@@ -186,7 +186,8 @@ func spread(name string) aggregate {
 
 // extreme is min and max. NaN counts only when there is nothing else.
 func extreme(e *emitter, a ir.Agg, args []cell, filter string) (cell, error) {
-	x, k := args[0].sql, args[0].kind
+	arg, _ := e.as(args[0], a.Kinds[0])
+	x, k := arg.sql, arg.kind
 	plain := a.Func + "(" + x + ")" + filter
 	switch {
 	case k != a.Kinds[0] || k == table.Dynamic || k == table.GUID || k == table.Bool:
@@ -221,9 +222,10 @@ func distinct(e *emitter, a ir.Agg, args []cell, filter string) (cell, error) {
 
 // percentiles are exact, by nearest rank.
 func percentiles(e *emitter, a ir.Agg, args []cell, filter string) (cell, error) {
-	k := args[0].kind
+	x, ok := e.as(args[0], a.Kinds[0])
+	k := x.kind
 	l := e.lit(a.Args[len(a.Args)-1])
-	if l == nil || k != a.Kinds[0] || !(isWhole(k) || isTime(k) || isReal(k)) {
+	if l == nil || !ok || !(isWhole(k) || isTime(k) || isReal(k)) {
 		return cell{}, refuse(a.Where(), "a percentile of %s", k)
 	}
 	var p string
@@ -237,7 +239,7 @@ func percentiles(e *emitter, a ir.Agg, args []cell, filter string) (cell, error)
 	if !ok {
 		return cell{}, refuse(a.Where(), "the percentile %s", p)
 	}
-	return cell{sql: e.d.Quantile(args[0].sql, share) + filter, null: true}, nil
+	return cell{sql: e.d.Quantile(x.sql, share) + filter, null: true}, nil
 }
 
 // hundredth divides a decimal between 0 and 100 by 100, digit by digit: engines count

@@ -368,6 +368,10 @@ func equalFold(e *emitter, c *ir.Call, in []cell) (cell, error) {
 	if strings.Contains(w, "s") {
 		s = e.d.Replace(s, e.d.Text("ſ"), e.d.Text("s"))
 	}
+	if strings.Contains(w, "i") {
+		// İ is lowered to i but folds to nothing.
+		s = e.d.Replace(s, e.d.Text("İ"), e.d.Text("ı"))
+	}
 	s = "(" + e.d.Lower(s) + " = " + e.d.Text(w) + ")"
 	if c.Func == "!~" {
 		s = "(NOT " + s + ")"

@@ -72,6 +72,15 @@ func arithmetic(e *emitter, c *ir.Call, in []cell) (cell, error) {
 	if !isWhole(c.K) && !isTime(c.K) || !(isWhole(a.kind) || isTime(a.kind)) || !(isWhole(b.kind) || isTime(b.kind)) {
 		return cell{}, refuse(c.Where(), "%s %s %s", a.kind, c.Func, b.kind)
 	}
+	if c.K != table.Int {
+		// An operation of two INTEGERs would be one, and overflow sooner.
+		if x, ok := e.as(a, table.Long); ok {
+			a = x
+		}
+		if x, ok := e.as(b, table.Long); ok {
+			b = x
+		}
+	}
 	var s string
 	switch c.Func {
 	case "/":
