@@ -159,6 +159,8 @@ func mentions(a ir.Agg, i int) bool {
 		switch e := e.(type) {
 		case *ir.Col:
 			return e.Index == i
+		case *ir.Nth:
+			return in(e.Call)
 		case *ir.Call:
 			for _, x := range e.Args {
 				if in(x) {

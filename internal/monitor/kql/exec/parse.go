@@ -100,9 +100,97 @@ func (r *run) parse(x *ir.Parse, f *frame) (*frame, error) {
 	return out, nil
 }
 
+// scanParts matches without the regular expression, where taking the first place for each
+// piece of text is what it would do. sure is false when only the expression can tell.
+func scanParts(x *ir.Parse, groups []int, text string) (m []int, sure bool) {
+	if x.Kind == "regex" {
+		return nil, false
+	}
+	rest := text
+	for _, p := range x.Parts { // all texts must be there, in order
+		if p.Place < 0 && !p.Star {
+			i := strings.Index(rest, p.Text)
+			if i < 0 {
+				return nil, true
+			}
+			rest = rest[i+len(p.Text):]
+		}
+	}
+	m = make([]int, 2*len(x.Parts)+2)
+	for i := range m {
+		m[i] = -1
+	}
+	at, open := 0, -1 // open is the column that the next text ends, -2 a star, -1 neither
+	for k, p := range x.Parts {
+		last := k == len(x.Parts)-1
+		switch {
+		case p.Star:
+			if open >= 0 {
+				return nil, false
+			}
+			open = -2
+		case p.Place >= 0 && (p.To == table.String || x.Kind == "relaxed" || last) && open == -1:
+			if x.Kind == "relaxed" && !last && x.Parts[k+1].Star {
+				return nil, false
+			}
+			m[2*groups[k]], open = at, k
+		case p.Place >= 0 && open == -1 && (p.To == table.Long || p.To == table.Int):
+			n := digitsAt(text[at:])
+			if n == 0 || !last && !x.Parts[k+1].Star && (x.Parts[k+1].Place >= 0 || digitsAt(x.Parts[k+1].Text) > 0) {
+				return nil, false
+			}
+			m[2*groups[k]], m[2*groups[k]+1] = at, at+n
+			at += n
+		case p.Place >= 0: // of a type that says by itself where it ends
+			return nil, false
+		default:
+			i := strings.Index(text[at:], p.Text)
+			if last {
+				i = len(text) - len(p.Text) - at
+				if !strings.HasSuffix(text, p.Text) {
+					return nil, false
+				}
+			}
+			if i < 0 || i > 0 && open == -1 {
+				return nil, false
+			}
+			if open >= 0 {
+				m[2*groups[open]+1] = at + i
+			}
+			at, open = at+i+len(p.Text), -1
+		}
+	}
+	switch {
+	case open >= 0:
+		m[2*groups[open]+1] = len(text)
+	case open == -1 && at != len(text):
+		return nil, false
+	}
+	return m, true
+}
+
+// digitsAt is the length of the whole number that a text begins with.
+func digitsAt(s string) int {
+	n := 0
+	if s != "" && (s[0] == '-' || s[0] == '+') {
+		n = 1
+	}
+	from := n
+	for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+		n++
+	}
+	if n == from {
+		return 0
+	}
+	return n
+}
+
 // parseRow fills the columns of row i; without a match they are null.
 func parseRow(x *ir.Parse, re *regexp.Regexp, groups []int, text string, out *frame, i int) bool {
-	m := re.FindStringSubmatchIndex(text)
+	m, sure := scanParts(x, groups, text)
+	if !sure {
+		m = re.FindStringSubmatchIndex(text)
+	}
 	cells := make([]any, len(x.Parts))
 	for k, p := range x.Parts {
 		if m == nil {

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"towpath.dev/towpath/internal/fault"
-	"towpath.dev/towpath/internal/monitor/kql/exec/agg"
 	"towpath.dev/towpath/internal/monitor/kql/exec/vec"
 	"towpath.dev/towpath/internal/monitor/kql/ir"
 	"towpath.dev/towpath/internal/monitor/kql/value"
@@ -48,89 +47,49 @@ func fit(f *frame, cols []table.Column) *frame {
 	return out
 }
 
-// pivot(column[, aggregate[, keys…]]): a column for each value.
-func (r *run) pivot(x *ir.Evaluate, f *frame) (*frame, error) {
-	col, ok := x.Args[0].(*ir.Col)
-	if !ok {
-		return nil, fault.New(fault.Invalid, "pivot: the first argument must be a column")
-	}
-	call := &ir.Call{Func: "count", K: table.Long}
-	if len(x.Args) > 1 {
-		if call, ok = x.Args[1].(*ir.Call); !ok {
-			return nil, fault.New(fault.Invalid, "pivot: the second argument must be an aggregate")
-		}
-	}
-	used := map[int]bool{col.Index: true}
-	columnsOf(call, used)
-	var keys []int
-	if len(x.Args) > 2 {
-		for _, a := range x.Args[2:] {
-			if c, ok := a.(*ir.Col); ok {
-				keys = append(keys, c.Index)
-			}
-		}
-	} else {
-		for i := range f.cols {
-			if !used[i] {
-				keys = append(keys, i)
-			}
-		}
-	}
-	return r.pivotBy(f, col.Index, call, keys)
-}
-
-// columnsOf marks the columns that an expression reads.
-func columnsOf(e ir.Expr, used map[int]bool) {
-	switch e := e.(type) {
-	case *ir.Col:
-		used[e.Index] = true
-	case *ir.Call:
-		for _, a := range e.Args {
-			columnsOf(a, used)
-		}
-	}
-}
-
 // maxPivot bounds the columns that the data may make.
 const maxPivot = 1000
 
-func (r *run) pivotBy(f *frame, col int, call *ir.Call, keys []int) (*frame, error) {
-	var keyVecs []vec.Vec
-	out := &frame{}
-	for _, k := range keys {
-		keyVecs = append(keyVecs, f.vecs[k])
+// pivot makes a column for each value. Its input has been aggregated: the columns that
+// stay, the column of the names, and the value; its argument is the value for where there
+// is none.
+func (r *run) pivot(x *ir.Evaluate, f *frame) (*frame, error) {
+	n := len(f.cols)
+	if n < 2 || len(x.Args) != 1 {
+		return nil, fault.New(fault.Internal, "pivot: its input is not of the form that the binder makes")
 	}
-	rows := groupRows(keyVecs, f.n)
-	values := groupRows([]vec.Vec{f.vecs[col]}, f.n)
-	if len(values.first) > maxPivot {
-		return nil, fault.New(fault.TooLarge, "pivot makes more than %d columns", maxPivot).WithNext("filter the values of %s first", f.cols[col].Name)
-	}
-	for i, k := range keys {
-		out.cols, out.vecs = append(out.cols, f.cols[k]), append(out.vecs, keyVecs[i].Pick(rows.first))
-	}
-	out.n = len(rows.first)
-	n := len(values.first)
-	c := &agg.Call{Func: call.Func, Kinds: []table.Kind{call.K}, N: f.n, Groups: out.n * n, Group: make([]int32, f.n)}
-	for i := range c.Group {
-		c.Group[i] = values.of[i]*int32(out.n) + rows.of[i]
-	}
-	var err error
-	if c.Args, err = r.exprs(call.Args, f); err != nil {
-		return nil, err
-	}
-	vs, err := agg.Run(c)
+	fill, err := r.expr(x.Args[0], &frame{n: 1})
 	if err != nil {
 		return nil, err
 	}
-	order := make([]int, n)
+	rows := groupRows(f.vecs[:n-2], f.n)
+	names := groupRows(f.vecs[n-2:n-1], f.n)
+	if len(names.first) > maxPivot {
+		return nil, fault.New(fault.TooLarge, "pivot makes more than %d columns", maxPivot).WithNext("filter the values of %s first", f.cols[n-2].Name)
+	}
+	out := &frame{n: len(rows.first)}
+	for i := range n - 2 {
+		out.cols, out.vecs = append(out.cols, f.cols[i]), append(out.vecs, f.vecs[i].Pick(rows.first))
+	}
+	cells := make([]vec.Vec, len(names.first))
+	for k := range cells {
+		cells[k] = vec.New(f.cols[n-1].Kind, out.n)
+		for i := range out.n {
+			cells[k].Set(i, fill.At(0))
+		}
+	}
+	for i := range f.n {
+		cells[names.of[i]].Set(int(rows.of[i]), f.vecs[n-1].At(i))
+	}
+	order := make([]int, len(cells))
 	for i := range order {
 		order[i] = i
 	}
-	cell := func(i int) any { return f.vecs[col].At(int(values.first[i])) }
-	slices.SortStableFunc(order, func(i, j int) int { return value.Compare(cell(i), cell(j)) })
+	name := func(i int) any { return f.vecs[n-2].At(int(names.first[i])) }
+	slices.SortStableFunc(order, func(i, j int) int { return value.Compare(name(i), name(j)) })
 	for _, i := range order {
-		out.cols = append(out.cols, table.Column{Name: value.String(cell(i)), Kind: call.K})
-		out.vecs = append(out.vecs, vs[0].Slice(i*out.n, (i+1)*out.n))
+		out.cols = append(out.cols, table.Column{Name: value.String(name(i)), Kind: f.cols[n-1].Kind})
+		out.vecs = append(out.vecs, cells[i])
 	}
 	return out, nil
 }

@@ -3,6 +3,7 @@ package exec
 import (
 	"cmp"
 	"container/heap"
+	"encoding/binary"
 	"math"
 	"slices"
 	"strings"
@@ -124,12 +125,64 @@ func (r *run) sort(x *ir.Sort, f *frame) (*frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]int32, f.n)
-	for i := range rows {
-		rows[i] = int32(i)
+	return f.pick(o.sorted(f.n)), nil
+}
+
+// entry is a row with the beginning of its first key as a number of the same order.
+type entry struct {
+	lead uint64
+	row  int32
+}
+
+// sorted returns the rows in order. Most are told apart by the lead of their first key.
+func (o *order) sorted(n int) []int32 {
+	all := make([]entry, n)
+	for i := range all {
+		all[i] = entry{o.lead(i), int32(i)}
 	}
-	slices.SortFunc(rows, o.compare)
-	return f.pick(rows), nil
+	slices.SortFunc(all, func(a, b entry) int {
+		if a.lead != b.lead {
+			return cmp.Compare(a.lead, b.lead)
+		}
+		return o.compare(a.row, b.row)
+	})
+	rows := make([]int32, n)
+	for i, e := range all {
+		rows[i] = e.row
+	}
+	return rows
+}
+
+// lead maps the first key of a row to a number that is smaller where the row comes first;
+// equal numbers say nothing. Nulls and NaN have the ends for themselves.
+func (o *order) lead(i int) uint64 {
+	v, key := o.vecs[0], o.keys[0]
+	if blank(v, i) > 0 {
+		if key.NullsFirst {
+			return 0
+		}
+		return math.MaxUint64
+	}
+	var k uint64
+	j := i & v.Mask()
+	switch vec.ClassOf(v.Kind) {
+	case vec.Ints:
+		k = uint64(v.Int[j]) ^ 1<<63
+	case vec.Reals:
+		if k = math.Float64bits(v.Real[j] + 0); k>>63 == 1 {
+			k = ^k
+		} else {
+			k |= 1 << 63
+		}
+	case vec.Texts:
+		var b [8]byte
+		copy(b[:], v.Text[j])
+		k = binary.BigEndian.Uint64(b[:])
+	}
+	if !key.Asc {
+		k = ^k
+	}
+	return max(1, min(k, math.MaxUint64-1))
 }
 
 // takeInput joins sort and take: only the first rows are ordered.

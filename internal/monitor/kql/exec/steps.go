@@ -151,10 +151,10 @@ func (s *scanner) result() *frame {
 	for i, row := range s.rows {
 		for k, c := range s.x.Cols {
 			at := slices.IndexFunc(s.cols, func(o table.Column) bool { return o.Name == c.Name })
-			if at < 0 { // the column of with_match_id
+			if s.x.MatchID && k == len(s.x.Cols)-1 {
 				at = len(row) - 1
 			}
-			if row[at] == nil {
+			if at < 0 || row[at] == nil {
 				out.vecs[k].SetNull(i)
 				continue
 			}

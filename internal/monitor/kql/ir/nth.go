@@ -7,10 +7,6 @@ import "towpath.dev/towpath/internal/monitor/table"
 // series_periods_detect. N counts from 0 in the order of the documentation. The
 // expressions of one operator that stand for columns of one call share its Call, so that
 // it is computed once.
-//
-// Two other conventions between binder and executor: the aggregate among the arguments of
-// the pivot plugin arrives as a Call of the aggregate's name; and the columns by which a
-// plugin looks at its input are Cols.
 type Nth struct {
 	At
 	K    table.Kind

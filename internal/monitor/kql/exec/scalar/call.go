@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/kql/exec/vec"
 	"towpath.dev/towpath/internal/monitor/kql/value"
 	"towpath.dev/towpath/internal/monitor/table"
@@ -13,6 +14,37 @@ import (
 type Env struct {
 	Now  int64      // ticks
 	Rand *rand.Rand // of the query
+	// MaxBytes bounds the memory of the column that a function makes; 0 is no bound.
+	MaxBytes int64
+}
+
+// budget counts what a function makes.
+type budget struct {
+	c    *Call
+	used int64
+}
+
+// take refuses what goes over the bound, before the rest is made.
+func (b *budget) take(n int) error {
+	b.used += int64(n)
+	if b.c.Env == nil || b.c.Env.MaxBytes == 0 || b.used <= b.c.Env.MaxBytes {
+		return nil
+	}
+	return fault.New(fault.TooLarge, "%s makes more than %d MiB", b.c.Name, b.c.Env.MaxBytes>>20).
+		WithNext("filter earlier with where, or make shorter values")
+}
+
+// weight estimates the memory of a cell that a function made.
+func weight(v any) int {
+	switch x := v.(type) {
+	case string:
+		return len(x) + 16
+	case []any:
+		return 24 + 24*len(x)
+	case *value.Bag:
+		return 64 + 48*x.Len()
+	}
+	return 8
 }
 
 // Call is one use of a function.
@@ -82,12 +114,16 @@ func row(f func(c *Call, a []any) any) Func {
 	return Func{run: func(c *Call) (vec.Vec, error) {
 		out := vec.New(c.Kind, c.N)
 		cells := make([]any, len(c.Args))
-		args := parsed(c.Args)
+		args, spent := parsed(c.Args), budget{c: c}
 		for i := range c.N {
 			for k := range args {
 				cells[k] = args[k].At(i)
 			}
-			out.Set(i, f(c, cells))
+			v := f(c, cells)
+			if err := spent.take(weight(v)); err != nil {
+				return vec.Vec{}, err
+			}
+			out.Set(i, v)
 		}
 		return out, nil
 	}}

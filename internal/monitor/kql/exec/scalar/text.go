@@ -72,10 +72,14 @@ func strcat(c *Call) (vec.Vec, error) {
 	}
 	out := vec.New(table.String, c.N)
 	var b []byte
+	spent := budget{c: c}
 	for i := range out.Text {
 		b = b[:0]
 		for k := range parts {
 			b = append(b, parts[k][i&masks[k]]...)
+		}
+		if err := spent.take(len(b)); err != nil {
+			return vec.Vec{}, err
 		}
 		out.Text[i] = string(b)
 	}

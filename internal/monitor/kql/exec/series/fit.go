@@ -2,7 +2,8 @@ package series
 
 import "math"
 
-// Line is the line y = Slope*i + Intercept that fits a series best, with how well it does.
+// Line is the line y = Slope*x + Intercept that fits a series best, with how well it does.
+// The places x count from 1, as the values on the page of series_fit_line show.
 type Line struct {
 	RSquare, Slope, Variance, RVariance, Intercept float64
 	Fit                                            []float64
@@ -29,18 +30,19 @@ func Variance(x []float64) float64 {
 	return s / float64(len(x)-1)
 }
 
-// FitLine is series_fit_line: least squares over the places 0, 1, 2, …
+// FitLine is series_fit_line: least squares over the places 1, 2, 3, …
 func FitLine(y []float64) Line {
 	n := float64(len(y))
 	l := Line{Variance: Variance(y), Fit: make([]float64, len(y))}
 	if len(y) == 0 {
 		return l
 	}
-	mx, my := (n-1)/2, Mean(y)
+	mx, my := (n+1)/2, Mean(y)
 	var sxy, sxx float64
 	for i, v := range y {
-		sxy += (float64(i) - mx) * (v - my)
-		sxx += (float64(i) - mx) * (float64(i) - mx)
+		x := float64(i+1) - mx
+		sxy += x * (v - my)
+		sxx += x * x
 	}
 	if sxx > 0 {
 		l.Slope = sxy / sxx
@@ -48,13 +50,16 @@ func FitLine(y []float64) Line {
 	l.Intercept = my - l.Slope*mx
 	rest := make([]float64, len(y))
 	for i, v := range y {
-		l.Fit[i] = l.Intercept + l.Slope*float64(i)
+		l.Fit[i] = l.At(i)
 		rest[i] = v - l.Fit[i]
 	}
 	l.RVariance = Variance(rest)
 	l.RSquare = rSquare(l.Variance, l.RVariance)
 	return l
 }
+
+// At returns the line's value at the i-th entry, counted from 0.
+func (l Line) At(i int) float64 { return l.Intercept + l.Slope*float64(i+1) }
 
 // rSquare is the share of the variance that a fit explains; 0 when there is none.
 func rSquare(variance, rest float64) float64 {
@@ -82,7 +87,7 @@ func FitTwoLines(y []float64) TwoLines {
 	pre, suf := residuals(y), reverse(residuals(reverse(y)))
 	split, least := 1, math.Inf(1)
 	for k := 1; k < len(y); k++ {
-		if s := pre[k-1] + suf[k]; s < least-1e-12*(1+least) {
+		if s := pre[k-1] + suf[k]; s < least {
 			split, least = k, s
 		}
 	}

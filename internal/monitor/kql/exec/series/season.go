@@ -83,7 +83,7 @@ const minScore = 0.3
 func multiple(found []Period, p Period) bool {
 	for _, q := range found {
 		k := math.Round(p.Length / q.Length)
-		if q.Length < p.Length && k >= 2 && math.Abs(p.Length-k*q.Length) <= 1 && q.Score >= p.Score-0.05 {
+		if q.Length < p.Length && k >= 2 && math.Abs(p.Length-k*q.Length) <= 1 && q.Score >= p.Score-0.01 {
 			return true
 		}
 	}
@@ -161,7 +161,7 @@ func Decompose(x []float64, o Options) Decomposition {
 	case learn == 0:
 	case o.Trend == "linefit":
 		for i := range d.Trend {
-			d.Trend[i] = l.Intercept + l.Slope*float64(i)
+			d.Trend[i] = l.At(i)
 		}
 	case o.Trend != "none":
 		m := Mean(rest[:learn])
