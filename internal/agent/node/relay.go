@@ -142,7 +142,11 @@ func (r *relay) handler(paths []string, to string, transport http.RoundTripper, 
 		Rewrite: func(p *httputil.ProxyRequest) {
 			rewrite(p, scheme, to)
 		},
-		Transport:     authorised{transport, r.token},
+		Transport: authorised{transport, r.token},
+		ModifyResponse: func(res *http.Response) error {
+			lateStatus(res)
+			return nil
+		},
 		FlushInterval: -1,
 		ErrorLog:      log.New(quiet{r.log}, "", 0),
 		ErrorHandler: func(w http.ResponseWriter, req *http.Request, err error) {
@@ -169,6 +173,21 @@ func (r *relay) handler(paths []string, to string, transport http.RoundTripper, 
 			r.admit(w, req, form, proxy)
 		}
 	})
+}
+
+// lateStatus moves the status of a gRPC answer that has nothing but headers behind them. The
+// proxy may send the headers before it knows that no body follows, and a client takes a
+// status in headers only from an answer that ends with them.
+func lateStatus(res *http.Response) {
+	for _, name := range []string{"Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin"} {
+		if values := res.Header.Values(name); len(values) > 0 {
+			if res.Trailer == nil {
+				res.Trailer = http.Header{}
+			}
+			res.Trailer[name] = values
+			res.Header.Del(name)
+		}
+	}
 }
 
 // admit passes an export on when there is a slot for it.
