@@ -1,0 +1,73 @@
+//go:build cgo
+
+package query_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"testing"
+
+	"towpath.dev/towpath/internal/clock"
+	"towpath.dev/towpath/internal/monitor/lake"
+	"towpath.dev/towpath/internal/monitor/lake/engine"
+	"towpath.dev/towpath/internal/monitor/query"
+	"towpath.dev/towpath/internal/monitor/table"
+)
+
+// lakeOf is a real lake that holds rows: the first half sealed in segments, the rest hot.
+func lakeOf(t testing.TB, batches []*table.Batch) *engine.Engine {
+	t.Helper()
+	ctx := t.Context()
+	o := lake.Options{Dir: t.TempDir(), MinFree: 1, Seal: lake.SealOptions{Rows: 100_000, Group: 64}}
+	e, err := engine.Open(ctx, o, clock.Fixed(now, 0), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	id := uint64(0)
+	add := func(b *table.Batch) {
+		if b.Rows() == 0 {
+			return
+		}
+		id++
+		binary.LittleEndian.PutUint64(b.ID[:], id)
+		if err := e.Append(ctx, []lake.Sent{{Batch: b, Raw: table.Encode(nil, b)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, b := range batches {
+		add(b.Slice(0, b.Rows()/2))
+	}
+	if err := e.Seal(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range batches {
+		add(b.Slice(b.Rows()/2, b.Rows()))
+	}
+	return e
+}
+
+// TestTheLakeAnswersAsTheExecutor asks every query of the corpus of a lake with sealed and
+// hot rows.
+func TestTheLakeAnswersAsTheExecutor(t *testing.T) {
+	batches, tables := sample(11, 500)
+	r := query.New(query.Options{Clock: clock.Fixed(now, 0), Engine: lakeOf(t, batches)})
+	for _, c := range corpus(t, "testdata/pushed.kql") {
+		ask := query.Ask{Text: c.text, Project: "shop", MaxRows: 100_000}
+		want, err := reference(t.Context(), c.text, ask, tables)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.Run(t.Context(), ask)
+		if err != nil {
+			t.Errorf("line %d: %s\n%v", c.line, c.text, err)
+			continue
+		}
+		sameRows(t, fmt.Sprintf("line %d: %s\n%s", c.line, c.text, got.Stats.Pushed), want, got.Batch)
+	}
+}
