@@ -119,9 +119,9 @@ func (s *Service) page(a Alert) string {
 	}
 	base := strings.TrimSuffix(s.opts.URL, "/")
 	if a.Project == "" {
-		return base + "/alerts/" + a.ID
+		return base // What is the platform's has no page of its own.
 	}
-	return base + "/projects/" + url.PathEscape(a.Project) + "/alerts/" + a.ID
+	return base + "/projects/" + url.PathEscape(a.Project) + "/monitor/alerts/" + a.ID
 }
 
 // configuration reads receivers, with their secrets, and routes.

@@ -1,7 +1,6 @@
 package alert
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -18,16 +17,12 @@ func (d Duration) String() string { return model.Duration(d).String() }
 // Go returns it as a time.Duration.
 func (d Duration) Go() time.Duration { return time.Duration(d) }
 
-// MarshalJSON writes the string.
-func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
+// MarshalText writes the string.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalJSON reads the string.
-func (d *Duration) UnmarshalJSON(b []byte) error {
-	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
-		return err
-	}
-	v, err := ParseDuration(s)
+// UnmarshalText reads the string.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := ParseDuration(string(b))
 	*d = v
 	return err
 }
