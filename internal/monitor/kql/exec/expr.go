@@ -288,7 +288,7 @@ func newRun(ctx context.Context, env Env) *run {
 	}
 	return &run{
 		ctx: ctx, env: env, shared: map[int]*frame{}, refs: map[int]*frame{}, subs: map[*ir.Sub]*frame{},
-		scalars: &scalar.Env{Now: table.TicksOf(env.Now), MaxBytes: env.MaxBytes, Rand: rand.New(rand.NewPCG(env.Seed, 0x9e3779b97f4a7c15))},
+		scalars: &scalar.Env{Now: table.TicksOf(env.Now), MaxBytes: env.MaxBytes, Err: ctx.Err, Rand: rand.New(rand.NewPCG(env.Seed, 0x9e3779b97f4a7c15))},
 	}
 }
 

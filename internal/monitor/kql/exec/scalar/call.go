@@ -16,17 +16,27 @@ type Env struct {
 	Rand *rand.Rand // of the query
 	// MaxBytes bounds the memory of the column that a function makes; 0 is no bound.
 	MaxBytes int64
+	// Err tells that the query is to end, nil while it is not; nil when nothing can tell.
+	Err func() error
 }
 
 // budget counts what a function makes.
 type budget struct {
 	c    *Call
 	used int64
+	rows int
 }
 
-// take refuses what goes over the bound, before the rest is made.
+// take refuses what goes over the bound, before the rest is made, and what comes after the
+// query's time.
 func (b *budget) take(n int) error {
 	b.used += int64(n)
+	b.rows++
+	if b.rows%8192 == 0 && b.c.Env != nil && b.c.Env.Err != nil {
+		if err := b.c.Env.Err(); err != nil {
+			return err
+		}
+	}
 	if b.c.Env == nil || b.c.Env.MaxBytes == 0 || b.used <= b.c.Env.MaxBytes {
 		return nil
 	}

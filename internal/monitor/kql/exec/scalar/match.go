@@ -86,7 +86,7 @@ func (n needle) index(s string, from int) int {
 	return -1
 }
 
-// termByte says whether the rune before or after a place belongs to a term.
+// inTerm reports whether a rune is part of a term: a letter or a digit.
 func inTerm(r rune) bool {
 	if r < utf8.RuneSelf {
 		return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
@@ -189,7 +189,7 @@ func hasAnyIndex(_ *Call, a []any) any {
 	return int64(-1)
 }
 
-// patternsCache compiles patterns once; most are constants.
+// cache compiles patterns once; most are constants.
 type cache struct {
 	name string
 	done map[string]*regexp.Regexp

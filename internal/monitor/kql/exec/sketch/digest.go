@@ -54,7 +54,7 @@ func (d *Digest) compress() {
 	for _, p := range d.points[1:] {
 		last := &out[len(out)-1]
 		q := (before + (last.Weight+p.Weight)/2) / total
-		if last.Weight+p.Weight <= max(1, 4*total*q*(1-q)/digestLimit) {
+		if last.Weight+p.Weight <= 4*total*math.Sqrt(q*(1-q))/digestLimit {
 			last.Mean += (p.Mean - last.Mean) * p.Weight / (last.Weight + p.Weight)
 			last.Weight += p.Weight
 			continue
