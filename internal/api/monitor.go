@@ -40,6 +40,7 @@ func (a *server) monitorRoutes() {
 	a.metricRoutes()
 	a.lineRoutes()
 	a.alertRoutes()
+	a.insightRoutes()
 }
 
 func (a *server) queryRoutes() {

@@ -11,6 +11,7 @@ import (
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/monitor"
 	"towpath.dev/towpath/internal/monitor/alert"
+	"towpath.dev/towpath/internal/monitor/insight"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/policy"
 	"towpath.dev/towpath/internal/policy/audit"
@@ -49,6 +50,7 @@ type Services struct {
 	Judge    Judge
 	Monitor  *monitor.Service
 	Alerts   *alert.Service
+	Insight  *insight.Service
 	Log      *event.Log
 
 	PublicURL string

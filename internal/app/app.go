@@ -20,6 +20,7 @@ import (
 	"towpath.dev/towpath/internal/job"
 	"towpath.dev/towpath/internal/monitor"
 	"towpath.dev/towpath/internal/monitor/alert"
+	"towpath.dev/towpath/internal/monitor/insight"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/policy"
 	"towpath.dev/towpath/internal/policy/audit"
@@ -61,6 +62,7 @@ type App struct {
 	Sync     *enforce.Sync
 	Monitor  *monitor.Service
 	Alerts   *alert.Service
+	Insight  *insight.Service
 
 	cfg       Config
 	clock     clock.Clock

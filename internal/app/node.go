@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,11 +57,14 @@ func (a *App) node(ctx context.Context) error {
 		"node", "--server", "http://" + loopback(a.Addr), "--token-file", filepath.Join(a.cfg.Data, "telemetry-token"),
 		"--logs", filepath.Join(a.cfg.Data, "kube", "pod-logs"), "--state", state, "--node", name,
 	}
-	if t := a.telemetry; t.http != nil {
-		args = append(args, "--otlp-http-listen", net.JoinHostPort(address, "4318"), "--otlp-http", loopback(t.http.Addr()))
-	}
-	if t := a.telemetry; t.grpc != nil {
-		args = append(args, "--otlp-grpc-listen", net.JoinHostPort(address, "4317"), "--otlp-grpc", loopback(t.grpc.Addr()))
+	if t := a.telemetry; t.http != nil || t.grpc != nil {
+		args = append(args, "--otlp-listen", address)
+		if t.http != nil {
+			args = append(args, "--otlp-http", loopback(t.http.Addr()))
+		}
+		if t.grpc != nil {
+			args = append(args, "--otlp-grpc", loopback(t.grpc.Addr()))
+		}
 	}
 	log, err := os.OpenFile(filepath.Join(a.cfg.Data, "logs", "node.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

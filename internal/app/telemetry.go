@@ -6,15 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"towpath.dev/towpath/internal/blob"
@@ -25,6 +28,7 @@ import (
 	"towpath.dev/towpath/internal/monitor"
 	"towpath.dev/towpath/internal/monitor/alert"
 	"towpath.dev/towpath/internal/monitor/ingest"
+	"towpath.dev/towpath/internal/monitor/insight"
 	"towpath.dev/towpath/internal/monitor/kube"
 	"towpath.dev/towpath/internal/monitor/lake"
 	"towpath.dev/towpath/internal/monitor/metric"
@@ -32,6 +36,7 @@ import (
 	"towpath.dev/towpath/internal/monitor/otlp"
 	"towpath.dev/towpath/internal/monitor/place"
 	"towpath.dev/towpath/internal/monitor/query"
+	"towpath.dev/towpath/internal/monitor/table"
 	"towpath.dev/towpath/internal/monitor/tail"
 )
 
@@ -64,7 +69,7 @@ func (a *App) openTelemetry(ctx context.Context) error {
 	}
 	owners := &owners{deploy: a.Deploy}
 	t.kube = kube.New(kube.Options{
-		Cluster: a.Cluster, Name: a.cfg.Cluster, Installation: installation, Owners: owners, Sink: t.lake, Clock: a.clock, Logger: a.logger,
+		Cluster: a.Cluster, Name: a.cfg.Cluster, Installation: installation, Owners: owners, Sink: inventory{t}, Clock: a.clock, Logger: a.logger,
 		Direct: a.cfg.Cluster == cluster.KindEmbedded, Meter: t.metrics, Memory: filepath.Join(a.cfg.Data, "cluster-events.json"),
 	})
 	t.ingest = ingest.New(ingest.Parts{
@@ -74,7 +79,7 @@ func (a *App) openTelemetry(ctx context.Context) error {
 		return err
 	}
 	t.otlp, err = otlp.New(otlp.Parts{
-		Rows: t.ingest, Resolver: &otlp.Gate{Agent: t.isAgent, Authority: a.Identity, Places: t.kube}, Clock: a.clock, Logger: a.logger,
+		Rows: t.ingest, Resolver: &otlp.Gate{Agent: t.isAgent, Authority: a.Identity, Places: t.kube}, Clock: a.clock, Problem: insight.Problem, Logger: a.logger,
 	})
 	if err != nil {
 		return err
@@ -83,8 +88,11 @@ func (a *App) openTelemetry(ctx context.Context) error {
 		return err
 	}
 	queries := query.New(query.Options{Clock: a.clock, Engine: t.lake, Tables: virtual.Tables{Store: t.metrics, Clock: a.clock, Installation: installation, Cluster: a.cfg.Cluster}})
+	a.Insight = insight.New(insight.Parts{
+		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queries: queries, Intake: t.ingest, Releases: rollouts{a.Deploy}, Logger: a.logger,
+	}, insight.Options{})
 	a.Monitor = monitor.New(monitor.Parts{
-		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queries: queries, Metrics: t.metrics, Cluster: t.kube, Stream: t.ingest, Releases: marks{a.Deploy}, Logger: a.logger,
+		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queries: queries, Metrics: t.metrics, Cluster: t.kube, Stream: t.ingest, Releases: marks{a.Insight}, Logger: a.logger,
 	})
 	a.Alerts, err = alert.New(alert.Parts{
 		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Vault: a.vault, Series: t.metrics.Storage(), PromQL: t.metrics.Engine(),
@@ -172,10 +180,11 @@ func (a *App) telemetryParts() []part {
 	parts := []part{
 		{"telemetry", a.Monitor.Run},
 		{"alerts", a.Alerts.Run},
+		{"insight", a.Insight.Run},
 		{"scrape", func(ctx context.Context) error {
 			own := metric.Own()
 			handlers := t.kube.Handlers()
-			handlers[own.Address] = metric.Exposition(metric.Process(), t.metrics.Metrics())
+			handlers[own.Address] = metric.Exposition(metric.Process(), t.metrics.Metrics(), gathered(t.ingest.Collector()), metric.Counts(t.lakeCounts))
 			return t.metrics.Scrape(ctx, metric.ScrapeOptions{
 				Interval: a.cfg.ScrapeEvery, Targets: []metric.Targets{t.kube, metric.Fixed{own}}, Owners: t.kube, Handlers: handlers,
 			})
@@ -290,17 +299,95 @@ func (r running) Current(ctx context.Context, project, environment string) (stri
 	return e.Current.ID(), nil
 }
 
-// marks says what was rolled out when.
-type marks struct{ deploy *deploy.Service }
+// rollouts says what was rolled out, and what served before.
+type rollouts struct{ deploy *deploy.Service }
+
+var _ insight.Releases = rollouts{}
+
+// Rollouts returns the releases that became live since a moment.
+func (r rollouts) Rollouts(ctx context.Context, since time.Time) ([]insight.Rollout, error) {
+	list, err := r.deploy.Rollouts(ctx, since)
+	return seen(list), err
+}
+
+// Between returns the releases of a project that were started in a range of time.
+func (r rollouts) Between(ctx context.Context, project, environment string, from, to time.Time) ([]insight.Rollout, error) {
+	list, err := r.deploy.RolloutsBetween(ctx, project, environment, from, to)
+	return seen(list), err
+}
+
+// seen gives rollouts the form in which telemetry looks at them.
+func seen(list []deploy.Rollout) []insight.Rollout {
+	out := make([]insight.Rollout, 0, len(list))
+	for _, r := range list {
+		actor := r.Actor
+		if r.Requester != "" {
+			actor = r.Requester
+		}
+		out = append(out, insight.Rollout{
+			Release: r.ID(), Project: r.Project, Environment: r.Environment, Baseline: r.Baseline, Result: r.Result, Commit: r.Commit, Run: r.Run,
+			Actor: actor, Started: r.Started, Live: r.Finished,
+		})
+	}
+	return out
+}
+
+// marks says what was rolled out when, and how it compared.
+type marks struct{ insight *insight.Service }
 
 var _ monitor.Releases = marks{}
 
 // Marks returns the releases of a project that started in a range of time.
 func (m marks) Marks(ctx context.Context, a identity.Actor, project string, from, to time.Time) ([]monitor.Mark, error) {
-	list, err := m.deploy.Marks(ctx, a, project, "", from, to)
+	list, err := m.insight.Marks(ctx, a, insight.Scope{Project: project, From: from, To: to})
 	out := make([]monitor.Mark, 0, len(list))
 	for _, r := range list {
-		out = append(out, monitor.Mark(r))
+		out = append(out, monitor.Mark{
+			Release: r.Release, Result: r.Result, Run: r.Run, Commit: r.Commit, Actor: r.Actor, At: r.Started, Verdict: r.Verdict, Why: r.Why,
+		})
 	}
 	return out, err
+}
+
+// inventory hands the cluster's rows to ingest, which is made after the watcher that has them.
+type inventory struct{ telemetry *telemetry }
+
+var _ kube.Sink = inventory{}
+
+// Append stores rows of the platform's own.
+func (i inventory) Append(ctx context.Context, batches []*table.Batch) error {
+	return i.telemetry.ingest.Append(ctx, batches)
+}
+
+// lakeCounts are the lake's own numbers as metrics.
+func (t *telemetry) lakeCounts() []metric.Count {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	u, err := t.lake.Stats(ctx)
+	if err != nil {
+		return []metric.Count{{Name: "towpath_lake_up", Help: "1 when the log and trace engine answers.", Value: 0}}
+	}
+	out := []metric.Count{
+		{Name: "towpath_lake_up", Help: "1 when the log and trace engine answers.", Value: 1},
+		{Name: "towpath_lake_wal_bytes", Help: "Size of the write-ahead log.", Value: float64(u.WALBytes)},
+		{Name: "towpath_lake_resident_bytes", Help: "Memory of the engine.", Value: float64(u.RSS)},
+		{Name: "towpath_lake_appended_rows_total", Help: "Rows stored since the engine started.", Value: float64(u.Appended)},
+		{Name: "towpath_lake_refused_appends_total", Help: "Appends refused because the disk is full or too much came at once.", Value: float64(u.Refused)},
+		{Name: "towpath_lake_refused_queries_total", Help: "Queries refused beyond memory or time.", Value: float64(u.TooLarge)},
+	}
+	for _, name := range slices.Sorted(maps.Keys(u.Tables)) {
+		one := u.Tables[name]
+		labels := map[string]string{"table": name}
+		out = append(out,
+			metric.Count{Name: "towpath_lake_rows", Help: "Rows of a table.", Labels: labels, Value: float64(one.HotRows + one.SealedRows)},
+			metric.Count{Name: "towpath_lake_stored_bytes", Help: "Size of the segments of a table.", Labels: labels, Value: float64(one.Stored)})
+	}
+	return out
+}
+
+// gathered registers a collector alone.
+func gathered(c prometheus.Collector) prometheus.Gatherer {
+	r := prometheus.NewRegistry()
+	r.MustRegister(c)
+	return r
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"towpath.dev/towpath/internal/identity"
 )
 
 // Places returns every environment of every project, without releases. It asks for no
@@ -67,45 +66,4 @@ func (s *Service) ReleaseOfPod(ctx context.Context, namespace, uid string) (stri
 		return "", fmt.Errorf("finding the release of the pod %s in %s: %w", uid, namespace, err)
 	}
 	return r.ID(), nil
-}
-
-// Mark is a release on an axis of time.
-type Mark struct {
-	Release string    `json:"release"`
-	Result  string    `json:"result"`
-	Run     int64     `json:"run,omitempty"`
-	Commit  string    `json:"commit,omitempty"`
-	Actor   string    `json:"actor"`
-	At      time.Time `json:"at"`
-}
-
-// maxMarks is how many releases one axis shows.
-const maxMarks = 500
-
-// Marks returns the releases of a project, or of one of its environments, that started in
-// a range of time, oldest first.
-func (s *Service) Marks(ctx context.Context, a identity.Actor, project, environment string, from, to time.Time) ([]Mark, error) {
-	if err := s.Auth.Require(ctx, a, project, identity.Read); err != nil {
-		return nil, err
-	}
-	rows, err := s.DB.Query(ctx, `SELECT environment, number, result, run, commit_sha, requester, actor, started FROM release
-		WHERE project = ? AND started >= ? AND started < ? AND (? = '' OR environment = ?) ORDER BY started LIMIT ?`,
-		project, from.UnixMilli(), to.UnixMilli(), environment, environment, maxMarks)
-	if err != nil {
-		return nil, fmt.Errorf("reading the releases of %s: %w", project, err)
-	}
-	defer rows.Close()
-	out := []Mark{}
-	for rows.Next() {
-		r, m, started := Release{Project: project}, Mark{}, int64(0)
-		if err := rows.Scan(&r.Environment, &r.Number, &m.Result, &m.Run, &m.Commit, &r.Requester, &m.Actor, &started); err != nil {
-			return nil, fmt.Errorf("reading the releases of %s: %w", project, err)
-		}
-		if r.Requester != "" {
-			m.Actor = r.Requester
-		}
-		m.Release, m.At = r.ID(), time.UnixMilli(started).UTC()
-		out = append(out, m)
-	}
-	return out, rows.Err()
 }

@@ -29,6 +29,8 @@ type Mark struct {
 	Commit  string    `json:"commit,omitempty"`
 	Actor   string    `json:"actor"`
 	At      time.Time `json:"at"`
+	Verdict string    `json:"verdict,omitempty" doc:"beside the release before; empty while it is not compared"`
+	Why     string    `json:"why,omitempty"`
 }
 
 // Overview is what the log explorer shows around the rows of a question: how many there

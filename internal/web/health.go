@@ -333,7 +333,7 @@ func (h *handler) makeRule(w http.ResponseWriter, r request) error {
 // readRule reads the numbers and durations of the form.
 func readRule(v *page.RuleFormView, every string) error {
 	length := func(name, text string, into *alert.Duration) error {
-		if err := into.UnmarshalJSON([]byte(strconv.Quote(strings.TrimSpace(text)))); err != nil {
+		if err := into.UnmarshalText([]byte(strings.TrimSpace(text))); err != nil {
 			return fault.New(fault.Invalid, "%s: %q is no length of time.", name, text).WithNext("write it as 5m or 1h")
 		}
 		return nil
