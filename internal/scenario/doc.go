@@ -30,6 +30,12 @@
 //	sqlite STATEMENT         change the database behind the back of the stopped server
 //	subst FILE…              put variables of the environment in for @NAME@
 //	tmpfs DIR SIZE           mount a small disk
+//	now                      set NOW to the last second, for @NOW@000000000 in files
+//	otlp SIGNAL FILE STATUS  export telemetry to the project shop as an SDK does
+//	pack [-zeros N] FILE     compress a file
+//	wait-output REGEXP ARG…  repeat towpath ARG… until it prints that
+//	lake kill                SIGKILL for the log and trace engine
+//	sink start FILE          a server that notifications may go to; sink answer STATUS
 //
 // An identity "user" may write in the project shop, "reader" may read, "attacker" has no
 // role anywhere, "wrong" comes with a token that nobody made and "nobody" without any.

@@ -18,16 +18,18 @@ import (
 
 // asked is a request as a script writes it:
 //
-//	http [-d TEXT|@FILE] [-h 'NAME: VALUE'] [-location VAR] [-cut N] METHOD PATH STATUS
+//	http [-d TEXT|@FILE] [-h 'NAME: VALUE'] [-location VAR] [-cut N] [-retry N] METHOD PATH STATUS
 //
 // -location keeps the answer's Location; -cut sends N bytes of the body and closes the
-// connection, for which STATUS is cut.
+// connection, for which STATUS is cut. -retry sends again, at most N times, while the answer
+// is 429 or 503 with Retry-After, after that pause.
 type asked struct {
 	method, path, status string
 	body                 string
 	header               http.Header
 	location             string
 	cut                  int
+	retry                int
 }
 
 func parseRequest(ts *testscript.TestScript, args []string) asked {
@@ -45,10 +47,14 @@ func parseRequest(ts *testscript.TestScript, args []string) asked {
 			r.header.Set(name, strings.TrimSpace(text))
 		case "-location":
 			r.location = value
-		case "-cut":
+		case "-cut", "-retry":
 			n, err := strconv.Atoi(value)
 			ts.Check(err)
-			r.cut = n
+			if args[0] == "-cut" {
+				r.cut = n
+			} else {
+				r.retry = n
+			}
 		default:
 			ts.Fatalf("http has no flag %s", args[0])
 		}
@@ -78,14 +84,14 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(cut(ts.Getenv("PORT"), r))
 		return
 	}
-	req, err := http.NewRequest(r.method, url, strings.NewReader(r.body))
-	ts.Check(err)
-	req.Header = r.header
-	// What a hostile client sends is sent as it is written.
-	req.URL.Opaque = strings.TrimPrefix(strings.SplitN(url, "?", 2)[0], "http:")
-	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Timeout: patience}
-	resp, err := client.Do(req)
-	ts.Check(err)
+	resp := send(ts, r, url)
+	for n := r.retry; n > 0 && again(resp); n-- {
+		pause, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+		ts.Check(err)
+		ts.Check(resp.Body.Close())
+		time.Sleep(time.Duration(pause) * time.Second)
+		resp = send(ts, r, url)
+	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	ts.Check(err)
@@ -100,6 +106,24 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 	if r.location != "" {
 		ts.Setenv(r.location, resp.Header.Get("Location"))
 	}
+}
+
+// send sends a request once.
+func send(ts *testscript.TestScript, r asked, url string) *http.Response {
+	req, err := http.NewRequest(r.method, url, strings.NewReader(r.body))
+	ts.Check(err)
+	req.Header = r.header
+	// What a hostile client sends is sent as it is written.
+	req.URL.Opaque = strings.TrimPrefix(strings.SplitN(url, "?", 2)[0], "http:")
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Timeout: patience}
+	resp, err := client.Do(req)
+	ts.Check(err)
+	return resp
+}
+
+// again says that an answer asks for the same request once more.
+func again(resp *http.Response) bool {
+	return (resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable) && resp.Header.Get("Retry-After") != ""
 }
 
 // cut sends a request whose body ends before its announced length.
@@ -254,7 +278,7 @@ func validJSON(ts *testscript.TestScript, _ bool, args []string) {
 func subst(ts *testscript.TestScript, _ bool, args []string) {
 	for _, file := range args {
 		out := ts.ReadFile(file)
-		for _, name := range []string{"WORK", "URL", "HOST", "PORT", "DIGEST", "DIGEST2", "SIZE"} {
+		for _, name := range []string{"WORK", "URL", "HOST", "PORT", "DIGEST", "DIGEST2", "SIZE", "NOW", "SINK"} {
 			out = strings.ReplaceAll(out, "@"+name+"@", ts.Getenv(name))
 		}
 		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(out), 0o644))

@@ -56,6 +56,12 @@ func verbs() map[string]verb {
 		"random":          random,
 		"tmpfs":           tmpfs,
 		"commands":        commands,
+		"otlp":            otlp,
+		"now":             now,
+		"pack":            pack,
+		"wait-output":     waitOutput,
+		"lake":            lake,
+		"sink":            sinkVerb,
 	}
 	all["as"] = as(all)
 	return all

@@ -31,6 +31,7 @@ type story struct {
 	over      chan error // what running ended with
 	starts    int
 	gate      *gate
+	sink      *sink
 	mounts    []string
 }
 
@@ -47,6 +48,9 @@ func of(ts *testscript.TestScript) *story { return ts.Value(storyKey{}).(*story)
 func (s *story) end() {
 	if s.gate != nil {
 		s.gate.close()
+	}
+	if s.sink != nil {
+		defer s.sink.close()
 	}
 	if s.running != nil {
 		_ = s.running.Process.Signal(syscall.SIGTERM)
