@@ -138,9 +138,17 @@ func (s *Service) Expire(ctx context.Context, a identity.Actor, id string) error
 	if !now.Before(x.Until) {
 		return nil
 	}
-	x.Until, x.Changed = now, now
+	// Of two versions of a silence the younger counts, also when the clock stood or went back.
+	x.Until, x.Changed = now, later(now, x.Changed.Add(time.Millisecond))
 	x.Starts = earlier(x.Starts, now)
 	return s.DB.Tx(ctx, func(tx *store.Tx) error { return s.putSilence(ctx, tx, x, "expired", a.String()) })
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func earlier(a, b time.Time) time.Time {
