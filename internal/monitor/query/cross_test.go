@@ -19,7 +19,7 @@ import (
 func crossed() (tables []string, expressions [][]string) {
 	needles := []string{
 		"error", "Error", "disk", "DISK", "K", "k", "i", "s", "S", "ß", "ẞ", "é", "É", "ſ", "\u212A", "\u0130", "a", " ", "  ", "-", "_", "cart", "cart-", "-0", "0", "art", "'", "\"", "\\", "\n", "\t",
-		"%", "a_b", "100%", "“", "error”", "\u00A0", "null", "42", "true", "{", "}", "level", "\"level\"", "nerror", "n", "took 12", "12 ms", "ok", "straße", "STRASSE", "o", "refused", "used", "(", "[", ".", ".*", "$", "^", "é-error-é", "東", "x\u0301",
+		"%", "a_b", "100%", "“", "error”", "\u00A0", "null", "42", "true", "{", "}", "level", "\"level\"", "nerror", "n", "took 12", "12 ms", "ok", "straße", "STRASSE", "o", "refused", "used", "(", "[", ".", ".*", "$", "^", "é-error-é", "東", "x\u0301", "level\":\"error", "level\": \"error", "two words", "2.5", "éA/b", "&", "<'", "[1,",
 	}
 	operators := []string{
 		"has", "has_cs", "contains", "contains_cs", "startswith", "startswith_cs", "endswith", "endswith_cs", "hasprefix", "hasprefix_cs", "hassuffix", "hassuffix_cs", "=~", "==",

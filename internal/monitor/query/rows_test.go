@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"towpath.dev/towpath/internal/monitor/kql/value"
@@ -21,6 +22,7 @@ var (
 		"10 kelvin", "Straße gesperrt", "STRASSE", "école", "x École y", "ſtart", "it's 100% a_b", "a b", "100 %", "kI start", "back\\slash", "line one\nline two disk", "“error”", "errorés", "é-error-é",
 		"null", "42", "true", "", "'; DROP TABLE x; --", "naïve error", "x\u00A0error", "unused", "used",
 		`{"level":"error","msg":"disk \"full\"","n":5}`, `{"level":"Error","msg":null,"list":[1,2]}`, `{"level":7,"msg":{"a":"b"}}`, `["error","disk"]`, `{"level":"ok\nerror","x":"é"}`,
+		`{"level": "error", "msg" : "disk full", "n": 2.50}`, `[1, "two words", {"a": null}]`, `{"x":"\u00e9\u0041\/b \u0026 \u003c\u0027"}`, ` {"level":"error"} `,
 	}
 	names = []string{"GET /cart", "GET /", "POST /order", "get /Cart", "", "ÄÖÜ", "it's"}
 	roles = []string{"web", "cart", "checkout", ""}
@@ -117,7 +119,8 @@ func (r seeded) word(t *table.Table, c table.Column, row int) string {
 	return r.text([]string{"", "a", "B", "it's"})
 }
 
-// dynamic returns a value as it is stored: canonical JSON, or a line that is no JSON.
+// dynamic returns a value as it is stored: JSON, of which objects and arrays stand as they
+// were written, or a line that is no JSON.
 func (r seeded) dynamic(c table.Column) string {
 	if c.Name != "LogMessage" {
 		if c.Name == "KubernetesMetadata" && r.sometimes(2) {
@@ -128,6 +131,9 @@ func (r seeded) dynamic(c table.Column) string {
 	s := r.text(messages)
 	if r.sometimes(3) && !json.Valid([]byte(s)) {
 		return value.JSON(s)
+	}
+	if t := strings.TrimSpace(s); strings.HasPrefix(t, "{") || strings.HasPrefix(t, "[") {
+		return t
 	}
 	return canonical(s)
 }

@@ -156,6 +156,7 @@ func (d click) MemberType(x string, path []Step) string {
 }
 
 func (click) Valid(x string) string         { return "isValidJSON(" + x + ")" }
+func (click) Compact(x string) string       { return "JSONExtractRaw(" + x + ")" }
 func (click) CountDistinct(x string) string { return "uniqExact(" + x + ")" }
 
 // Quantile: of the exact quantiles of ClickHouse, the weighted one takes the nearest rank.

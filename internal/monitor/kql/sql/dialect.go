@@ -57,8 +57,10 @@ type Dialect interface {
 	Member(x string, path []Step) string
 	MemberText(x string, path []Step) string
 	MemberType(x string, path []Step) string
-	// Valid reports whether text is JSON.
+	// Valid reports whether text is JSON. Compact writes JSON text without spaces, and its
+	// strings with the fewest escapes.
 	Valid(x string) string
+	Compact(x string) string
 
 	// CountDistinct, Quantile (nearest rank, share is a decimal in 0…1) and Any (a value
 	// that is not null) are aggregates, behind which a FILTER may stand.

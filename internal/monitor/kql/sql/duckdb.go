@@ -121,6 +121,8 @@ func (duck) MemberType(x string, path []Step) string {
 
 func (duck) Valid(x string) string { return "json_valid(" + x + ")" }
 
+func (duck) Compact(x string) string { return "CAST(json(" + x + ") AS VARCHAR)" }
+
 func (duck) CountDistinct(x string) string { return "count(DISTINCT " + x + ")" }
 
 // Quantile takes the share as a DECIMAL, with which ranks are counted in whole numbers.

@@ -8,7 +8,6 @@ import (
 	"unicode/utf8"
 
 	"towpath.dev/towpath/internal/monitor/kql/ir"
-	"towpath.dev/towpath/internal/monitor/kql/value"
 	"towpath.dev/towpath/internal/monitor/table"
 )
 
@@ -41,11 +40,41 @@ func (e *emitter) text(x ir.Expr, v cell) (cell, error) {
 	return v, nil
 }
 
-// dynamicText is the text of a dynamic: a JSON string loses its quotes, everything else is
-// the canonical JSON that is stored, or a line that is no JSON and stands for itself.
+// dynamicText is the text of a dynamic: a JSON string loses its quotes, an object or array is
+// written without spaces, and a line that is no JSON stands for itself. (Numbers inside an
+// object that are written with an exponent, or beyond 64 bits, keep the engine's spelling.)
 func (e *emitter) dynamicText(x string) string {
 	quoted := e.d.Starts(x, `'"'`) + " AND " + e.d.Valid(x)
-	return "(CASE WHEN " + quoted + " THEN " + e.d.MemberText(x, nil) + " WHEN " + x + " = 'null' THEN '' ELSE " + x + " END)"
+	return "(CASE WHEN " + quoted + " THEN " + e.d.MemberText(x, nil) + " WHEN " + e.structured(x) + " THEN " + e.d.Compact(x) +
+		" WHEN " + x + " = 'null' THEN '' ELSE " + x + " END)"
+}
+
+// unescaped are the characters besides letters and digits that JSON writers leave as they
+// are within a string and that stand nowhere else; ASCII may still be written as \u00xx.
+const unescaped = " _.-@=#%*()!?;|~$^"
+
+// candidates is a cheap condition that holds for every row in whose text the needle is: a
+// look at the JSON as it is stored. "" when there is none.
+func (e *emitter) candidates(x string, n needle, fold func(string) string) string {
+	safe, plain := true, true
+	for _, r := range n.text {
+		switch {
+		case r < ' ' || r == '"' || r == '\\':
+			plain = false
+		case r >= utf8.RuneSelf || !(inTerm(r) || strings.ContainsRune(unescaped, r)):
+			safe = false
+		}
+	}
+	// A string is stored with the fewest escapes; who wrote an object escaped as he liked.
+	object := "(" + e.d.Starts(x, "'{'") + " OR " + e.d.Starts(x, "'['") + ")"
+	switch found := e.d.Contains(fold(x), n.text); {
+	case !plain:
+		return ""
+	case safe:
+		return "(" + found + " OR (" + object + " AND " + e.d.Contains(x, `\u00`) + "))"
+	default:
+		return "(" + found + " OR " + object + ")"
+	}
 }
 
 // needle is a constant text that is looked for.
@@ -132,9 +161,10 @@ func (e *emitter) find(arg ir.Expr, x cell, how string, n needle) (string, error
 	}
 	word := e.d.Text(n.text)
 	var parts []string
-	if raw.kind == table.Dynamic && !strings.ContainsFunc(n.text, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }) {
-		// Canonical JSON holds the text as it is but for these.
-		parts = append(parts, e.d.Contains(fold(raw.sql), n.text))
+	if raw.kind == table.Dynamic {
+		if c := e.candidates(raw.sql, n, fold); c != "" {
+			parts = append(parts, c)
+		}
 	}
 	switch how {
 	case "contains":
@@ -396,8 +426,7 @@ func (e *emitter) structured(x string) string {
 }
 
 // memberText is tostring of a member. Texts, whole numbers, bools and what is missing read
-// alike everywhere; a member of another type makes the engine give up, so that the executor
-// decides how it is written.
+// alike everywhere.
 func memberText(e *emitter, c *ir.Call, in []cell) (cell, error) {
 	x, path, err := e.path(c, in)
 	if err != nil {
@@ -406,5 +435,3 @@ func memberText(e *emitter, c *ir.Call, in []cell) (cell, error) {
 	s := "(CASE WHEN " + e.structured(x.sql) + " THEN coalesce(" + e.d.MemberText(x.sql, path) + ", '') ELSE '' END)"
 	return cell{sql: s}, nil
 }
-
-var _ = value.JSON
