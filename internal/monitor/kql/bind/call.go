@@ -328,22 +328,19 @@ func (b *binder) typed(x *syntax.Call, sig *signature, args []ir.Expr) (table.Ki
 // common brings values to the one type that they have in common. Mixed types that have none
 // become dynamic where the function allows that.
 func (b *binder) common(x *syntax.Call, args []ir.Expr, mixed bool) table.Kind {
-	k := table.Unknown
+	k, clash := table.Unknown, false
 	for _, a := range args {
 		switch n := a.Kind(); {
 		case k == table.Unknown:
 			k = n
-			if n == table.Dynamic {
-				k = table.Dynamic
-			}
-		case k == n || n == table.Unknown:
+		case k == n || n == table.Unknown || clash:
 		case numeric(k) && numeric(n):
 			k = wider(k, n)
 		case k == table.Dynamic && mixed:
 			k = n // a dynamic beside another type takes that type
 		case n == table.Dynamic && mixed:
 		case mixed:
-			k = table.Dynamic
+			k, clash = table.Dynamic, true
 		default:
 			b.errorf(a.Where(), "convert one of them", "%s takes values of one type, not %s and %s", x.Name.Name, k, n)
 			return table.Unknown

@@ -148,6 +148,8 @@ func hasColumns(e ir.Expr) bool {
 	switch e := e.(type) {
 	case *ir.Col, *ir.StepCol:
 		return true
+	case *ir.Nth:
+		return hasColumns(e.Call)
 	case *ir.Call:
 		for _, a := range e.Args {
 			if hasColumns(a) {

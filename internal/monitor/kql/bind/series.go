@@ -68,33 +68,34 @@ func (b *binder) seriesItems(x *syntax.Call, s *scope, r *row) []item {
 	if len(x.Args) > 0 {
 		first, _ = nameOf(x.Args[0])
 	}
+	call, ok := e.(*ir.Call)
+	if !ok {
+		return []item{{expr: e, at: x.Span}}
+	}
 	at := ir.At{Span: x.Span}
 	if sorts {
-		return b.sorted(x, e)
+		return b.sorted(x, call)
 	}
 	var out []item
 	for i, c := range cols {
-		part := ir.Expr(&ir.Call{At: at, K: table.Dynamic, Func: "[]", Args: []ir.Expr{e, &ir.Lit{At: at, K: table.Long, Value: int64(i)}}})
+		part := &ir.Nth{At: at, K: c.Kind, Call: call, N: i}
 		name := c.Name
 		if name == "forecast" {
 			name = "baseline"
 		}
-		out = append(out, item{expr: b.cast(part, c.Kind), name: x.Name.Name + "_" + first + "_" + name, origin: prefixed, at: x.Span})
+		out = append(out, item{expr: part, name: x.Name.Name + "_" + first + "_" + name, origin: prefixed, at: x.Span})
 	}
 	return out
 }
 
 // sorted are the results of array_sort_asc and _desc: an array per array given. With one
 // array the call itself is the result.
-func (b *binder) sorted(x *syntax.Call, e ir.Expr) []item {
+func (b *binder) sorted(x *syntax.Call, call *ir.Call) []item {
 	at := ir.At{Span: x.Span}
-	call, ok := e.(*ir.Call)
 	arrays := 0
-	if ok {
-		for _, a := range call.Args {
-			if a.Kind() == table.Dynamic {
-				arrays++
-			}
+	for _, a := range call.Args {
+		if a.Kind() == table.Dynamic {
+			arrays++
 		}
 	}
 	var out []item
@@ -109,9 +110,9 @@ func (b *binder) sorted(x *syntax.Call, e ir.Expr) []item {
 			}
 			seen[name] = true
 		}
-		part := e
+		part := ir.Expr(call)
 		if arrays > 1 {
-			part = &ir.Call{At: at, K: table.Dynamic, Func: "[]", Args: []ir.Expr{e, &ir.Lit{At: at, K: table.Long, Value: int64(i)}}}
+			part = &ir.Nth{At: at, K: table.Dynamic, Call: call, N: i}
 		}
 		out = append(out, item{expr: part, name: name, origin: o, at: x.Span})
 	}

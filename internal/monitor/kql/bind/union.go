@@ -126,6 +126,11 @@ func (b *binder) append(at syntax.Span, list []source, with string, inner bool) 
 	cols := merge(list, inner)
 	u := &ir.Union{Out: out(at, nil)}
 	if with != "" {
+		for _, c := range cols {
+			if c.name == with {
+				b.errorf(at, "give the column another name after withsource", "there already is a column %q", with)
+			}
+		}
 		u.Cols = append(u.Cols, table.Column{Name: with, Kind: table.String})
 	}
 	for _, c := range cols {

@@ -32,6 +32,9 @@ func Infer(text string, known func(string) bool) []*table.Table {
 		}
 		cols = append(cols, table.Column{Name: n, Kind: k})
 	}
+	if len(cols) == 0 {
+		cols = []table.Column{{Name: table.TimeGenerated, Kind: table.DateTime}}
+	}
 	var out []*table.Table
 	for n := range g.tables {
 		if !g.lets[n] && !known(n) {

@@ -116,13 +116,13 @@ func (p *parser) errAt(at Span, format, name string) {
 
 // Nearest says which of the names was perhaps meant, "" when none is near.
 func Nearest(name string, names []string) string {
-	best, least := "", 3
-	if len(name) < 4 {
-		least = 2
+	best, least := "", min(3, (len(name)+2)/3+1) // smaller than this
+	if len(name) < 3 {
+		least = 1
 	}
 	low := strings.ToLower(name)
 	for _, n := range names {
-		if d := distance(low, strings.ToLower(n), least); d < least || d == least && best == "" && d < len(name)/2 {
+		if d := distance(low, strings.ToLower(n), least); d < least {
 			best, least = n, d
 		}
 	}

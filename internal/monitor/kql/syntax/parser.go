@@ -144,7 +144,11 @@ func (p *parser) found() string {
 	return fmt.Sprintf("and found %q", s)
 }
 
-// fail complains at the current token and breaks the operator that is being read.
+// is1 is is where the parser may be broken already.
+func (p *parser) is1(s string) bool { return p.str(p.tokens[p.at]) == s }
+
+// fail complains at the current token and breaks the operator that is being read. With an
+// empty message it only breaks, for a mistake that has been told.
 func (p *parser) fail(format string, args ...any) {
 	at := Span{Start: len(p.text), End: len(p.text)}
 	if p.at < len(p.tokens) {
@@ -158,8 +162,12 @@ func (p *parser) failAt(at Span, format string, args ...any) {
 		return
 	}
 	p.broken = true
-	if len(p.errs) < MaxErrors && !p.patient {
-		p.errs = append(p.errs, ErrorAt(p.text, at, "", format, args...))
+	if len(p.errs) < MaxErrors && !p.patient && format != "" {
+		next := ""
+		if p.at < len(p.tokens) && p.is1("=") {
+			next = "equality is written =="
+		}
+		p.errs = append(p.errs, ErrorAt(p.text, at, next, format, args...))
 	}
 }
 

@@ -24,13 +24,18 @@ func (p *parser) query(body bool) *Query {
 		}
 		p.fail("expected ; or | %s", p.found())
 		p.recovered(level)
+		for p.is("|") { // what follows belongs to the statement that went wrong
+			p.at++
+			p.fail("")
+			p.recovered(level)
+		}
 		if p.at < len(p.tokens) && p.level[p.at] < level {
 			if body {
 				break
 			}
 			p.at++ // a bracket that nothing opened
 		}
-		if p.is("|") || p.at == before {
+		if p.at == before {
 			p.at++
 		}
 	}
