@@ -1,6 +1,7 @@
 package scalar
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -29,7 +30,7 @@ func dynamics() map[string]Func {
 // negative; null for what is not there.
 func memberOf(c *Call) (vec.Vec, error) {
 	key := c.Args[1]
-	if s, ok := key.At(0).(string); ok && key.Const {
+	if s, ok := constantText(key); ok {
 		a := c.Args[0]
 		if a.Const {
 			a = a.Parsed()
@@ -45,6 +46,14 @@ func memberOf(c *Call) (vec.Vec, error) {
 		return out, nil
 	}
 	return row(func(_ *Call, a []any) any { return member(a[0], a[1]) }).run(c)
+}
+
+func constantText(v vec.Vec) (string, bool) {
+	if !v.Const {
+		return "", false
+	}
+	s, ok := v.At(0).(string)
+	return s, ok
 }
 
 func member(v, key any) any {
@@ -102,12 +111,12 @@ func rangeOf(_ *Call, a []any) any {
 		out := []any{}
 		from, to, by := long(a[0]), long(a[1]), long(step)
 		for x := from; by > 0 && x <= to || by < 0 && x >= to; x += by {
-			if len(out) >= maxRange {
-				break
-			}
 			out = append(out, value.To(x, k))
 			if k == table.TimeSpan {
 				out[len(out)-1] = value.TimeSpan(x)
+			}
+			if len(out) >= maxRange || by > 0 && x > math.MaxInt64-by || by < 0 && x < math.MinInt64-by {
+				break
 			}
 		}
 		return out

@@ -158,6 +158,11 @@ func matcher(f func(needle, string) bool, cs, negated bool) Func {
 
 func hasList(all bool) func(c *Call) (vec.Vec, error) {
 	return func(c *Call) (vec.Vec, error) {
+		for _, a := range c.Args[1:] {
+			if !a.Const {
+				return row(func(_ *Call, a []any) any { return hasTerms(value.String(a[0]), a[1:], all) }).run(c)
+			}
+		}
 		var terms []needle
 		for _, a := range c.Args[1:] {
 			for _, e := range elements(a) {
@@ -174,6 +179,23 @@ func hasList(all bool) func(c *Call) (vec.Vec, error) {
 			return all
 		}), nil
 	}
+}
+
+// hasTerms is has_any or has_all with terms that differ from row to row; an array stands
+// for its elements.
+func hasTerms(s string, args []any, all bool) bool {
+	for _, a := range args {
+		list, ok := a.([]any)
+		if !ok {
+			list = []any{a}
+		}
+		for _, e := range list {
+			if newNeedle(value.String(e), false).has(s) != all {
+				return !all
+			}
+		}
+	}
+	return all
 }
 
 func hasAnyIndex(_ *Call, a []any) any {

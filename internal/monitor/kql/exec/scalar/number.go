@@ -204,7 +204,7 @@ func toHex(c *Call) (vec.Vec, error) {
 			s = strconv.FormatUint(uint64(uint32(u)), 16)
 		}
 		if len(a) > 1 {
-			s = strings.Repeat("0", max(0, int(min(long(a[1]), 16))-len(s))) + s
+			s = strings.Repeat("0", max(0, int(max(0, min(long(a[1]), 16)))-len(s))) + s
 		}
 		return s
 	}).run(c)

@@ -65,7 +65,7 @@ func extractAll(c *Call) (func(a []any) any, error) {
 		for _, m := range re.FindAllStringSubmatch(value.String(a[len(a)-1]), -1) {
 			var one []any
 			for _, g := range groups {
-				if g < len(m) {
+				if g >= 0 && g < len(m) {
 					one = append(one, m[g])
 				}
 			}
@@ -197,7 +197,7 @@ func cut(k *cache, pattern, s string) string {
 
 // countOf counts plain matches with overlaps, those of a regular expression without.
 func countOf(c *Call) (func(a []any) any, error) {
-	regex := len(c.Args) > 2 && value.String(c.Args[2].At(0)) == "regex"
+	regex := len(c.Args) > 2 && c.N > 0 && value.String(c.Args[2].At(0)) == "regex"
 	k := newCache(c.Name)
 	if regex {
 		var err error

@@ -340,7 +340,11 @@ func outliers(_ *Call, a []any) any {
 	}
 	for k, to := range []*float64{&low, &high} {
 		if k+3 < len(a) && (len(a) < 2 || a[1] != "tukey") {
-			if f, ok := number(a[k+3]); ok {
+			f, ok := number(a[k+3])
+			if ok && !(f >= 2 && f <= 98) {
+				return nil
+			}
+			if ok {
 				*to = f / 100
 			}
 		}

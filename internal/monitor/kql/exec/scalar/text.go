@@ -106,7 +106,7 @@ func strrep(_ *Call, a []any) any {
 	if len(a) > 2 {
 		delim = value.String(a[2])
 	}
-	if n <= 0 || int64(len(s)+len(delim))*n > maxRepeat {
+	if n <= 0 || n > maxRepeat || int64(len(s)+len(delim))*n > maxRepeat {
 		return ""
 	}
 	return strings.TrimSuffix(strings.Repeat(s+delim, int(n)), delim)
