@@ -166,12 +166,7 @@ func cellText(kind string, v any) string {
 		}
 		s = string(b)
 	}
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return ' ' // What a service wrote must not steer the terminal.
-		}
-		return r
-	}, s)
+	s = printable(s) // What a service wrote must not steer the terminal.
 	if r := []rune(s); len(r) > maxCell {
 		return string(r[:maxCell-1]) + "…"
 	}
