@@ -95,12 +95,17 @@ func (c tally) String() string {
 		c.texts, c.parsed, c.accepted, c.refused, c.schema, c.stricter, c.looser, c.differ, c.excepted)
 }
 
-// compare puts texts to both and logs where they differ.
+// compare puts texts to both and complains where they differ without a reason that is
+// listed. With infer, tables that are not among those given are made up from their use.
 func compare(t *testing.T, texts []oracle.Text, tables []*table.Table, infer bool) tally {
 	t.Helper()
-	var c tally
+	c := &comparison{T: t, known: exceptions(t)}
 	if len(texts) == 0 {
-		return c
+		return c.tally
+	}
+	if missing := oracle.Available(); missing != "" {
+		t.Logf("NOT RUN: %s is not here, so the service's own binder cannot be asked", missing)
+		return c.tally
 	}
 	questions := make([]oracle.Question, len(texts))
 	catalogs := make([]bind.Catalog, len(texts))
@@ -110,68 +115,74 @@ func compare(t *testing.T, texts []oracle.Text, tables []*table.Table, infer boo
 			cat := bind.NewCatalog(tables, nil)
 			own = append(append([]*table.Table(nil), tables...), oracle.Infer(x.Query, func(n string) bool { return cat.Table(n) != nil })...)
 		}
-		questions[i] = oracle.Question{Name: x.Name, Query: x.Query, Tables: oracle.Schemas(own)}
-		catalogs[i] = bind.NewCatalog(own, nil)
-		if !infer && i > 0 {
-			questions[i].Tables = nil
+		questions[i] = oracle.Question{Name: x.Name, Query: x.Query}
+		if infer || i == 0 {
+			questions[i].Tables = oracle.Schemas(own)
 		}
-	}
-	if missing := oracle.Available(); missing != "" {
-		t.Logf("NOT RUN: %s is not here, so the service's own binder cannot be asked", missing)
-		return c
+		catalogs[i] = bind.NewCatalog(own, nil)
 	}
 	answers, err := oracle.Consult(questions)
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := exceptions(t)
 	for i, x := range texts {
-		a := answers[i]
 		c.texts++
-		_, mistakes := syntax.Parse(x.Query)
-		switch {
-		case (len(mistakes) == 0) == (len(a.Syntax) == 0):
-			c.parsed++
-		case len(mistakes) > 0 && known.has("ours", x.Name, mistakes[0].Message), len(mistakes) == 0 && known.has("theirs", x.Name, a.Syntax[0]):
-		default:
-			t.Errorf("%s: the parsers differ: ours %v, theirs %v\n      %s", x.Name, mistakes, a.Syntax, short(x.Query))
-		}
-		q, errs := bind.Bind(x.Query, catalogs[i])
-		mine, theirs := len(errs) == 0, len(a.Errors) == 0
-		switch {
-		case !mine && !theirs:
-			c.refused++
-		case !mine:
-			c.stricter++
-			if known.has("ours", x.Name, errs[0].Message) {
-				c.excepted++
-				continue
-			}
-			t.Errorf("%s: we refuse: %v\n      %s", x.Name, errs[0], short(x.Query))
-		case !theirs:
-			c.looser++
-			if known.has("theirs", x.Name, a.Errors[0]) {
-				c.excepted++
-				continue
-			}
-			t.Errorf("%s: the service refuses: %v\n      %s", x.Name, a.Errors[0], short(x.Query))
-		default:
-			c.accepted++
-			got := show(q.Rel.Columns())
-			want := want(a)
-			if got == want {
-				c.schema++
-			} else {
-				c.differ++
-				if known.has("schema", x.Name, "") {
-					c.excepted++
-					continue
-				}
-				t.Errorf("%s: other schema: %s\n   ours   %s\n   theirs %s", x.Name, short(x.Query), got, want)
-			}
-		}
+		c.parser(x, answers[i])
+		c.binder(x, answers[i], catalogs[i])
 	}
-	return c
+	return c.tally
+}
+
+// comparison counts, and complains.
+type comparison struct {
+	*testing.T
+	tally
+	known exceptionList
+}
+
+func (c *comparison) parser(x oracle.Text, a oracle.Answer) {
+	_, mistakes := syntax.Parse(x.Query)
+	mine, theirs := len(mistakes) == 0, len(a.Syntax) == 0
+	switch {
+	case mine == theirs:
+		c.parsed++
+	case !mine && c.known.has("ours", x.Name, mistakes[0].Message), mine && c.known.has("theirs", x.Name, a.Syntax[0]):
+	default:
+		c.Errorf("%s: the parsers differ: ours %v, theirs %v\n      %s", x.Name, mistakes, a.Syntax, short(x.Query))
+	}
+}
+
+func (c *comparison) binder(x oracle.Text, a oracle.Answer, cat bind.Catalog) {
+	q, errs := bind.Bind(x.Query, cat)
+	mine, theirs := len(errs) == 0, len(a.Errors) == 0
+	switch {
+	case !mine && !theirs:
+		c.refused++
+	case !mine:
+		c.stricter++
+		c.excuse("ours", x, errs[0].Message, "we refuse: "+errs[0].Error())
+	case !theirs:
+		c.looser++
+		c.excuse("theirs", x, a.Errors[0], "the service refuses: "+a.Errors[0])
+	default:
+		c.accepted++
+		got, want := show(q.Rel.Columns()), want(a)
+		if got == want {
+			c.schema++
+			return
+		}
+		c.differ++
+		c.excuse("schema", x, "", "other schema:\n   ours   "+got+"\n   theirs "+want)
+	}
+}
+
+// excuse counts a difference whose reason is listed, and complains about any other.
+func (c *comparison) excuse(where string, x oracle.Text, message, complaint string) {
+	if c.known.has(where, x.Name, message) {
+		c.excepted++
+		return
+	}
+	c.Errorf("%s: %s\n      %s", x.Name, complaint, short(x.Query))
 }
 
 // exception says why our answer differs from the service's: where is ours, theirs or

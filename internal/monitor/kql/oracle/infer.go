@@ -120,7 +120,14 @@ func (g *guess) note(node any) {
 		if p, ok := n.Right.(*syntax.Paren); ok {
 			g.table(p.X)
 		}
+	case *syntax.Wild:
+		g.kinds[strings.ReplaceAll(n.Pattern, "*", "x")] = table.Unknown
 	case *syntax.Union:
+		for _, o := range n.Options {
+			if id, ok := o.Value.(*syntax.Ident); ok {
+				g.lets[id.Name] = true
+			}
+		}
 		for _, t := range n.Tables {
 			g.table(t)
 			if p, ok := t.(*syntax.Paren); ok {
