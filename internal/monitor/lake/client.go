@@ -32,12 +32,15 @@ func Start(ctx context.Context, o Options, logger *slog.Logger) (*Client, error)
 }
 
 // Dial returns a client of a lake that somebody else runs. No connection is made yet.
-func Dial(socket string) *Client {
+func Dial(socket string) *Client { return &Client{http: &http.Client{Transport: Transport(socket)}} }
+
+// Transport makes requests to a socket, whatever host their URL names.
+func Transport(socket string) *http.Transport {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", socket)
 	}
-	return &Client{http: &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 16, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, DisableCompression: true}}}
+	return &http.Transport{DialContext: dial, MaxIdleConns: 16, MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Minute, DisableCompression: true}
 }
 
 // Close ends the child process, after what it is storing, and waits for it.

@@ -17,7 +17,7 @@ type Options struct {
 	// anew; 0 means ten seconds.
 	MaxPause time.Duration `json:"-"`
 
-	MemoryLimit int64 `json:"memory_limit"` // of the engine in bytes; 0 means 384 MiB
+	MemoryLimit int64 `json:"memory_limit"` // of the engine in bytes; 0 means 320 MiB
 	TempLimit   int64 `json:"temp_limit"`   // of what queries may spill to disk; 0 means 2 GiB
 	Threads     int   `json:"threads"`      // 0 means 2
 	MinFree     int64 `json:"min_free"`     // bytes of disk below which appends are refused; 0 means 64 MiB
@@ -40,9 +40,9 @@ type Options struct {
 // SealOptions are the marks at which hot rows are sealed, whichever is reached first.
 type SealOptions struct {
 	Rows  int           `json:"rows"`  // 0 means 262,144
-	Bytes int64         `json:"bytes"` // in memory; 0 means 96 MiB
+	Bytes int64         `json:"bytes"` // in memory; 0 means a sixth of MemoryLimit
 	Age   time.Duration `json:"age"`   // of the oldest row; 0 means ten minutes
-	Group int           `json:"group"` // rows of a row group; 0 means 65,536
+	Group int           `json:"group"` // rows of a row group; 0 means 32,768
 }
 
 // Usage is what the lake holds and has done since it started.

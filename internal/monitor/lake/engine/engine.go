@@ -62,14 +62,14 @@ type counters struct {
 
 // Defaults of the options.
 const (
-	defaultMemory = 384 << 20
+	defaultMemory = 320 << 20
 	defaultTemp   = 2 << 30
 	defaultFree   = 64 << 20
 	defaultCache  = 4 << 30
 	defaultRows   = 1 << 18
-	defaultBytes  = 96 << 20
 	defaultAge    = 10 * time.Minute
-	defaultGroup  = 1 << 16
+	defaultGroup  = 1 << 15
+	hotShare      = 6 // of the memory, what a generation may take: two are there while one is sealed, which sorts a copy
 )
 
 func pick[T int | int64 | time.Duration](given, otherwise T) T {
@@ -86,7 +86,7 @@ func complete(o lake.Options) lake.Options {
 	o.MinFree = pick(o.MinFree, defaultFree)
 	o.CacheBytes = pick(o.CacheBytes, defaultCache)
 	o.Seal.Rows = pick(o.Seal.Rows, defaultRows)
-	o.Seal.Bytes = pick(o.Seal.Bytes, defaultBytes)
+	o.Seal.Bytes = pick(o.Seal.Bytes, o.MemoryLimit/hotShare)
 	o.Seal.Age = pick(o.Seal.Age, defaultAge)
 	o.Seal.Group = pick(o.Seal.Group, defaultGroup)
 	return o

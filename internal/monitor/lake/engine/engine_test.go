@@ -182,7 +182,7 @@ func TestEveryQueryGivesTheSameRowsAsAModel(t *testing.T) {
 			var model []row
 			const span = 100_000
 			answered, found := 0, 0
-			for step := range 120 {
+			for step := range 200 {
 				switch k := r.IntN(20); {
 				case k < 9:
 					rows := make([]row, 1+r.IntN(300))
@@ -224,8 +224,8 @@ func TestEveryQueryGivesTheSameRowsAsAModel(t *testing.T) {
 					answered, found = answered+1, found+len(got)
 				}
 			}
-			if answered == 0 || found == 0 {
-				t.Errorf("%d queries found %d rows: nothing was tried", answered, found)
+			if u, err := e.Stats(t.Context()); err != nil || answered == 0 || found == 0 || u.Tables[table.ContainerLogV2].SealedRows == 0 {
+				t.Errorf("%d queries found %d rows: nothing was tried; %+v, %v", answered, found, u, err)
 			}
 			if err := e.Close(); err != nil {
 				t.Error(err)
@@ -583,3 +583,49 @@ func TestSegmentsInABlobStore(t *testing.T) {
 		t.Errorf("%d blobs for one segment and its index, %v", blobs, err)
 	}
 }
+
+func TestManySegmentsBecomeFew(t *testing.T) {
+	dir := t.TempDir()
+	e := open(t, small(dir))
+	total := int64(0)
+	want := map[int]int{8: 1, 16: 2, 64: 1, 65: 2} // Of eight small ones comes a middling one, of eight of those a large one.
+	for i := 1; i <= 65; i++ {
+		rows := make([]row, 60)
+		for k := range rows {
+			rows[k] = row{r100(i, k), projects[k%3], levels[i%3], fmt.Sprintf(`"part%d"`, i)}
+		}
+		add(t, e, batchOf(uint64(i), rows))
+		total += int64(len(rows))
+		if err := e.Seal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := engine.Compact(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		u, err := e.Stats(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, ok := want[i]; ok && u.Tables[table.ContainerLogV2].Segments != n {
+			t.Errorf("after %d seals: %d segments, want %d", i, u.Tables[table.ContainerLogV2].Segments, n)
+		}
+		if n := scalar(t, e, "SELECT count(*) FROM logs", everything); n != total {
+			t.Fatalf("after %d seals: %d rows, want %d", i, n, total)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = open(t, small(dir))
+	for i := 1; i <= 65; i++ {
+		rows, _ := rowsOf(t, e, logSQL+fmt.Sprintf(` WHERE contains("LogMessage", 'part%d"')`, i), lake.Scan{All: true, Terms: []string{fmt.Sprintf("part%d", i)}})
+		if len(rows) != 60 {
+			t.Errorf("%d rows of part %d", len(rows), i)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func r100(i, k int) int64 { return int64(i*100 + k*37%100 + 1) }

@@ -93,6 +93,10 @@ func (e *Engine) warm(c *duck.Conn, batches []*table.Batch) error {
 	return nil
 }
 
+// maxTries is for how long, in steps of 50 ms, an append waits for memory: longer than a
+// seal takes, whose memory it may be.
+const maxTries = 400
+
 // transaction runs f in a transaction, again while it fails for want of memory.
 func (e *Engine) transaction(c *duck.Conn, f func() error) error {
 	ctx := context.Background() // What is in the log must come into the hot tables.
@@ -107,7 +111,7 @@ func (e *Engine) transaction(c *duck.Conn, f func() error) error {
 			}
 		}
 		var d *duck.Error
-		if err == nil || !errors.As(err, &d) || d.Reason != duck.OutOfMemory || try == 100 {
+		if err == nil || !errors.As(err, &d) || d.Reason != duck.OutOfMemory || try == maxTries {
 			return err
 		}
 		e.queries.endOldest()

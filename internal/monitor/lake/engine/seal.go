@@ -115,7 +115,7 @@ func (e *Engine) sealOne(ctx context.Context, g *generation) error {
 	slices.Sort(names)
 	for _, name := range names {
 		t := e.tables[name]
-		s, err := e.writeSegment(ctx, t, columnNames(t), "SELECT * FROM "+duck.Name(g.table(name)), g.rows[name], e.clock.Now())
+		s, err := e.writeSegment(ctx, source{table: t, sql: "SELECT * FROM " + duck.Name(g.table(name)), rows: g.rows[name], arrived: e.clock.Now()})
 		if err != nil {
 			e.dropFiles(come)
 			return err
@@ -188,20 +188,30 @@ func columnNames(t *table.Table) []string {
 	return out
 }
 
-// writeSegment writes the rows that a query gives as a segment that does not count yet.
-func (e *Engine) writeSegment(ctx context.Context, t *table.Table, columns []string, from string, rows int64, arrived time.Time) (*sealed, error) {
+// source is the rows of which a segment is made.
+type source struct {
+	table   *table.Table
+	sql     string // gives them
+	rows    int64
+	arrived time.Time // the youngest
+	ordered bool      // they are in a good order already
+}
+
+// writeSegment writes rows as a segment that does not count yet.
+func (e *Engine) writeSegment(ctx context.Context, from source) (*sealed, error) {
+	t, columns := from.table, columnNames(from.table)
 	e.manifests.Lock()
 	id := e.manifest.Next
 	e.manifest.Next++ // On disk with the next change; what a crash leaves under it is removed.
 	e.manifests.Unlock()
-	s := &sealed{info: segment.Info{ID: id, Table: t.Name, Columns: columns, Rows: rows, Arrived: arrived}}
+	s := &sealed{info: segment.Info{ID: id, Table: t.Name, Columns: columns, Rows: from.rows, Arrived: from.arrived}}
 	c, err := e.db.Connect()
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
 	path := segment.Temp(e.files.Path(id))
-	if err = c.Exec(ctx, e.copySQL(t, columns, from, path, id)); err == nil {
+	if err = c.Exec(ctx, e.copySQL(from, columns, path, id)); err == nil {
 		err = e.index(ctx, c, t, s, path)
 	}
 	if err == nil {
@@ -218,18 +228,22 @@ func (e *Engine) writeSegment(ctx context.Context, t *table.Table, columns []str
 }
 
 // copySQL writes rows in the order of the segment, each with the number of its group.
-func (e *Engine) copySQL(t *table.Table, columns []string, from, path string, id uint64) string {
-	keys := []string{duck.Name(table.Project)}
-	for _, k := range append(slices.Clone(t.Sorted), table.TimeGenerated) {
-		keys = append(keys, duck.Name(k))
+func (e *Engine) copySQL(from source, columns []string, path string, id uint64) string {
+	rows := from.sql
+	if !from.ordered {
+		keys := []string{duck.Name(table.Project)}
+		for _, k := range append(slices.Clone(from.table.Sorted), table.TimeGenerated) {
+			keys = append(keys, duck.Name(k))
+		}
+		rows = "SELECT * FROM (" + rows + ") ORDER BY " + strings.Join(keys, ", ")
 	}
 	names := make([]string, len(columns))
 	for i, n := range columns {
 		names[i] = duck.Name(n)
 	}
-	return fmt.Sprintf(`COPY (SELECT %s, %d + (row_number() OVER () - 1) // %d AS %s FROM (SELECT * FROM (%s) ORDER BY %s)) TO %s
+	return fmt.Sprintf(`COPY (SELECT %s, %d + (row_number() OVER () - 1) // %d AS %s FROM (%s)) TO %s
 		(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 3, PARQUET_VERSION v2, ROW_GROUP_SIZE %d)`,
-		strings.Join(names, ", "), id*groupsPerSegment, e.options.Seal.Group, groupColumn, from, strings.Join(keys, ", "), duck.Quote(path), e.options.Seal.Group)
+		strings.Join(names, ", "), id*groupsPerSegment, e.options.Seal.Group, groupColumn, rows, duck.Quote(path), e.options.Seal.Group)
 }
 
 // index reads a segment back, checks that all rows are in it, and writes its index.

@@ -17,10 +17,14 @@ import (
 // tendEvery is how often segments are looked after.
 const tendEvery = 15 * time.Second
 
-// Small segments are put together when there are this many of a table.
+// Segments of a table are put together when there are compactCount of a size.
 const (
 	compactCount = 8
-	compactRows  = 1 << 20 // of what comes out at most
+	// sortedGroups is up to how many groups of rows are sorted anew; larger segments are
+	// joined as they are, group behind group, which needs hardly any memory.
+	sortedGroups = 4
+	joinedGroups = 32
+	maxMerge     = 256 // segments at once
 )
 
 // tend compacts small segments, lets old ones go and keeps the cache within its limit.
@@ -135,35 +139,39 @@ func (e *Engine) replace(come, leave []*sealed) error {
 	return err
 }
 
-// compact puts small segments of a table together.
+// compact puts small segments of a table together, and middling ones.
 func (e *Engine) compact(ctx context.Context) error {
-	small := map[string][]*sealed{}
-	for _, s := range e.counting() {
-		if s.info.Rows < int64(e.options.Seal.Group) {
-			small[s.info.Table] = append(small[s.info.Table], s)
-		}
-	}
-	for name, list := range small {
-		if len(list) < compactCount {
-			continue
-		}
-		slices.SortFunc(list, func(a, b *sealed) int { return a.info.Arrived.Compare(b.info.Arrived) })
-		rows := int64(0)
-		for i, s := range list {
-			if rows += s.info.Rows; rows > compactRows || i == maxMerge {
-				list = list[:i]
-				break
+	group := int64(e.options.Seal.Group)
+	for _, tier := range []struct{ from, below, most int64 }{{0, group, sortedGroups * group}, {group, joinedGroups / 2 * group, joinedGroups * group}} {
+		found := map[string][]*sealed{}
+		for _, s := range e.counting() {
+			if s.info.Rows >= tier.from && s.info.Rows < tier.below {
+				found[s.info.Table] = append(found[s.info.Table], s)
 			}
 		}
-		if err := e.merge(ctx, name, list); err != nil {
-			return err
+		for name, list := range found {
+			if len(list) < compactCount {
+				continue
+			}
+			if err := e.merge(ctx, name, first(list, tier.most)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// maxMerge bounds how many segments are put together at once.
-const maxMerge = 256
+// first returns the oldest segments that have at most so many rows together.
+func first(list []*sealed, most int64) []*sealed {
+	slices.SortFunc(list, func(a, b *sealed) int { return a.info.Arrived.Compare(b.info.Arrived) })
+	rows := int64(0)
+	for i, s := range list {
+		if rows += s.info.Rows; rows > most || i == maxMerge {
+			return list[:i]
+		}
+	}
+	return list
+}
 
 // merge writes segments as one and exchanges them for it.
 func (e *Engine) merge(ctx context.Context, name string, list []*sealed) error {
@@ -192,7 +200,7 @@ func (e *Engine) merge(ctx context.Context, name string, list []*sealed) error {
 	if err := p.choose(ctx, v, &lake.Stats{}); err != nil {
 		return err
 	}
-	s, err := e.writeSegment(ctx, t, columnNames(t), p.sql(v), rows, arrived)
+	s, err := e.writeSegment(ctx, source{table: t, sql: p.sql(v), rows: rows, arrived: arrived, ordered: rows > sortedGroups*int64(e.options.Seal.Group)})
 	if err != nil {
 		return err
 	}

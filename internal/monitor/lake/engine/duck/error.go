@@ -31,6 +31,11 @@ func (e *Error) Error() string { return "duckdb: " + e.Text }
 
 func errorOf(t bindings.ErrorType, text string) *Error {
 	e := &Error{Text: text}
+	if strings.Contains(text, "failed to pin block") || strings.Contains(text, "failed to allocate") {
+		// A commit that finds no memory says so under another type.
+		e.Reason = OutOfMemory
+		return e
+	}
 	switch t {
 	case bindings.ErrorTypeOutOfMemory:
 		e.Reason = OutOfMemory
