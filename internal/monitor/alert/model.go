@@ -34,13 +34,13 @@ const (
 
 // Rule describes a condition.
 type Rule struct {
-	ID          string `json:"id"`
+	ID          string `json:"id" required:"false" doc:"empty makes a rule"`
 	Project     string `json:"project" doc:"empty for a rule of the platform, which sees every project"`
 	Name        string `json:"name"`
 	Kind        string `json:"kind" enum:"metric,query"`
-	Origin      string `json:"origin" enum:"recommended,own"`
+	Origin      string `json:"origin,omitempty" enum:"recommended,own"`
 	Query       string `json:"query" doc:"PromQL, or text of the Kusto query language"`
-	Severity    string `json:"severity" enum:"critical,error,warning,info"`
+	Severity    string `json:"severity,omitempty" enum:"critical,error,warning,info"`
 	Enabled     bool   `json:"enabled"`
 	Environment string `json:"environment,omitempty" doc:"given to alerts whose labels name no environment"`
 
@@ -49,7 +49,7 @@ type Rule struct {
 	NextStep    string            `json:"next_step,omitempty" doc:"what to do first"`
 	Labels      map[string]string `json:"labels,omitempty" doc:"put on every alert"`
 
-	Every         Duration `json:"every" doc:"how often it is evaluated"`
+	Every         Duration `json:"every" required:"false" doc:"how often it is evaluated"`
 	For           Duration `json:"for,omitempty" doc:"metric: how long the condition holds before it fires"`
 	KeepFiringFor Duration `json:"keep_firing_for,omitempty" doc:"metric: how long it fires after the condition ended"`
 
@@ -61,22 +61,22 @@ type Rule struct {
 	Tuned map[string]string `json:"tuned,omitempty"`
 
 	MutedUntil time.Time `json:"muted_until,omitzero" doc:"evaluated until then, but nothing fires"`
-	Created    time.Time `json:"created"`
-	Changed    time.Time `json:"changed"`
-	By         string    `json:"by"`
+	Created    time.Time `json:"created" required:"false"`
+	Changed    time.Time `json:"changed" required:"false"`
+	By         string    `json:"by" required:"false"`
 }
 
 // Condition says when the result of a query rule is bad. Rows are grouped by the values of
 // Dimensions; each group is judged by itself and is an alert of its own.
 type Condition struct {
-	Period      Duration `json:"period" doc:"how far back the query looks"`
+	Period      Duration `json:"period" required:"false" doc:"how far back the query looks"`
 	Dimensions  []string `json:"dimensions,omitempty" doc:"columns; at most five"`
 	Measure     string   `json:"measure,omitempty" doc:"a column of numbers; empty counts rows"`
 	Aggregate   string   `json:"aggregate,omitempty" enum:"max,min,avg,sum" doc:"of the measure over the rows of a group; max"`
-	Operator    string   `json:"operator" enum:">,>=,<,<=,==,!="`
-	Threshold   float64  `json:"threshold"`
-	Bad         int      `json:"bad" doc:"this many bad evaluations …"`
-	Of          int      `json:"of" doc:"… of the last so many fire"`
+	Operator    string   `json:"operator,omitempty" enum:">,>=,<,<=,==,!="`
+	Threshold   float64  `json:"threshold" required:"false"`
+	Bad         int      `json:"bad" required:"false" doc:"this many bad evaluations …"`
+	Of          int      `json:"of" required:"false" doc:"… of the last so many fire"`
 	Mute        Duration `json:"mute,omitempty" doc:"after it fired, the same group does not fire again for so long"`
 	AutoResolve bool     `json:"auto_resolve" doc:"resolves when no longer enough evaluations are bad; otherwise somebody closes it"`
 }
@@ -191,14 +191,14 @@ type Matcher struct {
 
 // Silence keeps notifications back. The silence of a project concerns its alerts only.
 type Silence struct {
-	ID       string    `json:"id"`
+	ID       string    `json:"id" required:"false"`
 	Project  string    `json:"project"`
 	Matchers []Matcher `json:"matchers"`
-	Starts   time.Time `json:"starts"`
+	Starts   time.Time `json:"starts" required:"false" doc:"now"`
 	Until    time.Time `json:"until"`
 	Why      string    `json:"why"`
-	By       string    `json:"by"`
-	State    string    `json:"state" enum:"pending,active,expired"`
+	By       string    `json:"by" required:"false"`
+	State    string    `json:"state,omitempty" enum:"pending,active,expired"`
 }
 
 // The kinds of receivers.
@@ -215,7 +215,7 @@ type Receiver struct {
 	Project      string `json:"project" doc:"empty for the installation"`
 	Name         string `json:"name"`
 	Kind         string `json:"kind" enum:"webhook,mail,slack,item"`
-	SendResolved bool   `json:"send_resolved"`
+	SendResolved bool   `json:"send_resolved" required:"false"`
 
 	URL     string `json:"url,omitempty" doc:"webhook, slack: a secret; answers have its scheme and host only"`
 	Token   string `json:"token,omitempty" doc:"webhook: sent as a bearer token; a secret"`
@@ -228,9 +228,9 @@ type Receiver struct {
 	Password   string   `json:"password,omitempty" doc:"mail: a secret"`
 	RequireTLS bool     `json:"require_tls,omitempty" doc:"mail: refuse a server without STARTTLS"`
 
-	HasSecret bool      `json:"has_secret"`
-	Changed   time.Time `json:"changed"`
-	By        string    `json:"by"`
+	HasSecret bool      `json:"has_secret" required:"false"`
+	Changed   time.Time `json:"changed" required:"false"`
+	By        string    `json:"by" required:"false"`
 }
 
 // ReceiverState is a receiver with what became of its last notification.

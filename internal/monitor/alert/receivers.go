@@ -211,7 +211,7 @@ func (s *Service) allowed(r Receiver) error {
 		return nil
 	}
 	return fault.New(fault.Denied, "Receivers of projects may not go to %s.", outlet(r).Address()).
-		WithNext("ask an operator to allow the host in the server's settings, or an administrator for a receiver of the installation")
+		WithNext("ask an operator to allow the host with --notify-allow, or an administrator for a receiver of the installation")
 }
 
 // reconfigure changes receivers or routes in a transaction that only commits when what is

@@ -105,5 +105,5 @@ func (g *Guard) Dial(ctx context.Context, network, address string) (net.Conn, er
 
 func refused(address string) error {
 	return fault.New(fault.Denied, "%s is not a public address, and notifications may not go there.", address).
-		WithNext("an operator may allow the host in the server's settings")
+		WithNext("an operator may allow the host with --notify-allow")
 }
