@@ -78,7 +78,11 @@ func (s *Service) Map(ctx context.Context, a identity.Actor, in Scope) (*Map, er
 	if err != nil {
 		return nil, err
 	}
-	m := &Map{Nodes: []Node{}, Edges: []Edge{}, Truncated: roles.truncated || calls.truncated}
+	outside, err := s.ask(ctx, in, outsideOf(in)+totals+" by To", maxNodes)
+	if err != nil {
+		return nil, err
+	}
+	m := &Map{Nodes: []Node{}, Edges: []Edge{}, Truncated: roles.truncated || calls.truncated || outside.truncated}
 	known := map[string]bool{}
 	for i := range roles.Rows() {
 		role := roles.text("AppRoleName", i)
@@ -93,7 +97,25 @@ func (s *Service) Map(ctx context.Context, a identity.Actor, in Scope) (*Map, er
 		m.Edges = append(m.Edges, e)
 		m.meet(in, known, e, answered)
 	}
+	m.called(in, outside)
 	return m, nil
+}
+
+// outsideOf begins a query of the calls that no telemetry answers.
+func outsideOf(in Scope) string { return callsOf(in) + "\n| where Answered == false" }
+
+// called gives what no telemetry comes from the totals of all calls of it.
+func (m *Map) called(in Scope, outside *answer) {
+	row := map[string]int{}
+	for i := range outside.Rows() {
+		row[outside.text("To", i)] = i
+	}
+	for i := range m.Nodes {
+		n := &m.Nodes[i]
+		if at, ok := row[n.Role]; ok && n.External {
+			n.Totals = totalsOf(outside, at, outsideOf(in)+"\n| where To == "+quote(n.Role)+totals)
+		}
+	}
 }
 
 // meet adds the nodes of an edge that answered no request in this time: a service that
