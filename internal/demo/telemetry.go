@@ -202,8 +202,8 @@ func (p *pager) has(rule, status string) bool {
 	return false
 }
 
-// rule is the recommended one that a container which cannot start fires.
-const rule = "KubeContainerWaiting"
+// rule is the recommended one that a container which ends again and again fires.
+const rule = "KubePodCrashLooping"
 
 // alarm is an alert as the command line shows it.
 type alarm struct {
@@ -243,8 +243,8 @@ func (t *tour) alertFired(ctx context.Context) (found, error) {
 		return found{}, err
 	}
 	t.pager = p
-	// The shipped rule waits an hour, because a large image may take long to pull. Whoever
-	// watches a demonstration does not.
+	// The shipped rule waits a quarter of an hour before it wakes somebody. Whoever watches a
+	// demonstration does not.
 	if _, err := t.towpath(ctx, "alert", "rule", "tune", rule, "--for", "15s", "--every", "5s"); err != nil {
 		return found{}, err
 	}
@@ -320,7 +320,7 @@ func (t *tour) unpage(ctx context.Context) error {
 	if _, err := t.towpath(ctx, "alert", "receiver", "remove", "pager"); err != nil {
 		return err
 	}
-	if _, err := t.towpath(ctx, "alert", "rule", "tune", rule, "--for", "1h", "--every", "1m"); err != nil {
+	if _, err := t.towpath(ctx, "alert", "rule", "tune", rule, "--for", "15m", "--every", "1m"); err != nil {
 		return err
 	}
 	return t.pager.server.Close()
