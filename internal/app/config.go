@@ -55,6 +55,10 @@ type Config struct {
 	Retention time.Duration
 	// ScrapeEvery is how often metrics are scraped.
 	ScrapeEvery time.Duration
+	// RemoteWrite are addresses that all metrics are written to as well, by Prometheus remote
+	// write; RemoteWriteToken is a file with the bearer token for them, "" sends none.
+	RemoteWrite      []string
+	RemoteWriteToken string
 	// NotifyAllow are hosts and networks to which alerts may be sent although their
 	// addresses are not public.
 	NotifyAllow []string

@@ -32,6 +32,8 @@ func (a *App) handler() http.Handler {
 			rest.ServeHTTP(w, r)
 		case path == tail.Path, strings.HasPrefix(path, "/otlp/"):
 			rows.ServeHTTP(w, r)
+		case path == "/metrics":
+			a.ownMetrics(w, r)
 		case strings.HasPrefix(path, "/prometheus/"):
 			series.ServeHTTP(w, r)
 		case strings.HasPrefix(path, "/agent/"):

@@ -47,6 +47,7 @@ type telemetry struct {
 	kube    *kube.Watcher
 	ingest  *ingest.Service
 	otlp    *otlp.Receiver
+	own     http.Handler // the server's own metrics
 	parcels http.Handler // of the agents on nodes
 	token   string       // of the agents on nodes; it opens nothing else
 	http    net.Listener // nil when OTLP has no listener of its own
@@ -75,6 +76,7 @@ func (a *App) openTelemetry(ctx context.Context) error {
 	t.ingest = ingest.New(ingest.Parts{
 		Sink: t.lake, Metrics: pushed{t.metrics}, Places: t.kube, Owners: t.kube, Clock: a.clock, Logger: a.logger, Installation: installation, Cluster: a.cfg.Cluster,
 	})
+	t.own = metric.Exposition(metric.Process(), t.metrics.Metrics(), gathered(t.ingest.Collector()), metric.Counts(t.lakeCounts))
 	if t.parcels, err = t.ingest.Handler(t.fromAgent); err != nil {
 		return err
 	}
@@ -184,11 +186,14 @@ func (a *App) telemetryParts() []part {
 		{"scrape", func(ctx context.Context) error {
 			own := metric.Own()
 			handlers := t.kube.Handlers()
-			handlers[own.Address] = metric.Exposition(metric.Process(), t.metrics.Metrics(), gathered(t.ingest.Collector()), metric.Counts(t.lakeCounts))
+			handlers[own.Address] = t.own
 			return t.metrics.Scrape(ctx, metric.ScrapeOptions{
 				Interval: a.cfg.ScrapeEvery, Targets: []metric.Targets{t.kube, metric.Fixed{own}}, Owners: t.kube, Handlers: handlers,
 			})
 		}},
+	}
+	if len(a.cfg.RemoteWrite) > 0 {
+		parts = append(parts, part{"remote write", a.forward})
 	}
 	if t.http != nil {
 		parts = append(parts, part{"otlp http", func(ctx context.Context) error { return serve(ctx, t.http, t.otlp.HTTP()) }})
@@ -203,6 +208,38 @@ func (a *App) telemetryParts() []part {
 		parts = append(parts, part{"node agent", a.runNode})
 	}
 	return parts
+}
+
+// forward writes metrics to other servers as well, until ctx ends.
+func (a *App) forward(ctx context.Context) error {
+	bearer := ""
+	if a.cfg.RemoteWriteToken != "" {
+		b, err := os.ReadFile(a.cfg.RemoteWriteToken)
+		if err != nil {
+			return fmt.Errorf("reading the token for remote write: %w", err)
+		}
+		bearer = strings.TrimSpace(string(b))
+	}
+	var to []metric.Remote
+	for _, url := range a.cfg.RemoteWrite {
+		to = append(to, metric.Remote{URL: url, Bearer: bearer})
+	}
+	return a.telemetry.metrics.Forward(ctx, to)
+}
+
+// ownMetrics serves the server's own metrics to administrators: a Prometheus scrapes them
+// with a token.
+func (a *App) ownMetrics(w http.ResponseWriter, r *http.Request) {
+	actor, err := a.who(r)
+	if err == nil {
+		err = a.Identity.RequireAdmin(r.Context(), actor)
+	}
+	if err != nil {
+		message, next := fault.Public(err)
+		http.Error(w, strings.TrimSpace(message+" "+next), fault.KindOf(err).Status())
+		return
+	}
+	a.telemetry.own.ServeHTTP(w, r)
 }
 
 // keepToken returns a token in a file of the data folder, made at the first start.

@@ -64,6 +64,8 @@ func (e *env) bind(c *cobra.Command) *serverFlags {
 	fl.Int64Var(&f.lakeMiB, "lake-memory", 0, "memory in MiB that the log and trace engine may take (default 384)")
 	fl.Int64Var(&f.lakeDiskMiB, "lake-disk", 0, "MiB that logs and traces may take on disk; the oldest go first (default: no bound)")
 	fl.DurationVar(&f.cfg.ScrapeEvery, "scrape-every", f.cfg.ScrapeEvery, "how often metrics are scraped")
+	fl.StringSliceVar(&f.cfg.RemoteWrite, "remote-write", nil, "URLs that all metrics are written to as well, by Prometheus remote write")
+	fl.StringVar(&f.cfg.RemoteWriteToken, "remote-write-token-file", "", "file with the bearer token for them")
 	fl.StringSliceVar(&f.cfg.NotifyAllow, "notify-allow", nil, "hosts and networks to which alerts may be sent although they are not public, e.g. 127.0.0.1 or 10.0.0.0/8")
 	fl.StringVar(&f.cfg.AdminTokenFile, "admin-token-file", "", "file with the token of the user admin (default: made in the data folder)")
 	fl.IntVar(&f.cfg.Agents, "agents", f.cfg.Agents, "host agents to run; each takes one job at a time")
