@@ -95,6 +95,18 @@ func complete(o lake.Options) lake.Options {
 // Open opens the lake of a folder, which one process may at a time: what the log holds is
 // in the hot tables when it returns.
 func Open(ctx context.Context, o lake.Options, c clock.Clock, logger *slog.Logger) (*Engine, error) {
+	var blobs *blob.Store
+	if o.Blob.Driver != "" && o.Blob.Driver != "filesystem" {
+		var err error
+		if blobs, err = blob.Open(ctx, o.Blob); err != nil {
+			return nil, fmt.Errorf("opening the blob store of segments: %w", err)
+		}
+	}
+	return openOver(ctx, o, blobs, c, logger)
+}
+
+// openOver opens a lake whose segments live in a blob store, nil for its own folder.
+func openOver(ctx context.Context, o lake.Options, blobs *blob.Store, c clock.Clock, logger *slog.Logger) (*Engine, error) {
 	e := &Engine{
 		options: complete(o), clock: c, logger: logger, tables: map[string]*table.Table{}, recent: newRecent(), queries: newPool(),
 		queue: make(chan *entry, 1024), logged: make(chan *group, 1), sealer: make(chan *generation, 1024), fatal: make(chan error, 1),
@@ -104,7 +116,7 @@ func Open(ctx context.Context, o lake.Options, c clock.Clock, logger *slog.Logge
 			e.tables[t.Name] = t
 		}
 	}
-	if err := e.open(ctx); err != nil {
+	if err := e.open(ctx, blobs); err != nil {
 		return nil, errors.Join(err, e.release())
 	}
 	ctx, e.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -120,7 +132,7 @@ func Open(ctx context.Context, o lake.Options, c clock.Clock, logger *slog.Logge
 
 func (e *Engine) path(name string) string { return filepath.Join(e.options.Dir, name) }
 
-func (e *Engine) open(ctx context.Context) error {
+func (e *Engine) open(ctx context.Context, blobs *blob.Store) error {
 	if err := os.MkdirAll(e.options.Dir, 0o700); err != nil {
 		return fmt.Errorf("making the lake's folder: %w", err)
 	}
@@ -134,7 +146,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if e.manifest, err = segment.LoadManifest(e.options.Dir); err != nil {
 		return err
 	}
-	if err := e.openSegments(ctx); err != nil {
+	if err := e.openSegments(ctx, blobs); err != nil {
 		return err
 	}
 	e.db, err = duck.Open(duck.Settings{
@@ -149,14 +161,7 @@ func (e *Engine) open(ctx context.Context) error {
 	return e.replay(ctx)
 }
 
-func (e *Engine) openSegments(ctx context.Context) error {
-	var blobs *blob.Store
-	if e.options.Blob.Driver != "" && e.options.Blob.Driver != "filesystem" || e.options.Blob.Root != "" {
-		var err error
-		if blobs, err = blob.Open(ctx, e.options.Blob); err != nil {
-			return fmt.Errorf("opening the blob store of segments: %w", err)
-		}
-	}
+func (e *Engine) openSegments(ctx context.Context, blobs *blob.Store) error {
 	var err error
 	if e.files, err = segment.OpenFiles(e.path("segments"), blobs, e.options.CacheBytes, e.logger); err != nil {
 		return err

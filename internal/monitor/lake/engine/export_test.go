@@ -4,8 +4,18 @@ package engine
 
 import (
 	"context"
+	"log/slog"
 	"time"
+
+	"towpath.dev/towpath/internal/blob"
+	"towpath.dev/towpath/internal/clock"
+	"towpath.dev/towpath/internal/monitor/lake"
 )
+
+// OpenOver opens a lake whose segments live in a blob store.
+func OpenOver(ctx context.Context, o lake.Options, blobs *blob.Store, c clock.Clock, logger *slog.Logger) (*Engine, error) {
+	return openOver(ctx, o, blobs, c, logger)
+}
 
 // Compact puts small segments together now.
 func Compact(ctx context.Context, e *Engine) error { return e.compact(ctx) }

@@ -168,6 +168,10 @@ func (f *Files) Fetch(ctx context.Context, i Info) error {
 // get copies a blob into a file. A blob store is trusted to give what has the digest; the
 // size is checked because a download can end early.
 func (f *Files) get(ctx context.Context, digest, path string, size int64) error {
+	if f.blobs == nil {
+		return fault.New(fault.Unavailable, "A segment of the logs lies in a blob store that is no longer configured.").
+			WithNext("configure the bucket again in which the logs were kept")
+	}
 	r, err := f.blobs.Open(ctx, digest, 0)
 	if err != nil {
 		return fault.Wrap(fault.Unavailable, err, "A segment of the logs cannot be read from the blob store.").
