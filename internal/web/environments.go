@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/monitor/alert"
 	"towpath.dev/towpath/internal/web/page"
 )
 
@@ -25,7 +26,11 @@ func (h *handler) environments(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	return h.render(w, r, page.EnvironmentsPage(s, list))
+	open, err := h.Alerts.Open(r.Context(), r.actor, r.project())
+	if err != nil {
+		return err
+	}
+	return h.render(w, r, page.EnvironmentsPage(s, list, open))
 }
 
 func (h *handler) environment(w http.ResponseWriter, r request) error {
@@ -40,6 +45,9 @@ func (h *handler) environment(w http.ResponseWriter, r request) error {
 	}
 	v := page.EnvironmentView{Environment: env}
 	if v.History, err = h.Deploy.Releases(r.Context(), r.actor, r.project(), name, 100); err != nil {
+		return err
+	}
+	if v.Alerts, err = h.Alerts.Alerts(r.Context(), r.actor, alert.Filter{Project: r.project(), Environment: name, State: alert.Firing, Limit: alertsPerPage}); err != nil {
 		return err
 	}
 	return h.render(w, r, page.EnvironmentPage(s, v))
@@ -61,5 +69,9 @@ func (h *handler) release(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	return h.render(w, r, page.ReleasePage(s, rel))
+	v := page.ReleaseView{Release: rel}
+	if err := h.found(r, &v); err != nil {
+		return err
+	}
+	return h.render(w, r, page.ReleasePage(s, v))
 }

@@ -90,17 +90,14 @@ func (h *handler) alerts(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	v := page.AlertsView{}
+	v := page.AlertsView{Environment: r.query("environment")}
 	show := r.query("show")
 	for _, f := range alertFilters {
-		pill := page.Filter{Text: f.text, Href: s.At("/monitor/alerts"), On: f.key == show, Count: -1}
-		if f.key != "" {
-			pill.Href += "?show=" + f.key
-		}
+		pill := page.Filter{Text: f.text, Href: s.At("/monitor/alerts") + page.Query("show", f.key, "environment", v.Environment), On: f.key == show, Count: -1}
 		v.Filters = append(v.Filters, pill)
 		if f.key == show {
 			v.None = f.none
-			if v.Alerts, err = h.Alerts.Alerts(r.Context(), r.actor, alert.Filter{Project: r.project(), State: f.state, Limit: alertsPerPage}); err != nil {
+			if v.Alerts, err = h.Alerts.Alerts(r.Context(), r.actor, alert.Filter{Project: r.project(), Environment: v.Environment, State: f.state, Limit: alertsPerPage}); err != nil {
 				return err
 			}
 		}
@@ -283,6 +280,10 @@ func (h *handler) ruleForm(w http.ResponseWriter, r request) error {
 	v := page.RuleFormView{Operator: ">", Threshold: "0", Bad: "1", Of: "1", Period: "5m", Rule: alert.Rule{Kind: alert.Query, Severity: alert.Warning, Every: alert.Duration(time.Minute)}}
 	if text := r.URL.Query().Get("q"); text != "" && len(text) <= maxAddressQuery {
 		v.Rule.Query = text
+		if r.query("kind") == alert.Metric {
+			v.Rule.Kind, v.Rule.Every = alert.Metric, alert.Duration(5*time.Minute)
+			return h.render(w, r, page.RuleForm(s, v))
+		}
 		draft, err := h.Alerts.Draft(r.Context(), r.actor, r.project(), text)
 		if err == nil {
 			v = formOfRule(draft)

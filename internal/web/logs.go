@@ -48,6 +48,20 @@ func asked(r request) (text string, seconds int) {
 	return text, seconds
 }
 
+// between is the time of the address that somebody chose on a chart; zero when nobody did,
+// or when it cannot be meant.
+func between(r request) (from, to time.Time) {
+	from, err := time.Parse(time.RFC3339Nano, r.query("from"))
+	if err != nil {
+		return time.Time{}, time.Time{}
+	}
+	to, err = time.Parse(time.RFC3339Nano, r.query("to"))
+	if err != nil || !from.Before(to) {
+		return time.Time{}, time.Time{}
+	}
+	return from.UTC(), to.UTC()
+}
+
 // logs is the log explorer.
 func (h *handler) logs(w http.ResponseWriter, r request) error {
 	s, err := h.monitorShell(w, r, "Logs", page.Crumb{Text: "logs"})
@@ -63,14 +77,19 @@ func (h *handler) logs(w http.ResponseWriter, r request) error {
 	for _, t := range table.Catalog() {
 		tables = append(tables, t.Name)
 	}
-	start, err := json.Marshal(map[string]any{"from": r.query("from"), "to": r.query("to"), "tables": tables})
+	from, to := between(r)
+	first := map[string]any{"tables": tables}
+	question := monitor.Question{Scope: monitor.Scope{Project: r.project()}, Text: v.Query, From: h.Clock.Now().Add(-time.Duration(v.Range) * time.Second), MaxRows: plainRows}
+	if !from.IsZero() {
+		question.From, question.To = from, to
+		first["from"], first["to"] = from.Format(time.RFC3339Nano), to.Format(time.RFC3339Nano)
+	}
+	start, err := json.Marshal(first)
 	if err != nil {
 		return err
 	}
 	v.Start = string(start)
-	v.Answer, err = h.Monitor.Newest(r.Context(), r.actor, monitor.Question{
-		Scope: monitor.Scope{Project: r.project()}, Text: v.Query, From: h.Clock.Now().Add(-time.Duration(v.Range) * time.Second), MaxRows: plainRows,
-	})
+	v.Answer, err = h.Monitor.Newest(r.Context(), r.actor, question)
 	if err != nil {
 		// A query that is wrong is said beside it, so that it can be mended.
 		if k := fault.KindOf(err); k == fault.Internal || k == fault.Unauthentic || k == fault.NotFound {

@@ -173,6 +173,8 @@ func cellHref(project string, c evidence.Cell) string {
 		}
 	case event.KindDecision:
 		return at + "/policy/decisions/" + page.Esc(id)
+	case event.KindAlert:
+		return at + "/monitor/alerts/" + page.Esc(id)
 	case "":
 		return ""
 	}

@@ -14,6 +14,7 @@ import (
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/monitor"
 	"towpath.dev/towpath/internal/monitor/alert"
+	"towpath.dev/towpath/internal/monitor/insight"
 	"towpath.dev/towpath/internal/monitor/kube"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/pipeline/protocol"
@@ -245,4 +246,15 @@ type Alerts interface {
 	Silences(ctx context.Context, a identity.Actor, project string) ([]alert.Silence, error)
 	Silence(ctx context.Context, a identity.Actor, in alert.Silence) (alert.Silence, error)
 	Expire(ctx context.Context, a identity.Actor, id string) error
+}
+
+// Insight is what telemetry adds up to; insight.Service is one.
+type Insight interface {
+	// Map answers who calls whom; each of its numbers carries the query behind it.
+	Map(ctx context.Context, a identity.Actor, in insight.Scope) (*insight.Map, error)
+	Groups(ctx context.Context, a identity.Actor, project string, f insight.GroupFilter) ([]insight.Group, error)
+	Group(ctx context.Context, a identity.Actor, project, fingerprint string) (insight.Group, error)
+	SetState(ctx context.Context, a identity.Actor, project, fingerprint, state string) (insight.Group, error)
+	// Comparison is fault.NotFound for a release ("shop/production/48") that was not compared.
+	Comparison(ctx context.Context, a identity.Actor, project, release string) (insight.Comparison, error)
 }

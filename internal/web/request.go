@@ -142,6 +142,13 @@ func (h *handler) counts(r request) map[string]page.Badge {
 	if report, err := h.Compliance.Compliance(r.Context(), r.actor, audit.Filter{Project: r.project(), Outcome: audit.Violated, Limit: 1}); err == nil {
 		out["policy"] = page.Badge{N: report.Total, Warn: true}
 	}
+	if open, err := h.Alerts.Open(r.Context(), r.actor, r.project()); err == nil {
+		firing := 0
+		for _, c := range open {
+			firing += c.Total()
+		}
+		out["monitor"] = page.Badge{N: firing, Warn: true}
+	}
 	return out
 }
 

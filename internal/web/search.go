@@ -7,6 +7,9 @@ import (
 	"strings"
 
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/monitor"
+	"towpath.dev/towpath/internal/monitor/alert"
+	"towpath.dev/towpath/internal/monitor/insight"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/source/pull"
 	"towpath.dev/towpath/internal/web/page"
@@ -17,6 +20,7 @@ const maxResults = 40
 
 var (
 	commitStart = regexp.MustCompile(`^[0-9a-f]{7,40}$`)
+	traceID     = regexp.MustCompile(`^[0-9a-f]{32}$`)
 	runWord     = regexp.MustCompile(`^(?:run\s*)?#?([0-9]{1,12})$`)
 )
 
@@ -24,7 +28,7 @@ var (
 // projects whose names fit, and what a number or hash may mean.
 func (h *handler) search(w http.ResponseWriter, r request) error {
 	f := &finder{h: h, r: r, project: r.query("project"), text: strings.ToLower(strings.TrimSpace(r.query("q")))}
-	for _, step := range []func() error{f.direct, f.rooms, f.pulls, f.runs, f.policies, f.repos, f.environments, f.images, f.projects, f.rest} {
+	for _, step := range []func() error{f.direct, f.rooms, f.monitor, f.pulls, f.runs, f.policies, f.repos, f.environments, f.images, f.projects, f.rest} {
 		// The project in the address may be gone or not the visitor's: then there is
 		// nothing of it to find.
 		if err := step(); err != nil && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Denied) {
@@ -58,10 +62,13 @@ func (f *finder) direct() error {
 	if m := runWord.FindStringSubmatch(text); m != nil {
 		f.add("Go to", "runs", "Run "+m[1], "run", f.at("/runs/"+m[1]))
 	}
+	if traceID.MatchString(text) {
+		f.add("Go to", "status", "Trace "+text, "waterfall", f.at("/monitor/traces/"+text))
+	}
 	if commitStart.MatchString(text) {
 		f.add("Go to", "trace", "Evidence of commit "+text, "trace", f.at("/trace/commit/"+text))
 	}
-	if kind, id, ok := strings.Cut(text, "/"); ok && id != "" && strings.Contains(" commit pull image run decision release pod ", " "+kind+" ") {
+	if kind, id, ok := strings.Cut(text, "/"); ok && id != "" && strings.Contains(" commit pull image run decision release pod alert ", " "+kind+" ") {
 		f.add("Go to", "trace", "Evidence of "+text, "trace", f.at("/trace/"+kind+"/"+page.EscPath(id)))
 	}
 	return nil
@@ -84,6 +91,51 @@ func (f *finder) rooms() error {
 	}
 	if matches(f.text, "run pipeline start") {
 		f.add("Do", "runs", "Run pipeline", "", f.at("/runs?start=1"))
+	}
+	return nil
+}
+
+// monitor finds the pages of the room Monitor, alerts, error groups, and words in logs.
+func (f *finder) monitor() error {
+	if f.project == "" || f.text == "" {
+		return nil
+	}
+	for _, p := range []struct{ text, words, path string }{
+		{"Logs", "monitor kql query search", "/logs"}, {"Metrics", "monitor promql charts", "/metrics"}, {"Traces", "monitor requests operations spans", "/traces"},
+		{"Map", "monitor services calls", "/map"}, {"Errors", "monitor exceptions", "/errors"}, {"Alerts", "monitor firing", "/alerts"}, {"Alert rules", "monitor", "/rules"},
+	} {
+		if matches(f.text, p.text, p.words) {
+			f.add("Monitor", "status", p.text, "", f.at("/monitor"+p.path))
+		}
+	}
+	if words, ok := strings.CutPrefix(f.text, "logs "); ok && strings.TrimSpace(words) != "" {
+		words = strings.TrimSpace(words)
+		f.add("Monitor", "search", "Logs with “"+words+"”", "last hour", f.at("/monitor/logs"+page.Query("range", "3600", "q", "ContainerLogV2\n| where LogMessage has "+monitor.Quote(words))))
+	}
+	if matches(f.text, "new alert rule") {
+		f.add("Do", "status", "New alert rule", "", f.at("/monitor/rules/new"))
+	}
+	firing, err := f.h.Alerts.Alerts(f.r.Context(), f.r.actor, alert.Filter{Project: f.project, Limit: 50})
+	if err != nil {
+		return err
+	}
+	shown := 0
+	for _, a := range firing {
+		if shown < 6 && matches(strings.TrimSpace(strings.TrimPrefix(f.text, "alert")), a.Name, a.Summary, a.Pod) {
+			f.add("Alerts", "status", a.Name, a.State, f.at("/monitor/alerts/"+page.Esc(a.ID)))
+			shown++
+		}
+	}
+	groups, err := f.h.Insight.Groups(f.r.Context(), f.r.actor, f.project, insight.GroupFilter{Limit: 100})
+	if err != nil {
+		return err
+	}
+	shown = 0
+	for _, g := range groups {
+		if shown < 6 && matches(f.text, g.Type, g.Message, "error") {
+			f.add("Errors", "status", orElse(g.Type, "error")+"  "+g.Message, g.State, f.at("/monitor/errors/"+page.Esc(g.Fingerprint)))
+			shown++
+		}
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type Deps struct {
 	Evidence    Evidence
 	Monitor     Monitor
 	Alerts      Alerts
+	Insight     Insight
 	Cluster     Cluster
 	Log         Logbook
 	Clock       clock.Clock
@@ -114,6 +115,10 @@ func (h *handler) monitorRoutes() {
 	h.page("GET "+at+"/traces", h.traces)
 	h.page("GET "+at+"/traces/{id}", h.spans)
 	h.page("GET "+at+"/metrics", h.metrics)
+	h.page("GET "+at+"/map", h.callMap)
+	h.page("GET "+at+"/errors", h.groups)
+	h.page("GET "+at+"/errors/{group}", h.group)
+	h.form("POST "+at+"/errors/{group}/state", h.setGroup)
 	h.page("GET "+at+"/alerts", h.alerts)
 	h.page("GET "+at+"/alerts/{id}", h.alert)
 	h.form("POST "+at+"/alerts/{id}/acknowledge", h.acknowledge)

@@ -5,12 +5,14 @@ import (
 	"strings"
 
 	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/monitor/alert"
 )
 
 // EnvironmentView is what an environment's page shows.
 type EnvironmentView struct {
 	deploy.Environment
 	History []deploy.Release
+	Alerts  []alert.Alert // that fire here
 }
 
 // ReleaseState is where a release stands.

@@ -26,6 +26,8 @@ type AlertsView struct {
 	Filters []Filter
 	Alerts  []alert.Alert
 	None    string // what is said when there are none
+	// Environment is the one whose alerts are listed, "" for all.
+	Environment string
 }
 
 // AlertView is the page of an alert.
@@ -310,4 +312,20 @@ func conditionWords(r alert.Rule) string {
 		each = " of each " + strings.Join(c.Dimensions, ", ")
 	}
 	return fmt.Sprintf("Fires when %s%s in the last %s is %s %g, in %d of %d evaluations.", what, each, c.Period, c.Operator, c.Threshold, c.Bad, c.Of)
+}
+
+// asks leads to where a rule's query can be asked.
+func (s Shell) asks(kind, text string) string {
+	if kind == alert.Metric {
+		return s.At("/monitor/metrics" + Query("q", text))
+	}
+	return s.At("/monitor/logs" + Query("q", text))
+}
+
+// regionOf is the id of a table of alerts: a page may have two.
+func regionOf(title string) string {
+	if title == "" {
+		return "alerts"
+	}
+	return "alerts-" + strings.ToLower(title)
 }

@@ -9,6 +9,7 @@ import (
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/evidence"
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/monitor/insight"
 )
 
 // Agent is a job runner as the status page shows it.
@@ -79,6 +80,8 @@ func stationState(st evidence.Station) State {
 		return Shut
 	case "queued", "running", "started":
 		return Passing
+	case "firing":
+		return Shut
 	case "closed":
 		return Shut
 	case "open":
@@ -93,7 +96,28 @@ func stationState(st evidence.Station) State {
 	if fact(st, "failed") != "" {
 		return Shut
 	}
+	if st.Kind == kindComparison {
+		// Its title begins with the verdict.
+		switch verdict, _, _ := strings.Cut(st.Title, " "); verdict {
+		case insight.Worse:
+			return Shut
+		case "not":
+			return Wait
+		}
+	}
 	return Open
+}
+
+// Kinds of stations that package evidence makes without a subject of their own.
+const (
+	kindTelemetry  = "telemetry"
+	kindComparison = "comparison"
+)
+
+// signalOf is what kind of telemetry a station tells of: logs or traces.
+func signalOf(st evidence.Station) string {
+	signal, _, _ := strings.Cut(st.Title, " ")
+	return signal
 }
 
 // stationHref is the page of the evidence itself, "" when it has none of its own.
@@ -121,6 +145,12 @@ func stationHref(s Shell, st evidence.Station) string {
 		}
 	case event.KindDecision:
 		return s.Pol("/decisions/" + Esc(id))
+	case event.KindAlert:
+		return s.At("/monitor/alerts/" + Esc(id))
+	case kindTelemetry:
+		return s.telemetryHref(id, signalOf(st))
+	case kindComparison:
+		return s.releaseHref(id) + "#comparison"
 	}
 	return ""
 }
@@ -175,7 +205,7 @@ func Line(s Shell, c evidence.Chain) []Station {
 
 // pluralEnd is what makes a kind's word plural.
 func pluralEnd(kind string) string {
-	if strings.HasSuffix(kind, "s") || kind == event.KindProvenance {
+	if strings.HasSuffix(kind, "s") || kind == event.KindProvenance || kind == kindTelemetry {
 		return ""
 	}
 	return "s"
@@ -211,6 +241,10 @@ func lineShort(st evidence.Station, id string) string {
 		}
 	case event.KindPod:
 		return Short(st.Title)
+	case event.KindAlert, kindComparison:
+		return fitted(st.Title, 18)
+	case kindTelemetry:
+		return signalOf(st)
 	}
 	return Short(id)
 }
@@ -222,6 +256,12 @@ func lineNote(st evidence.Station) string {
 		return st.Title
 	case "merge":
 		return fact(st, "method")
+	case kindTelemetry:
+		return "after " + fact(st, "first after")
+	case kindComparison:
+		return fact(st, "why")
+	case event.KindAlert:
+		return fact(st, "state")
 	}
 	for _, name := range []string{"author", "passed", "packages", "took", "size", "state", "result"} {
 		if v := fact(st, name); v != "" {

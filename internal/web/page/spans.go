@@ -77,3 +77,8 @@ func requestWord(failed bool) string {
 	}
 	return "ok"
 }
+
+// exporter are the variables by which an SDK of OpenTelemetry finds this installation.
+func (s Shell) exporter() string {
+	return "OTEL_EXPORTER_OTLP_ENDPOINT=" + s.PublicURL + "/otlp OTEL_EXPORTER_OTLP_HEADERS='Authorization=Bearer%20TOKEN,X-Towpath-Project=" + s.Project + "'"
+}

@@ -44,7 +44,7 @@ func TracesPage(s Shell, v TracesView) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<div class=\"head\"><div><h1>Traces</h1><p class=\"lead\">Every operation with its rate, errors and duration; every request through all services.</p></div><div class=\"right\"><form method=\"get\" class=\"row\"><label class=\"sr\" for=\"range\">Time</label> <select class=\"in\" id=\"range\" name=\"range\" data-submit>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 1, "<div class=\"head\"><div><h1>Traces</h1><p class=\"lead\">Every operation with its rate, errors and duration; every request through all services.</p></div><div class=\"right\"><form method=\"get\" class=\"row nowraprow\"><label class=\"sr\" for=\"range\">Time</label> <select class=\"in\" id=\"range\" name=\"range\" data-submit>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -120,7 +120,7 @@ func TracesPage(s Shell, v TracesView) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = Command("OTEL_EXPORTER_OTLP_ENDPOINT="+s.PublicURL+"/otlp OTEL_EXPORTER_OTLP_HEADERS='Authorization=Bearer%20TOKEN,X-Towpath-Project="+s.Project+"'").Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = Command(s.exporter()).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -800,20 +800,20 @@ func MetricsPage(s Shell, v MetricsView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 70, "</select> <a class=\"btn\" href=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 70, "</select> <a class=\"btn primary\" href=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var46 templ.SafeURL
-			templ_7745c5c3_Var46, templ_7745c5c3_Err = templ.JoinURLErrs(templ.SafeURL(s.At("/monitor/rules/new?q=" + Esc(v.Query))))
+			templ_7745c5c3_Var46, templ_7745c5c3_Err = templ.JoinURLErrs(templ.SafeURL(s.At("/monitor/rules/new" + Query("kind", "metric", "q", v.Query))))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `page/spans.templ`, Line: 156, Col: 85}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `page/spans.templ`, Line: 156, Col: 115}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var46))
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 71, "\" data-metric-alert hidden>Alert on this</a></div></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 71, "\" data-metric-alert>Alert on this</a></div></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
