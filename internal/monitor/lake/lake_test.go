@@ -109,7 +109,7 @@ var kills = flag.Int("kills", 100, "how many times the lake is killed")
 // TestKilledUnderLoad kills the lake with SIGKILL again and again while senders append,
 // repeat what was not acknowledged, and go on. In the end every batch is there once.
 func TestKilledUnderLoad(t *testing.T) {
-	c := start(t, lake.Options{MinFree: 1, Seal: lake.SealOptions{Rows: 5000, Group: 1000}})
+	c := start(t, lake.Options{MinFree: 1, Seal: lake.SealOptions{Rows: 1000, Group: 250}})
 	ctx, cancel := context.WithCancel(t.Context())
 	const senders, perBatch = 4, 20
 	var work sync.WaitGroup

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"testing"
 	"time"
 
@@ -61,6 +62,9 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 			got, err := table.Decode(data[len("before"):], table.Limits{})
 			if err != nil {
 				t.Fatal(err)
+			}
+			if reflect.DeepEqual(b, got) {
+				return // cmp takes seconds over a million cells.
 			}
 			if diff := cmp.Diff(b, got, same); diff != "" {
 				t.Error(diff)

@@ -146,19 +146,23 @@ func (e *Engine) open(ctx context.Context, blobs *blob.Store) error {
 	if e.manifest, err = segment.LoadManifest(e.options.Dir); err != nil {
 		return err
 	}
-	if err := e.openSegments(ctx, blobs); err != nil {
-		return err
-	}
 	e.db, err = duck.Open(duck.Settings{
 		Memory: e.options.MemoryLimit, Temp: e.path("tmp"), Spill: e.options.TempLimit, Threads: e.options.Threads, Folders: []string{e.path("segments")},
 	})
 	if err != nil {
 		return err
 	}
+	if err := e.openSegments(ctx, blobs); err != nil {
+		return err
+	}
 	if err := e.recent.load(e.path("recent")); err != nil {
 		e.logger.Warn("cannot read the batch IDs of what was sealed; a batch that is sent again may be stored twice", "error", err)
 	}
-	return e.replay(ctx)
+	if err := e.replay(ctx); err != nil {
+		return err
+	}
+	// The names of the folders must be as durable as what is acknowledged in them.
+	return errors.Join(segment.SyncPath(e.options.Dir), segment.SyncPath(filepath.Dir(e.options.Dir)))
 }
 
 func (e *Engine) openSegments(ctx context.Context, blobs *blob.Store) error {
@@ -172,11 +176,37 @@ func (e *Engine) openSegments(ctx context.Context, blobs *blob.Store) error {
 	for _, i := range e.manifest.Segments {
 		x, err := segment.ReadIndex(e.files.IndexPath(i.ID))
 		if err != nil {
-			return err
+			if x, err = e.mend(ctx, i, err); err != nil {
+				e.logger.Error("a segment cannot be read; queries go on without its rows", "segment", i.ID, "table", i.Table, "rows", i.Rows, "error", err)
+				continue
+			}
 		}
 		e.segments = append(e.segments, &sealed{info: i, index: x})
 	}
 	return nil
+}
+
+// mend makes the index of a segment anew from its rows.
+func (e *Engine) mend(ctx context.Context, i segment.Info, why error) (*segment.Index, error) {
+	t := e.tables[i.Table]
+	if t == nil {
+		return nil, errors.Join(why, errors.New("its table is not in the catalogue"))
+	}
+	e.logger.Warn("a segment's index is made anew", "segment", i.ID, "error", why)
+	c, err := e.db.Connect()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	if err := e.files.Fetch(ctx, i); err != nil {
+		return nil, err
+	}
+	s := &sealed{info: i}
+	if err := e.index(ctx, c, t, s, e.files.Path(i.ID)); err != nil {
+		return nil, errors.Join(why, err)
+	}
+	path := e.files.IndexPath(i.ID)
+	return s.index, os.Rename(segment.Temp(path), path)
 }
 
 // lock makes sure that no other process has the lake open.

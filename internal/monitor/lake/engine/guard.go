@@ -17,7 +17,7 @@ import (
 // tableFunctions are those that read nothing but their arguments.
 var tableFunctions = []string{"unnest", "range", "generate_series", "json_each", "json_tree", "repeat", "repeat_row"}
 
-// scalarFunctions may not be called: they read what is outside of the scans.
+// forbidden functions read what is outside of the scans.
 var forbidden = []string{"getenv", "current_setting", "getvariable", "nextval", "currval", "read_text", "read_blob", "query", "query_table", "current_query", "pragma_version"}
 
 // check lets a query through that reads its scans and nothing else. DuckDB's own parser

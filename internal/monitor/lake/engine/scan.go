@@ -143,9 +143,8 @@ func (p *scanPlan) choose(ctx context.Context, v *view, st *lake.Stats) error {
 		}
 		p.put(parts, s, groups)
 	}
-	for i, g := range v.hot {
-		_ = g
-		st.Rows += v.rows[i][p.table.Name]
+	for _, rows := range v.rows {
+		st.Rows += rows[p.table.Name]
 	}
 	return nil
 }

@@ -88,6 +88,33 @@ func TestAWallClockThatJumpsLetsNothingGo(t *testing.T) {
 	}
 }
 
+func TestADamagedIndexIsMadeAnew(t *testing.T) {
+	dir := t.TempDir()
+	e := open(t, small(dir))
+	for i := range uint64(2) {
+		add(t, e, batchOf(i+1, []row{{int64(i + 1), "shop", "INFO", fmt.Sprintf(`"part%d"`, i)}}))
+		if err := e.Seal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"000000000001.index": "damaged", "000000000002.parquet": "damaged", "000000000002.index": "damaged"} {
+		if err := os.WriteFile(filepath.Join(dir, "segments", name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e = opened(t, small(dir))
+	rows, st := rowsOf(t, e, logSQL, lake.Scan{All: true, Terms: []string{"part0"}})
+	if len(rows) != 1 || st.Segments != 1 {
+		t.Errorf("%d rows of %d segments", len(rows), st.Segments)
+	}
+	if rows, st := rowsOf(t, e, logSQL, lake.Scan{All: true, Terms: []string{"part7"}}); len(rows) != 0 || st.Read != 0 {
+		t.Errorf("the new index does not prune: %d rows, %+v", len(rows), st)
+	}
+}
+
 func TestSegmentsInABlobStore(t *testing.T) {
 	o := small(t.TempDir())
 	o.CacheBytes = 1
