@@ -349,6 +349,12 @@ type Reduce struct {
 }
 
 // Evaluate is a plugin: pivot, bag_unpack, narrow and others that return a table.
+//
+// The input of pivot is a Summarize of three parts: the columns that stay, then $pivot, the
+// column whose values become columns, and $value, what stands under them; its one argument
+// is what stands where there are no rows.
+// The Args of bag_unpack are always four: the bag, the prefix, what to do where names clash
+// ("error", "replace_source", "keep_source"), and an array of keys to leave out, or null.
 type Evaluate struct {
 	Out
 	In     Rel

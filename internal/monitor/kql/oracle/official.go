@@ -2,12 +2,14 @@ package oracle
 
 import (
 	"bytes"
+	"crypto/sha256"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"towpath.dev/towpath/internal/monitor/table"
@@ -68,7 +70,8 @@ func Available() (missing string) {
 }
 
 // Consult puts the questions to the service's own code. The package is installed into the
-// cache the first time.
+// cache the first time. Answers are kept there too: they follow from the questions, the
+// script and the version of the package alone, by whose digest they are found.
 func Consult(questions []Question) ([]Answer, error) {
 	dir, err := install()
 	if err != nil {
@@ -85,13 +88,34 @@ func Consult(questions []Question) ([]Answer, error) {
 			return nil, fmt.Errorf("writing the question %s: %w", q.Name, err)
 		}
 	}
+	kept := filepath.Join(dir, fmt.Sprintf("answers-%x.jsonl", sha256.Sum256(slices.Concat([]byte(Package), script, in.Bytes()))))
+	if data, err := os.ReadFile(kept); err == nil {
+		if answers, err := answersOf(data); err == nil && len(answers) == len(questions) {
+			return answers, nil
+		}
+	}
 	cmd := exec.Command("node", file, dir)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = &in, &out, &complaints
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("running the oracle: %w: %s", err, complaints.String())
 	}
+	answers, err := answersOf(out.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	if len(answers) != len(questions) {
+		return nil, fmt.Errorf("the oracle gave %d answers to %d questions: %s", len(answers), len(questions), complaints.String())
+	}
+	if err := os.WriteFile(kept, out.Bytes(), 0o644); err != nil {
+		return nil, fmt.Errorf("keeping the oracle's answers: %w", err)
+	}
+	return answers, nil
+}
+
+// answersOf reads the lines that the script writes.
+func answersOf(data []byte) ([]Answer, error) {
 	var answers []Answer
-	for _, line := range strings.Split(out.String(), "\n") {
+	for _, line := range strings.Split(string(data), "\n") {
 		if !strings.HasPrefix(line, "{") {
 			continue
 		}
@@ -100,9 +124,6 @@ func Consult(questions []Question) ([]Answer, error) {
 			return nil, fmt.Errorf("reading the oracle's answer: %w", err)
 		}
 		answers = append(answers, a)
-	}
-	if len(answers) != len(questions) {
-		return nil, fmt.Errorf("the oracle gave %d answers to %d questions: %s", len(answers), len(questions), complaints.String())
 	}
 	return answers, nil
 }
