@@ -295,7 +295,7 @@ func isReady(p *corev1.Pod) bool {
 
 // wrong says what is wrong with a pod and what to do; "" when nothing is.
 func (h *ward) wrong(p *corev1.Pod, s PodState) (why, next string) {
-	logs := "read its last lines: towpath logs --previous " + p.Name
+	logs := "read its last lines: towpath logs " + p.Name
 	switch s.Waiting {
 	case "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull":
 		return fmt.Sprintf("pod %s cannot pull its image: %s", p.Name, waitingMessage(p)), "see that the image exists and that its digest is in the registry"
