@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"towpath.dev/towpath/internal/api"
 	"towpath.dev/towpath/internal/api/client"
@@ -165,15 +166,15 @@ func startError(logPath string, at int64, cause error) error {
 // serveArgs repeats the flags that were given, as serve understands the same.
 func serveArgs(c *cobra.Command, cfg app.Config) []string {
 	args := []string{"serve", "--data", cfg.Data}
-	for _, name := range []string{"listen", "public-url", "issuer-listen", "ssh-listen", "database", "blobs", "cluster", "kubeconfig", "front-door", "kube-bridge",
-		"kube-node-ip", "kube-pod-cidr", "kube-service-cidr", "admin-token-file", "agents", "log-level"} {
-		if f := c.Flags().Lookup(name); f != nil && f.Changed {
-			args = append(args, "--"+name, f.Value.String())
+	c.LocalFlags().Visit(func(f *pflag.Flag) {
+		switch list, ok := f.Value.(pflag.SliceValue); {
+		case f.Name == "data" || f.Name == "foreground":
+		case ok:
+			args = append(args, "--"+f.Name+"="+strings.Join(list.GetSlice(), ","))
+		default:
+			args = append(args, "--"+f.Name+"="+strings.Trim(f.Value.String(), "[]"))
 		}
-	}
-	if f := c.Flags().Lookup("s3"); f != nil && f.Changed {
-		args = append(args, "--s3", strings.Trim(f.Value.String(), "[]"))
-	}
+	})
 	return args
 }
 
