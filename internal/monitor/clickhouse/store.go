@@ -152,58 +152,57 @@ func pointers[T any](v table.Vector, n int, at func(i int) T) []*T {
 	return out
 }
 
-// statement puts the scans of a question before it, each a subquery of that name.
-func (s *Store) statement(q lake.Query) (string, error) {
-	var scans []string
-	for _, sc := range q.Scans {
-		t, ok := s.tables[sc.Table]
-		if !ok {
-			return "", fault.New(fault.Invalid, "there is no table %s in ClickHouse", sc.Table)
+// Statement puts the scans of a question before it, each a subquery of that name over a
+// table of the database.
+func Statement(database string, q lake.Query) (string, error) {
+	scans := make([]string, len(q.Scans))
+	for i, s := range q.Scans {
+		text, err := scan(database, s)
+		if err != nil {
+			return "", err
 		}
-		columns := sc.Columns
-		if columns == nil {
-			for _, c := range t.Columns {
-				columns = append(columns, c.Name)
-			}
-		}
-		names := []string{"1 AS `rows of `"}
-		for _, c := range columns {
-			if !has(t, c) {
-				return "", fault.New(fault.Invalid, "table %s has no column %s", t.Name, c)
-			}
-			names = append(names, quote(c))
-		}
-		where := []string{"1"}
-		d := sql.ClickHouse()
-		if !sc.All {
-			where = append(where, quote(table.Project)+" = "+d.Text(sc.Project))
-		}
-		if sc.From > 0 {
-			where = append(where, fmt.Sprintf("%s >= %d", quote(table.TimeGenerated), sc.From))
-		}
-		if sc.To > 0 {
-			where = append(where, fmt.Sprintf("%s < %d", quote(table.TimeGenerated), sc.To))
-		}
-		scans = append(scans, fmt.Sprintf("%s AS (SELECT %s FROM %s.%s WHERE %s)",
-			quote(sc.Name), strings.Join(names, ", "), quote(s.database), quote(t.Name), strings.Join(where, " AND ")))
+		scans[i] = quote(s.Name) + " AS (" + text + ")"
 	}
 	return "WITH " + strings.Join(scans, ", ") + " " + q.SQL, nil
 }
 
-func has(t *table.Table, column string) bool {
-	for _, c := range t.Columns {
-		if c.Name == column {
-			return true
+// scan is the rows that a question may read of one table.
+func scan(database string, s lake.Scan) (string, error) {
+	t := table.ByName(s.Table)
+	if t == nil || t.Virtual {
+		return "", fault.New(fault.Invalid, "there is no table %s in ClickHouse", s.Table)
+	}
+	columns := s.Columns
+	if columns == nil {
+		for _, c := range t.Columns {
+			columns = append(columns, c.Name)
 		}
 	}
-	return false
+	names := []string{"1 AS `rows of `"} // for a question that reads no column
+	for _, c := range columns {
+		if t.Place(c) < 0 {
+			return "", fault.New(fault.Invalid, "table %s has no column %s", t.Name, c)
+		}
+		names = append(names, quote(c))
+	}
+	where := []string{"1"}
+	if !s.All {
+		where = append(where, quote(table.Project)+" = "+sql.ClickHouse().Text(s.Project))
+	}
+	if s.From > 0 {
+		where = append(where, fmt.Sprintf("%s >= %d", quote(table.TimeGenerated), s.From))
+	}
+	if s.To > 0 {
+		where = append(where, fmt.Sprintf("%s < %d", quote(table.TimeGenerated), s.To))
+	}
+	return fmt.Sprintf("SELECT %s FROM %s.%s WHERE %s", strings.Join(names, ", "), quote(database), quote(t.Name), strings.Join(where, " AND ")), nil
 }
 
 // Query answers a question in ClickHouse's dialect. fault.TooLarge: more memory or time
 // than it is given. fault.Invalid: it could not be computed. Unavailable: ClickHouse is away.
 func (s *Store) Query(ctx context.Context, q lake.Query) (*lake.Answer, error) {
 	begin := time.Now()
-	text, err := s.statement(q)
+	text, err := Statement(s.database, q)
 	if err != nil {
 		return nil, err
 	}

@@ -380,6 +380,25 @@ func sample(seed uint64, n int) (batches []*table.Batch, tables map[string]*tabl
 	return batches, tables
 }
 
+// wholeCorpus asks a runner every query of the corpus; failed returns the last error of its
+// engine, which the runner may have mended by asking carefully.
+func wholeCorpus(t *testing.T, r *query.Runner, tables map[string]*table.Batch, failed func() error) {
+	t.Helper()
+	for _, c := range corpus(t, "testdata/pushed.kql") {
+		ask := query.Ask{Text: c.text, Project: "shop", MaxRows: 100_000}
+		want, err := reference(t.Context(), c.text, ask, tables)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := r.Run(t.Context(), ask)
+		if engine := failed(); err != nil || engine != nil {
+			t.Errorf("line %d: %s\nplanned: %v\nthe engine: %v", c.line, c.text, err, engine)
+			continue
+		}
+		sameRows(t, fmt.Sprintf("line %d: %s\n%s", c.line, c.text, got.Stats.Pushed), want, got.Batch)
+	}
+}
+
 // pushedWhole reports whether the engine is to answer all of a query.
 func pushedWhole(t *testing.T, text string, ask query.Ask, tables map[string]*table.Batch) bool {
 	t.Helper()

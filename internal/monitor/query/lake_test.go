@@ -4,7 +4,6 @@ package query_test
 
 import (
 	"encoding/binary"
-	"fmt"
 	"log/slog"
 	"testing"
 
@@ -57,17 +56,5 @@ func lakeOf(t testing.TB, batches []*table.Batch) *engine.Engine {
 func TestTheLakeAnswersAsTheExecutor(t *testing.T) {
 	batches, tables := sample(11, 500)
 	r := query.New(query.Options{Clock: clock.Fixed(now, 0), Engine: lakeOf(t, batches)})
-	for _, c := range corpus(t, "testdata/pushed.kql") {
-		ask := query.Ask{Text: c.text, Project: "shop", MaxRows: 100_000}
-		want, err := reference(t.Context(), c.text, ask, tables)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := r.Run(t.Context(), ask)
-		if err != nil {
-			t.Errorf("line %d: %s\n%v", c.line, c.text, err)
-			continue
-		}
-		sameRows(t, fmt.Sprintf("line %d: %s\n%s", c.line, c.text, got.Stats.Pushed), want, got.Batch)
-	}
+	wholeCorpus(t, r, tables, func() error { return nil })
 }

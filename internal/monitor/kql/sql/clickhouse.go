@@ -10,7 +10,9 @@ import (
 	"towpath.dev/towpath/internal/monitor/table"
 )
 
-// ClickHouse is the dialect of the scale-out engine, version 24 and later.
+// ClickHouse is the dialect of the scale-out engine, version 24 and later. One limit is its
+// own: a dynamic that holds a whole number of more than 64 bits is no JSON to it, so that
+// its members are null.
 func ClickHouse() Dialect { return click{} }
 
 type click struct{}
@@ -62,9 +64,9 @@ func (click) Null(k table.Kind) string { return "CAST(NULL AS " + clickType(k) +
 
 func (click) Cast(x string, to table.Kind) string { return "CAST(" + x + " AS " + clickType(to) + ")" }
 
-// GiveUp throws for a value that is no constant: one would be computed beforehand.
-func (click) GiveUp(k table.Kind) string {
-	return "CAST(throwIf(materialize(1), 'left to the executor') AS " + clickType(k) + ")"
+// GiveUp: a branch is computed for all rows when the same expression stands elsewhere too.
+func (click) GiveUp(k table.Kind, when string) string {
+	return "CAST(throwIf(ifNull(" + when + ", 0), 'left to the executor') AS " + clickType(k) + ")"
 }
 
 func (click) Digits(x string) string { return "toString(" + x + ")" }
@@ -112,6 +114,8 @@ func whole(name, a, b string) string {
 	}
 	return "if(" + b + " = 0, NULL, CAST(" + name + "(" + a + ", toInt64(if(" + b + " = 0, 1, " + b + "))) AS Nullable(Int64)))"
 }
+
+func (click) Computed(x string) string { return x }
 
 func (click) IsNaN(x string) string { return "isNaN(" + x + ")" }
 func (click) Floor(x string) string { return "floor(" + x + ")" }

@@ -20,9 +20,10 @@ type Dialect interface {
 	// Cast converts between bool, int, long and real, null to null. From real it cuts off
 	// what is behind the point; what does not fit is an error of the engine or wraps.
 	Cast(x string, to table.Kind) string
-	// GiveUp is an expression that ends the query with an error where it is evaluated: the
-	// executor answers instead.
-	GiveUp(k table.Kind) string
+	// GiveUp is an expression that ends the query with an error, so that the executor answers
+	// instead. It stands in a branch that is taken when the condition holds, and repeats it
+	// for engines that may compute a branch that is not taken.
+	GiveUp(k table.Kind, when string) string
 	// Digits writes an integer as decimal text.
 	Digits(x string) string
 
@@ -45,6 +46,9 @@ type Dialect interface {
 	// Divide and Modulo are integer operations that truncate toward zero; null for zero.
 	Divide(a, b string) string
 	Modulo(a, b string) string
+	// Computed keeps the engine from moving what is computed to the other side of a
+	// comparison, where it would not overflow.
+	Computed(x string) string
 	// IsNaN is about a real.
 	IsNaN(x string) string
 	// Floor rounds a real down, to a real.

@@ -58,7 +58,7 @@ func (duck) Cast(x string, to table.Kind) string {
 	return "CAST(" + x + " AS " + duckType(to) + ")"
 }
 
-func (duck) GiveUp(k table.Kind) string {
+func (duck) GiveUp(k table.Kind, _ string) string {
 	return "CAST(error('left to the executor') AS " + duckType(k) + ")"
 }
 
@@ -87,8 +87,12 @@ func (duck) Replace(x, old, with string) string {
 
 func (duck) Divide(a, b string) string { return "(" + a + " // " + b + ")" }
 func (duck) Modulo(a, b string) string { return "(" + a + " % " + b + ")" }
-func (duck) IsNaN(x string) string     { return "isnan(" + x + ")" }
-func (duck) Floor(x string) string     { return "floor(" + x + ")" }
+
+// Computed: `x + 1 < y` would become `x < y - 1`.
+func (duck) Computed(x string) string { return "coalesce(" + x + ", NULL)" }
+
+func (duck) IsNaN(x string) string { return "isnan(" + x + ")" }
+func (duck) Floor(x string) string { return "floor(" + x + ")" }
 
 func duckPath(path []Step) string {
 	var b strings.Builder

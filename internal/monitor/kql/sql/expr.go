@@ -224,9 +224,12 @@ func (e *emitter) pair(c *ir.Call, in []cell) (a, b cell, err error) {
 		return a, b, err
 	}
 	a, b = args[0], args[1]
-	for _, x := range c.Args[:2] {
+	for i, x := range c.Args[:2] {
 		if l := e.lit(x); l != nil && l.Value == nil {
 			return a, b, refuse(c.Where(), "comparing with null")
+		}
+		if call, ok := x.(*ir.Call); ok && strings.Contains("+-*unary-", call.Func) && !isReal(args[i].kind) && e.lit(x) == nil {
+			*[]*cell{&a, &b}[i] = cell{sql: e.d.Computed(args[i].sql), kind: args[i].kind, null: args[i].null}
 		}
 	}
 	switch {

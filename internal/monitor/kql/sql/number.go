@@ -215,7 +215,7 @@ func toNumber(e *emitter, c *ir.Call, in []cell) (cell, error) {
 	case x.kind == c.K:
 		return x, nil
 	case x.kind == table.String:
-		return cell{sql: e.readNumber(x.sql, c.K), null: true}, nil
+		return cell{sql: e.readNumber(x.sql, c.K, ""), null: true}, nil
 	case isReal(c.K) && (isWhole(x.kind) || isTime(x.kind)):
 		return cell{sql: e.d.Cast(x.sql, table.Real), null: x.null}, nil
 	case c.K == table.Long && (x.kind == table.Int || isTime(x.kind)):
@@ -242,7 +242,8 @@ func (e *emitter) cut(x string, k table.Kind) string {
 	s := "(CASE WHEN " + x + " > " + lo + " AND " + x + " < " + hi + " THEN " + e.d.Cast("trunc("+x+")", k)
 	if k == table.Long {
 		// The last few below 2^63 are the executor's.
-		s += " WHEN abs(" + x + ") < 9.3e18 THEN " + e.d.GiveUp(k)
+		when := "abs(" + x + ") >= 9.2e18 AND abs(" + x + ") < 9.3e18"
+		s += " WHEN " + when + " THEN " + e.d.GiveUp(k, when)
 	}
 	return s + " END)"
 }
@@ -255,22 +256,24 @@ const (
 	noNumber   = "^[^0-9]*$|[g-wyzG-WYZ_!\"#$%&'()*,/:;<=>?@\\[\\]^`{|}~]|^[^xX]*[a-dfA-DF][^xX]*$"
 )
 
-// readNumber reads a number in a text, null when there is none.
-func (e *emitter) readNumber(x string, k table.Kind) string {
-	var s strings.Builder
-	s.WriteString("(CASE")
-	if isReal(k) {
-		s.WriteString(" WHEN " + e.d.Matches(x, e.d.Text(plainReal)) + " THEN " + e.d.Cast(x, k) +
-			" WHEN " + e.d.Lower(x) + " IN ('nan', 'inf', '+inf', '-inf', 'infinity', '+infinity', '-infinity') THEN " + e.d.GiveUp(k))
-	} else {
-		whole := e.d.Cast(x, table.Long)
-		if k == table.Int {
-			whole = e.narrow(whole)
-		}
-		s.WriteString(" WHEN " + e.d.Matches(x, e.d.Text(plainWhole)) + " THEN " + whole)
+// readNumber reads a number in a text, null when there is none. guard is a condition under
+// which it is read at all, "" for none.
+func (e *emitter) readNumber(x string, k table.Kind, guard string) string {
+	form, odd := plainWhole, "FALSE"
+	read := e.d.Cast(x, table.Long)
+	switch {
+	case isReal(k):
+		form, read = plainReal, e.d.Cast(x, k)
+		odd = e.d.Lower(x) + " IN ('nan', 'inf', '+inf', '-inf', 'infinity', '+infinity', '-infinity')"
+	case k == table.Int:
+		read = e.narrow(read)
 	}
-	s.WriteString(" WHEN " + e.d.Matches(x, e.d.Text(noNumber)) + " THEN " + e.d.Null(k) + " ELSE " + e.d.GiveUp(k) + " END)")
-	return s.String()
+	plain, none := e.d.Matches(x, e.d.Text(form)), "(NOT "+odd+" AND "+e.d.Matches(x, e.d.Text(noNumber))+")"
+	when := "NOT " + plain + " AND NOT " + none
+	if guard != "" {
+		when = guard + " AND " + when
+	}
+	return "(CASE WHEN " + plain + " THEN " + read + " WHEN " + none + " THEN " + e.d.Null(k) + " ELSE " + e.d.GiveUp(k, when) + " END)"
 }
 
 // memberNumber is toint, tolong or toreal of a member of a dynamic.
@@ -289,9 +292,14 @@ func (e *emitter) memberNumber(c *ir.Call, k table.Kind, in []cell) (cell, error
 	default:
 		real = e.cut(real, k)
 	}
-	s := "(CASE WHEN " + e.structured(x.sql) + " THEN (CASE " + kind + " WHEN 'integer' THEN " + whole + " WHEN 'real' THEN " + real +
-		" WHEN 'string' THEN " + e.readNumber(text, k) + " WHEN 'bool' THEN (CASE WHEN " + text + " = 'true' THEN " + e.d.Cast("1", k) + " ELSE " + e.d.Cast("0", k) + " END)" +
-		" WHEN 'big' THEN " + e.d.GiveUp(k) + " END) END)"
+	one, zero := e.d.Cast("1", k), e.d.Cast("0", k)
+	s := "(CASE WHEN " + e.structured(x.sql) + " THEN (CASE"
+	for _, branch := range [][2]string{
+		{"integer", whole}, {"real", real}, {"string", e.readNumber(text, k, kind+" = 'string'")}, {"bool", "(CASE WHEN " + text + " = 'true' THEN " + one + " ELSE " + zero + " END)"}, {"big", e.d.GiveUp(k, kind+" = 'big'")},
+	} {
+		s += " WHEN " + kind + " = '" + branch[0] + "' THEN " + branch[1]
+	}
+	s += " END) END)"
 	return cell{sql: s, null: true}, nil
 }
 
