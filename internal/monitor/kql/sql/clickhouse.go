@@ -145,10 +145,6 @@ func (d click) kind(x string, path []Step) string {
 	return s
 }
 
-func (d click) Member(x string, path []Step) string {
-	return "if(" + d.kind(x, path) + " IN ('', 'Null'), NULL, JSONExtractRaw(" + x + d.steps(path) + "))"
-}
-
 func (d click) MemberText(x string, path []Step) string {
 	p := d.steps(path)
 	return "multiIf(" + d.kind(x, path) + " = 'String', JSONExtractString(" + x + p + "), " + d.kind(x, path) + " IN ('', 'Null'), '', JSONExtractRaw(" + x + p + "))"

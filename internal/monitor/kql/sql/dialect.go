@@ -54,11 +54,10 @@ type Dialect interface {
 	// Floor rounds a real down, to a real.
 	Floor(x string) string
 
-	// Member is the JSON text of a member of JSON text x, null when there is none.
-	// MemberText is the same as text: without quotes when it is a string. MemberType is one
+	// MemberText is the text of a member of JSON text x, null or "" when there is none:
+	// without quotes when it is a string, otherwise its JSON. MemberType is one
 	// of the words string, integer, big (a whole number of more than 64 bits), real, bool,
 	// null, object, array, or null.
-	Member(x string, path []Step) string
 	MemberText(x string, path []Step) string
 	MemberType(x string, path []Step) string
 	// Valid reports whether text is JSON. Compact writes JSON text without spaces, and its

@@ -110,10 +110,6 @@ func duckPath(path []Step) string {
 // duckJSON keeps "", the null of a dynamic, from the JSON reader, which refuses it.
 func duckJSON(x string) string { return "nullif(" + x + ", '')" }
 
-func (duck) Member(x string, path []Step) string {
-	return "CAST(json_extract(" + duckJSON(x) + ", " + duckPath(path) + ") AS VARCHAR)"
-}
-
 func (duck) MemberText(x string, path []Step) string {
 	return "json_extract_string(" + duckJSON(x) + ", " + duckPath(path) + ")"
 }
