@@ -185,7 +185,11 @@ func (e *emitter) find(arg ir.Expr, x cell, how string, n needle) (string, error
 			parts = append(parts, e.d.Matches(e.d.Lower(x.sql), e.d.Text(p)))
 		}
 	}
-	return "(" + strings.Join(parts, " AND ") + ")", nil
+	if len(parts) == 1 {
+		return parts[0], nil
+	}
+	// A CASE, because engines try the sides of an AND in any order to find the best.
+	return "(CASE WHEN " + parts[0] + " THEN " + strings.Join(parts[1:], " AND ") + " ELSE " + e.d.Number(table.Bool, 0) + " END)", nil
 }
 
 // bordered is the expression that has to match too, "" when the plain search says it all.
