@@ -125,6 +125,22 @@ func TestLinesOfAnUnknownPodWaitForIt(t *testing.T) {
 	}
 }
 
+// After a restart lines come that were written before it. They are not taken before the
+// cluster has told whose they are, however long that lasts.
+func TestOldLinesWaitForTheCluster(t *testing.T) {
+	w := build(func(p *ingest.Parts) { p.Places, p.Owners = known{}, starting{} })
+	body := pack(t, parcel(t, now(), line{"shop", "web-1", "uid-web", "web", "before the restart"}))
+	for _, later := range []time.Duration{time.Second, time.Minute, time.Hour} {
+		w.clock.forward(later)
+		if rec := post(t, w, body, nil); rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") != "1" {
+			t.Errorf("after another %s: answer %d, Retry-After %q", later, rec.Code, rec.Header().Get("Retry-After"))
+		}
+	}
+	if len(w.sink.batches) != 0 {
+		t.Errorf("%d batches are stored without their place", len(w.sink.batches))
+	}
+}
+
 func TestParcelsThatAreRefused(t *testing.T) {
 	good := parcel(t, now(), line{"shop", "web-1", "uid-web", "web", "one"})
 	bomb := pack(t, make([]byte, 65<<20))

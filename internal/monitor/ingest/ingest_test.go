@@ -102,6 +102,13 @@ func (k known) NamespaceOwner(namespace string) (string, string) {
 	return p.Project, p.Environment
 }
 
+func (known) Listed() bool { return true }
+
+// starting are the owners of a server whose cluster has not been listed yet.
+type starting struct{ known }
+
+func (starting) Listed() bool { return false }
+
 // now is the time of the tests.
 func now() time.Time { return time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC) }
 

@@ -70,8 +70,12 @@ func (p *pods) find(b *table.Batch, row int) (*place.Place, string, string) {
 	return &at.place, b.Vectors[p.columns.container].Text[row], at.resource
 }
 
-// young reports whether the row is so new that its pod may still become known.
+// young reports whether the row is so new that its pod may still become known, or the
+// server itself.
 func (p *pods) young(b *table.Batch, row int) bool {
+	if o := p.service.Owners; o != nil && !o.Listed() {
+		return true
+	}
 	age := p.received.Sub(table.TimeOf(b.Vectors[p.columns.time].Int[row]))
 	return age < patience && age > -patience
 }

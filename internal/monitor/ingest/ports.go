@@ -59,6 +59,10 @@ type Quota struct {
 type Owners interface {
 	// NamespaceOwner returns "", "" for a namespace of the platform. It answers from memory.
 	NamespaceOwner(namespace string) (project, environment string)
+	// Listed reports whether the pods of the cluster have been listed once since the start.
+	// Before that a pod that is not found says nothing: its lines wait in their files,
+	// however old they are.
+	Listed() bool
 }
 
 // Filter says which rows a Watch sees.

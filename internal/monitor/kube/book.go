@@ -339,6 +339,10 @@ func (w *Watcher) Container(id string) (metric.Container, bool) {
 	return c.Container, ok
 }
 
+// Listed reports whether every pod that there was has been seen since the start; see
+// ingest.Owners.
+func (w *Watcher) Listed() bool { return w.listed.Load() }
+
 // NamespaceOwner returns whose a namespace is, from memory; see metric.Owners.
 func (w *Watcher) NamespaceOwner(namespace string) (project, environment string) {
 	w.book.mu.RLock()

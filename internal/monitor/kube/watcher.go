@@ -27,6 +27,7 @@ type Watcher struct {
 	events *journal
 	view   atomic.Pointer[view]
 	proxy  atomic.Pointer[proxy]
+	listed atomic.Bool // the book was complete once
 
 	mu      sync.Mutex
 	changed chan struct{}
@@ -101,7 +102,8 @@ func (w *Watcher) connect(ctx context.Context) error {
 func (w *Watcher) follow(ctx context.Context, client kubernetes.Interface) error {
 	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(slim))
 	v := newView(factory)
-	if err := w.handle(ctx, v); err != nil {
+	booked, err := w.handle(ctx, v)
+	if err != nil {
 		return err
 	}
 	factory.Start(ctx.Done())
@@ -109,10 +111,11 @@ func (w *Watcher) follow(ctx context.Context, client kubernetes.Interface) error
 	defer w.view.Store(nil)
 	first, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if !cache.WaitForCacheSync(first.Done(), v.pods.HasSynced, v.namespaces.HasSynced, v.nodes.HasSynced) {
+	if !cache.WaitForCacheSync(first.Done(), append(booked, v.nodes.HasSynced)...) {
 		return errors.New("the cluster did not list its pods, nodes and namespaces")
 	}
 	w.book.sweep(v.Pods())
+	w.listed.Store(true)
 	w.view.Store(v)
 	w.touch()
 	var wg sync.WaitGroup
@@ -126,35 +129,37 @@ func (w *Watcher) follow(ctx context.Context, client kubernetes.Interface) error
 	return nil
 }
 
-// handle gives pods to the book and events to the journal as they change.
-func (w *Watcher) handle(ctx context.Context, v *view) error {
-	_, err := v.pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
+// handle gives pods to the book and events to the journal as they change. What it returns
+// says when the book has the pods and namespaces that there were at the beginning.
+func (w *Watcher) handle(ctx context.Context, v *view) (booked []cache.InformerSynced, err error) {
+	pods, err := v.pods.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { w.pod(ctx, o, false) },
 		UpdateFunc: func(_, o any) { w.pod(ctx, o, false) },
 		DeleteFunc: func(o any) { w.pod(ctx, o, true) },
 	})
 	if err != nil {
-		return fmt.Errorf("watching pods: %w", err)
+		return nil, fmt.Errorf("watching pods: %w", err)
 	}
-	_, err = v.namespaces.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(o any) {
+	namespaces, err := v.namespaces.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: func(o any) {
 		if n, ok := o.(*corev1.Namespace); ok {
 			w.book.owner(ctx, n.Name, w.o.Clock.Now())
 		}
 	}})
 	if err != nil {
-		return fmt.Errorf("watching namespaces: %w", err)
+		return nil, fmt.Errorf("watching namespaces: %w", err)
 	}
+	booked = []cache.InformerSynced{pods.HasSynced, namespaces.HasSynced}
 	if w.o.Sink == nil {
-		return nil
+		return booked, nil
 	}
 	_, err = v.events.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { w.events.note(o) },
 		UpdateFunc: func(_, o any) { w.events.note(o) },
 	})
 	if err != nil {
-		return fmt.Errorf("watching events: %w", err)
+		return nil, fmt.Errorf("watching events: %w", err)
 	}
-	return nil
+	return booked, nil
 }
 
 // pod takes what has become of a pod.
