@@ -83,7 +83,8 @@ func bare(p place) (*installation, error) {
 	if err := os.WriteFile(file, []byte(s.token+"\n"), 0o600); err != nil {
 		return nil, err
 	}
-	s.args = []string{"serve", "--data", data, "--listen", s.listen, "--ssh-listen", "", "--admin-token-file", file, "--agents", "3"}
+	s.args = []string{"serve", "--data", data, "--listen", s.listen, "--ssh-listen", "", "--admin-token-file", file, "--agents", "3",
+		"--otlp-http-listen", "127.0.0.1:0", "--otlp-grpc-listen", "127.0.0.1:0", "--scrape-every", "5s"}
 	return s, nil
 }
 

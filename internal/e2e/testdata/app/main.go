@@ -1,10 +1,15 @@
-// Command app is what the end-to-end tests deploy: it says which build it is.
+// Command app is what the end-to-end tests deploy: it says which build it is, and writes
+// and sends what it is asked to.
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -30,6 +35,11 @@ func main() {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "%s %s\n", os.Getenv("BUILD_ID"), os.Getenv("HOSTNAME"))
 	})
+	mux.HandleFunc("/say", say)
+	mux.HandleFunc("/export", export)
+	if os.Getenv("CHATTER") == "true" {
+		go chatter()
+	}
 	server := &http.Server{Addr: ":8080", Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		<-ctx.Done()
@@ -46,4 +56,59 @@ func main() {
 	}
 	// ListenAndServe returns when Shutdown begins, not when it is done.
 	time.Sleep(100 * time.Millisecond)
+}
+
+// say writes a line as structured loggers do.
+func say(w http.ResponseWriter, r *http.Request) {
+	line := map[string]string{"level": r.FormValue("level"), "msg": r.FormValue("text")}
+	if err := json.NewEncoder(os.Stdout).Encode(line); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
+}
+
+// chatter writes numbered lines for ever, a hundred in a second. Each life of the process
+// has its own name, as it begins to count anew.
+func chatter() {
+	life := time.Now().UnixNano()
+	for n := 1; ; n++ {
+		fmt.Printf("number %d %d\n", life, n)
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// export sends one request span to the agent of the node, and says in its resource that it
+// is of the project that it is told to claim.
+func export(w http.ResponseWriter, r *http.Request) {
+	attribute := func(key, value string) map[string]any {
+		return map[string]any{"key": key, "value": map[string]string{"stringValue": value}}
+	}
+	claim, now := r.FormValue("claim"), time.Now()
+	body, err := json.Marshal(map[string]any{"resourceSpans": []any{map[string]any{
+		"resource": map[string]any{"attributes": []any{attribute("service.name", "app"), attribute("towpath.project", claim), attribute("project", claim), attribute("k8s.namespace.name", claim)}},
+		"scopeSpans": []any{map[string]any{"spans": []any{map[string]any{
+			"traceId": "4bf92f3577b34da6a3ce929d0e0e4736", "spanId": fmt.Sprintf("%016x", now.UnixNano()), "name": r.FormValue("name"), "kind": 2,
+			"startTimeUnixNano": fmt.Sprint(now.Add(-time.Millisecond).UnixNano()), "endTimeUnixNano": fmt.Sprint(now.UnixNano()),
+		}}}},
+	}}})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, "http://"+net.JoinHostPort(os.Getenv("HOST_IP"), "4318")+"/v1/traces", bytes.NewReader(body))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	req.Header.Set("Content-Type", "application/json")
+	// What a pod says of itself in headers counts as little.
+	req.Header.Set("X-Towpath-Project", claim)
+	req.Header.Set("X-Towpath-Peer", "10.0.0.1")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer resp.Body.Close()
+	w.WriteHeader(resp.StatusCode)
+	_, _ = io.Copy(w, resp.Body)
 }
