@@ -151,6 +151,32 @@ func (h *handler) closeAlert(w http.ResponseWriter, r request) error {
 	return done(w, r, page.Shell{Project: r.project()}.At("/monitor/alerts/"+d.Alert.ID), d.Alert.Name+" is resolved; it fires anew if its condition still holds.")
 }
 
+// silenceAlert keeps notifications of this alert back for a while: of its rule, for the
+// same pod, service and environment.
+func (h *handler) silenceAlert(w http.ResponseWriter, r request) error {
+	d, err := h.alertOf(r)
+	if err != nil {
+		return err
+	}
+	hours, err := strconv.Atoi(r.PostForm.Get("hours"))
+	if err != nil || hours < 1 || hours > 30*24 {
+		return fault.New(fault.Invalid, "A silence lasts from an hour to thirty days.")
+	}
+	in := alert.Silence{
+		Project: r.project(), Matchers: []alert.Matcher{{Label: "alertname", Operator: "=", Value: d.Alert.Name}},
+		Until: h.Clock.Now().Add(time.Duration(hours) * time.Hour), Why: strings.TrimSpace(r.PostForm.Get("why")),
+	}
+	for _, label := range []string{"environment", "namespace", "pod", "AppRoleName"} {
+		if v := d.Alert.Labels[label]; v != "" {
+			in.Matchers = append(in.Matchers, alert.Matcher{Label: label, Operator: "=", Value: v})
+		}
+	}
+	if _, err := h.Alerts.Silence(r.Context(), r.actor, in); err != nil {
+		return err
+	}
+	return done(w, r, page.Shell{Project: r.project()}.At("/monitor/alerts/"+d.Alert.ID), "Nobody is told of it until "+in.Until.UTC().Format("2006-01-02 15:04")+" UTC.")
+}
+
 // rules lists alert rules.
 func (h *handler) rules(w http.ResponseWriter, r request) error {
 	s, err := h.monitorShell(w, r, "Rules", page.Crumb{Text: "rules"})
@@ -271,9 +297,16 @@ func (h *handler) removeRule(w http.ResponseWriter, r request) error {
 	return done(w, r, page.Shell{Project: r.project()}.At("/monitor/rules"), one.Name+" is removed.")
 }
 
+// ruleShell is the shell of the form of a new rule.
+func (h *handler) ruleShell(w http.ResponseWriter, r request) (page.Shell, error) {
+	s, err := h.monitorShell(w, r, "New rule", page.Crumb{Text: "rules", Href: page.Shell{Project: r.project()}.At("/monitor/rules")}, page.Crumb{Text: "new"})
+	s.Scripts = []string{"monitor.js", "kql.js"}
+	return s, err
+}
+
 // ruleForm is the form of a new rule; ?q= makes a draft of a query.
 func (h *handler) ruleForm(w http.ResponseWriter, r request) error {
-	s, err := h.monitorShell(w, r, "New rule", page.Crumb{Text: "rules", Href: page.Shell{Project: r.project()}.At("/monitor/rules")}, page.Crumb{Text: "new"})
+	s, err := h.ruleShell(w, r)
 	if err != nil {
 		return err
 	}
@@ -323,12 +356,11 @@ func (h *handler) makeRule(w http.ResponseWriter, r request) error {
 	}
 	message, next := fault.Public(err)
 	v.Wrong = strings.TrimSpace(message + " " + next)
-	s, err := h.monitorShell(w, r, "New rule", page.Crumb{Text: "rules", Href: page.Shell{Project: r.project()}.At("/monitor/rules")}, page.Crumb{Text: "new"})
+	s, err := h.ruleShell(w, r)
 	if err != nil {
 		return err
 	}
-	w.WriteHeader(http.StatusUnprocessableEntity)
-	return h.render(w, r, page.RuleForm(s, v))
+	return h.renderStatus(w, r, http.StatusUnprocessableEntity, page.RuleForm(s, v))
 }
 
 // readRule reads the numbers and durations of the form.

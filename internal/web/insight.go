@@ -20,6 +20,7 @@ func (h *handler) callMap(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
+	s.Scripts = []string{"map.js"}
 	_, seconds := asked(r)
 	now := h.Clock.Now()
 	v := page.MapView{Range: seconds, From: now.Add(-time.Duration(seconds) * time.Second), To: now, Environment: r.query("environment")}

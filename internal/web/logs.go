@@ -31,7 +31,6 @@ func (h *handler) monitorShell(w http.ResponseWriter, r request, title string, c
 	s := page.Shell{Project: r.project()}
 	all := append([]page.Crumb{{Text: "monitor", Href: s.At("/monitor")}}, crumbs...)
 	s, err := h.live(w, r, "monitor", title, all...)
-	s.Scripts = []string{"monitor.js"}
 	return s, err
 }
 
@@ -68,7 +67,8 @@ func (h *handler) logs(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	v := page.LogsView{}
+	s.Scripts = []string{"monitor.js", "kql.js", "rows.js", "logs.js"}
+	v := page.LogsView{Me: r.actor.String()}
 	v.Query, v.Range = asked(r)
 	if v.Views, err = h.Monitor.Views(r.Context(), r.actor, r.project()); err != nil {
 		return err

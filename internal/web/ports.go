@@ -243,9 +243,7 @@ type Alerts interface {
 	MuteRule(ctx context.Context, a identity.Actor, id string, until time.Time) error
 	Evaluations(ctx context.Context, a identity.Actor, rule string, limit int) ([]alert.Evaluation, error)
 	Draft(ctx context.Context, a identity.Actor, project, text string) (alert.Rule, error)
-	Silences(ctx context.Context, a identity.Actor, project string) ([]alert.Silence, error)
 	Silence(ctx context.Context, a identity.Actor, in alert.Silence) (alert.Silence, error)
-	Expire(ctx context.Context, a identity.Actor, id string) error
 }
 
 // Insight is what telemetry adds up to; insight.Service is one.

@@ -140,7 +140,7 @@ func (h *handler) spans(w http.ResponseWriter, r request) error {
 			})
 		}
 	}
-	s.Scripts = append(s.Scripts, "spans.js")
+	s.Scripts = []string{"monitor.js", "spans.js"}
 	return h.render(w, r, page.SpansPage(s, v))
 }
 
@@ -155,6 +155,6 @@ func (h *handler) metrics(w http.ResponseWriter, r request) error {
 	if v.Query == "" || len(v.Query) > maxAddressQuery {
 		v.Query = `sum by (pod) (container_memory_working_set_bytes{container!=""})`
 	}
-	s.Scripts = append(s.Scripts, "metrics.js")
+	s.Scripts = []string{"monitor.js", "metrics.js"}
 	return h.render(w, r, page.MetricsPage(s, v))
 }

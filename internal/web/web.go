@@ -123,6 +123,7 @@ func (h *handler) monitorRoutes() {
 	h.page("GET "+at+"/alerts/{id}", h.alert)
 	h.form("POST "+at+"/alerts/{id}/acknowledge", h.acknowledge)
 	h.form("POST "+at+"/alerts/{id}/close", h.closeAlert)
+	h.form("POST "+at+"/alerts/{id}/silence", h.silenceAlert)
 	h.page("GET "+at+"/rules", h.rules)
 	h.page("GET "+at+"/rules/new", h.ruleForm)
 	h.form("POST "+at+"/rules", h.makeRule)

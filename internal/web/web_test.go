@@ -137,6 +137,12 @@ var pages = []string{
 	"/projects/shop/policy/exemptions/new", "/projects/shop/policy/exemptions/new?assignment=baseline", "/projects/shop/policy/assign", "/projects/shop/policy/assign?target=initiative:baseline",
 	"/projects/shop/policy/decisions", "/projects/shop/policy/decisions?show=refused&point=pull", "/projects/shop/policy/decisions/" + webtest.DecisionPull,
 	"/projects/shop/code/shop/secrets", "/projects/shop/code/shop/secrets/01F1", "/projects/shop/code/shop/secrets/01F2",
+	"/projects/shop/monitor", "/projects/shop/monitor/logs", "/projects/shop/monitor/logs?q=%3Cscript%3Enonsense&range=300", "/projects/shop/monitor/logs?q=AppRequests&from=2026-11-23T13:00:00Z&to=2026-11-23T13:10:00Z",
+	"/projects/shop/monitor/traces", "/projects/shop/monitor/traces?name=GET+/cart&role=%3Cscript%3E", "/projects/shop/monitor/traces/" + webtest.TraceID, "/projects/shop/monitor/metrics", "/projects/shop/monitor/metrics?q=%3C/textarea%3E%3Cscript%3E",
+	"/projects/shop/monitor/map", "/projects/shop/monitor/map?range=86400&environment=production", "/projects/shop/monitor/errors", "/projects/shop/monitor/errors?show=all&q=tag", "/projects/shop/monitor/errors/" + webtest.GroupID,
+	"/projects/shop/monitor/alerts", "/projects/shop/monitor/alerts?show=all&environment=production", "/projects/shop/monitor/alerts/" + webtest.AlertID, "/projects/shop/monitor/alerts/01JD8ALERTRESOLVED00000000",
+	"/projects/shop/monitor/rules", "/projects/shop/monitor/rules?show=active&q=pod", "/projects/shop/monitor/rules/pod-crash-looping", "/projects/shop/monitor/rules/01R1", "/projects/shop/monitor/rules/new", "/projects/shop/monitor/rules/new?q=AppRequests",
+	"/projects/shop/monitor/rules/new?kind=metric&q=up",
 }
 
 func TestEveryPageIsShownToWhoMayReadIt(t *testing.T) {
@@ -329,12 +335,18 @@ func TestEmptyPagesTeach(t *testing.T) {
 	s.Empty = true
 	v := s.as(t, "ada")
 	for path, want := range map[string]string{
-		"/projects/shop":              "git remote add towpath http://localhost:7080/shop/shop.git",
-		"/projects/shop/code":         "git push -u towpath main",
-		"/projects/shop/code/fresh":   "git remote add towpath http://localhost:7080/shop/fresh.git",
-		"/projects/shop/runs":         "git add azure-pipelines.yml",
-		"/projects/shop/images":       "docker push localhost:7080/shop/web:1",
-		"/projects/shop/environments": "environment: production",
+		"/projects/shop":                "git remote add towpath http://localhost:7080/shop/shop.git",
+		"/projects/shop/code":           "git push -u towpath main",
+		"/projects/shop/code/fresh":     "git remote add towpath http://localhost:7080/shop/fresh.git",
+		"/projects/shop/runs":           "git add azure-pipelines.yml",
+		"/projects/shop/images":         "docker push localhost:7080/shop/web:1",
+		"/projects/shop/environments":   "environment: production",
+		"/projects/shop/monitor":        "git push towpath main",
+		"/projects/shop/monitor/logs":   "union withsource=Table",
+		"/projects/shop/monitor/traces": "OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:7080/otlp",
+		"/projects/shop/monitor/map":    "X-Towpath-Project=shop",
+		"/projects/shop/monitor/errors": "span.record_exception(error)",
+		"/projects/shop/monitor/alerts": "/projects/shop/monitor/rules/new",
 	} {
 		if r := v.get(path); !strings.Contains(r.body, want) {
 			t.Errorf("%s does not say %q", path, want)

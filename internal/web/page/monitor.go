@@ -40,6 +40,7 @@ type LogsView struct {
 	Views  []monitor.View
 	Answer *monitor.Answer // nil when a script asks
 	Wrong  string          // why there is no answer
+	Me     string          // who looks: the owner of some views
 }
 
 // maxCell is how many characters of a cell a page without a script shows.

@@ -847,7 +847,7 @@ func MetricsPage(s Shell, v MetricsView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 74, "</textarea></div><div class=\"bar\"><span class=\"strong num\" data-count></span> <span class=\"small shut\" role=\"alert\" data-wrong></span> <span class=\"right\"><span class=\"faint small\">also for Grafana: ")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 74, "</textarea></div><div class=\"bar\"><span class=\"strong num\" data-count></span> <span class=\"small shut-text\" role=\"alert\" data-wrong></span> <span class=\"right\"><span class=\"faint small\">also for Grafana: ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
