@@ -20,7 +20,7 @@ func columnType(c table.Column) string {
 	switch {
 	case c.Name == table.TimeGenerated:
 		return "Int64 CODEC(Delta, ZSTD(1))"
-	case c.Kind == table.String && repeats[c.Name]:
+	case c.Kind == table.String && repeats(c.Name):
 		return "LowCardinality(String)"
 	}
 	switch c.Kind {
@@ -36,11 +36,14 @@ func columnType(c table.Column) string {
 	return "Nullable(Int64)"
 }
 
-// repeats are the columns with few different values. The map is never changed.
-var repeats = map[string]bool{
-	"Computer": true, "ContainerName": true, "PodNamespace": true, "LogSource": true, "LogLevel": true, "Namespace": true, "ObjectKind": true, "Reason": true,
-	"KubeEventType": true, "AppRoleName": true, "TenantId": true, "SourceSystem": true, "Type": true, "Project": true, "Environment": true, "Release": true,
-	"ImageDigest": true, "ResultCode": true, "DependencyType": true, "PerformanceBucket": true, "ClusterName": true, "ClusterId": true, "SDKVersion": true,
+// repeats reports whether a column has few different values.
+func repeats(name string) bool {
+	switch name {
+	case "Computer", "ContainerName", "PodNamespace", "LogSource", "LogLevel", "Namespace", "ObjectKind", "Reason", "KubeEventType", "AppRoleName", "TenantId",
+		"SourceSystem", "Type", "Project", "Environment", "Release", "ImageDigest", "ResultCode", "DependencyType", "PerformanceBucket", "ClusterName", "ClusterId", "SDKVersion":
+		return true
+	}
+	return false
 }
 
 // DDL returns the statement that makes a table, whose rows are dropped after keep.

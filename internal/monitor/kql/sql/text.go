@@ -71,7 +71,7 @@ func (e *emitter) candidates(x string, n needle, fold func(string) string) strin
 	case !plain:
 		return ""
 	case safe:
-		return "(" + found + " OR (" + object + " AND " + e.d.Contains(x, `\u00`) + "))"
+		return "(" + found + " OR (NOT " + e.d.Starts(x, `'"'`) + " AND " + e.d.Contains(x, `\u00`) + "))"
 	default:
 		return "(" + found + " OR " + object + ")"
 	}
