@@ -48,6 +48,9 @@ type Config struct {
 
 	// OTLPHTTP and OTLPGRPC are host:port of the listeners for OpenTelemetry; "" serves none.
 	OTLPHTTP, OTLPGRPC string
+	// ClickHouse is a file with the DSN of a ClickHouse that keeps logs and traces in place of
+	// the lake; "" takes the lake.
+	ClickHouse string
 	// LakeMemory is the memory in bytes that the log and trace engine may take, LakeBytes
 	// what its segments may take on disk; 0 takes the engine's default, and no bound.
 	LakeMemory, LakeBytes int64

@@ -27,8 +27,10 @@ import (
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/monitor"
 	"towpath.dev/towpath/internal/monitor/alert"
+	"towpath.dev/towpath/internal/monitor/clickhouse"
 	"towpath.dev/towpath/internal/monitor/ingest"
 	"towpath.dev/towpath/internal/monitor/insight"
+	"towpath.dev/towpath/internal/monitor/kql/sql"
 	"towpath.dev/towpath/internal/monitor/kube"
 	"towpath.dev/towpath/internal/monitor/lake"
 	"towpath.dev/towpath/internal/monitor/metric"
@@ -42,7 +44,9 @@ import (
 
 // telemetry is what takes telemetry in and keeps it.
 type telemetry struct {
-	lake    *lake.Client
+	rows    rowStore     // of logs and traces: the lake, or a ClickHouse
+	dialect sql.Dialect  // that rows speaks
+	lake    *lake.Client // nil when rows is a ClickHouse
 	metrics *metric.Store
 	kube    *kube.Watcher
 	ingest  *ingest.Service
@@ -52,6 +56,12 @@ type telemetry struct {
 	token   string       // of the agents on nodes; it opens nothing else
 	http    net.Listener // nil when OTLP has no listener of its own
 	grpc    net.Listener
+}
+
+// rowStore keeps rows and answers questions about them.
+type rowStore interface {
+	ingest.Sink
+	query.Engine
 }
 
 func (a *App) openTelemetry(ctx context.Context) error {
@@ -74,7 +84,7 @@ func (a *App) openTelemetry(ctx context.Context) error {
 		Direct: a.cfg.Cluster == cluster.KindEmbedded, Meter: t.metrics, Memory: filepath.Join(a.cfg.Data, "cluster-events.json"),
 	})
 	t.ingest = ingest.New(ingest.Parts{
-		Sink: t.lake, Metrics: pushed{t.metrics}, Places: t.kube, Owners: t.kube, Clock: a.clock, Logger: a.logger, Installation: installation, Cluster: a.cfg.Cluster,
+		Sink: t.rows, Metrics: pushed{t.metrics}, Places: t.kube, Owners: t.kube, Clock: a.clock, Logger: a.logger, Installation: installation, Cluster: a.cfg.Cluster,
 	})
 	t.own = metric.Exposition(metric.Process(), t.metrics.Metrics(), gathered(t.ingest.Collector()), metric.Counts(t.lakeCounts))
 	if t.parcels, err = t.ingest.Handler(t.fromAgent); err != nil {
@@ -89,7 +99,7 @@ func (a *App) openTelemetry(ctx context.Context) error {
 	if err := a.bindOTLP(); err != nil {
 		return err
 	}
-	queries := query.New(query.Options{Clock: a.clock, Engine: t.lake, Tables: virtual.Tables{Store: t.metrics, Clock: a.clock, Installation: installation, Cluster: a.cfg.Cluster}})
+	queries := query.New(query.Options{Clock: a.clock, Engine: t.rows, Dialect: t.dialect, Tables: virtual.Tables{Store: t.metrics, Clock: a.clock, Installation: installation, Cluster: a.cfg.Cluster}})
 	a.Insight = insight.New(insight.Parts{
 		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queries: queries, Intake: t.ingest, Releases: rollouts{a.Deploy}, Logger: a.logger,
 	}, insight.Options{})
@@ -114,6 +124,9 @@ func (a *App) openStores(ctx context.Context) error {
 		return err
 	}
 	a.close = append(a.close, t.metrics.Close)
+	if a.cfg.ClickHouse != "" {
+		return a.openClickHouse(ctx)
+	}
 	o := lake.Options{
 		Program: filepath.Join(a.cfg.Programs, "towpath-lake"), Dir: filepath.Join(a.cfg.Data, "lake"), Socket: filepath.Join(a.cfg.Data, "run", "lake.sock"),
 		MemoryLimit: a.cfg.LakeMemory, Retention: map[string]time.Duration{"": a.cfg.Retention}, MaxBytes: a.cfg.LakeBytes,
@@ -131,7 +144,23 @@ func (a *App) openStores(ctx context.Context) error {
 		a.logger.Error("the log and trace engine does not run", "error", err)
 		t.lake = lake.Dial(o.Socket)
 	}
+	t.rows, t.dialect = t.lake, sql.DuckDB()
 	a.close = append(a.close, func() error { t.lake.Close(); return nil })
+	return nil
+}
+
+// openClickHouse takes the ClickHouse of the configuration in place of the lake.
+func (a *App) openClickHouse(ctx context.Context) error {
+	dsn, err := os.ReadFile(a.cfg.ClickHouse)
+	if err != nil {
+		return fault.Wrap(fault.Invalid, err, "The file %s with the address of the ClickHouse cannot be read.", a.cfg.ClickHouse)
+	}
+	store, err := clickhouse.Open(ctx, clickhouse.Options{DSN: strings.TrimSpace(string(dsn)), Keep: a.cfg.Retention})
+	if err != nil {
+		return err
+	}
+	a.telemetry.rows, a.telemetry.dialect = store, sql.ClickHouse()
+	a.close = append(a.close, store.Close)
 	return nil
 }
 
@@ -398,6 +427,9 @@ func (i inventory) Append(ctx context.Context, batches []*table.Batch) error {
 
 // lakeCounts are the lake's own numbers as metrics.
 func (t *telemetry) lakeCounts() []metric.Count {
+	if t.lake == nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	u, err := t.lake.Stats(ctx)

@@ -63,6 +63,7 @@ func (e *env) bind(c *cobra.Command) *serverFlags {
 	fl.DurationVar(&f.cfg.Retention, "retention", f.cfg.Retention, "how long logs and traces are kept")
 	fl.Int64Var(&f.lakeMiB, "lake-memory", 0, "memory in MiB that the log and trace engine may take (default 384)")
 	fl.Int64Var(&f.lakeDiskMiB, "lake-disk", 0, "MiB that logs and traces may take on disk; the oldest go first (default: no bound)")
+	fl.StringVar(&f.cfg.ClickHouse, "clickhouse-dsn-file", "", "file with the DSN of a ClickHouse that keeps logs and traces in place of the lake")
 	fl.DurationVar(&f.cfg.ScrapeEvery, "scrape-every", f.cfg.ScrapeEvery, "how often metrics are scraped")
 	fl.StringSliceVar(&f.cfg.RemoteWrite, "remote-write", nil, "URLs that all metrics are written to as well, by Prometheus remote write")
 	fl.StringVar(&f.cfg.RemoteWriteToken, "remote-write-token-file", "", "file with the bearer token for them")
