@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"time"
 )
 
 // Kind says what sort of failure happened, for the caller to branch on.
@@ -36,6 +38,9 @@ type Error struct {
 	Message string // What happened and why, one sentence, no secret, safe to show.
 	Next    string // The next step: an exact command or button; may be empty.
 	Cause   error  // For the log only; may be nil.
+	// After is how long to wait before the same call may succeed, for a Throttled or
+	// Unavailable that knows it; else 0.
+	After time.Duration
 }
 
 // Error returns message and next step, followed by the cause.
@@ -69,6 +74,12 @@ func (e *Error) WithNext(format string, args ...any) *Error {
 	return e
 }
 
+// WithAfter returns the fault with the pause set after which the same call may succeed.
+func (e *Error) WithAfter(d time.Duration) *Error {
+	e.After = d
+	return e
+}
+
 // KindOf returns the kind of the outermost fault in err's chain, Internal when
 // there is none, and "" for nil.
 func KindOf(err error) Kind {
@@ -94,6 +105,27 @@ func Public(err error) (message, next string) {
 		return f.Message, f.Next
 	}
 	return "Something went wrong on our side.", "look up the error id in the server's log"
+}
+
+// RetryAfter returns how long to wait before the call that was refused with err is made
+// again: the pause of the outermost fault in err's chain that names one, a second when none
+// does. ok is false for an error that a pause does not mend.
+func RetryAfter(err error) (after time.Duration, ok bool) {
+	if k := KindOf(err); k != Throttled && k != Unavailable {
+		return 0, false
+	}
+	for f := (*Error)(nil); errors.As(err, &f); err = f.Cause {
+		if f.After > 0 {
+			return f.After, true
+		}
+	}
+	return time.Second, true
+}
+
+// Seconds writes a pause as the header Retry-After has it: whole seconds, rounded up, at
+// least one (RFC 9110, section 10.2.3).
+func Seconds(after time.Duration) string {
+	return strconv.FormatInt(max(1, int64((after+time.Second-1)/time.Second)), 10)
 }
 
 // Status maps a kind to its HTTP status code.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"time"
 
 	"towpath.dev/towpath/internal/fault"
 )
@@ -92,6 +93,34 @@ func TestPublicShowsNoCauseAndNothingInternal(t *testing.T) {
 		message, next := fault.Public(tt.err)
 		if message != tt.message || next != tt.next {
 			t.Errorf("Public(%v) = %q, %q, want %q, %q", tt.err, message, next, tt.message, tt.next)
+		}
+	}
+}
+
+func TestRetryAfterIsThePauseOfTheOutermostFaultThatNamesOne(t *testing.T) {
+	inner := fault.New(fault.Unavailable, "The disk is full.").WithAfter(7 * time.Second)
+	tests := map[string]struct {
+		err   error
+		after time.Duration
+		again bool
+	}{
+		"nil":              {nil, 0, false},
+		"stays":            {fault.New(fault.Invalid, "Wrong."), 0, false},
+		"no fault":         {io.EOF, 0, false},
+		"names none":       {fault.New(fault.Throttled, "Too much."), time.Second, true},
+		"names one":        {inner, 7 * time.Second, true},
+		"below":            {fmt.Errorf("storing: %w", fault.Wrap(fault.Unavailable, errors.Join(io.EOF, inner), "Away.")), 7 * time.Second, true},
+		"outer goes first": {fault.Wrap(fault.Unavailable, inner, "Away.").WithAfter(time.Minute), time.Minute, true},
+		"outer stays":      {fault.Wrap(fault.Invalid, inner, "Wrong."), 0, false},
+	}
+	for name, tt := range tests {
+		if after, again := fault.RetryAfter(tt.err); after != tt.after || again != tt.again {
+			t.Errorf("%s: RetryAfter() = %s, %t, want %s, %t", name, after, again, tt.after, tt.again)
+		}
+	}
+	for after, want := range map[time.Duration]string{0: "1", time.Millisecond: "1", time.Second: "1", 1001 * time.Millisecond: "2"} {
+		if got := fault.Seconds(after); got != want {
+			t.Errorf("Seconds(%s) = %q, want %q", after, got, want)
 		}
 	}
 }

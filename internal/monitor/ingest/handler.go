@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"math"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -152,21 +150,18 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		Next       string   `json:"next,omitempty"`
 		Namespaces []string `json:"namespaces,omitempty"`
 	}{Kind: string(kind), Message: message, Next: next}
-	var busy *Busy
-	if errors.As(err, &busy) {
-		body.Namespaces = busy.Namespaces
+	var over *OverQuota
+	if errors.As(err, &over) {
+		body.Namespaces = over.Namespaces
 	}
-	if after, ok := RetryAfter(err); ok {
-		w.Header().Set("Retry-After", Seconds(after))
+	if after, ok := fault.RetryAfter(err); ok {
+		w.Header().Set("Retry-After", fault.Seconds(after))
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(kind.Status())
 	// That the agent is gone is its own trouble.
 	_ = json.NewEncoder(w).Encode(body)
 }
-
-// Seconds writes a pause for Retry-After: whole seconds, at least one.
-func Seconds(d time.Duration) string { return strconv.Itoa(max(1, int(math.Ceil(d.Seconds())))) }
 
 // PutLines stores lines of ContainerLogV2 that an agent read on a node. Rows name their
 // pods, of which the platform knows the rest.

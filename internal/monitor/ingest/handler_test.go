@@ -149,9 +149,12 @@ func TestParcelsThatAreRefused(t *testing.T) {
 		change func(*http.Request)
 		want   int
 	}{
-		"a stranger":         {pack(t, good), func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }, http.StatusUnauthorized},
-		"no id":              {pack(t, good), func(r *http.Request) { r.Header.Del(tail.HeaderBatch) }, http.StatusBadRequest},
-		"an id too long":     {pack(t, good), func(r *http.Request) { r.Header.Add(tail.HeaderBatch, ""); r.Header.Set(tail.HeaderBatch, r.Header.Get(tail.HeaderBatch)+"00") }, http.StatusBadRequest},
+		"a stranger": {pack(t, good), func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }, http.StatusUnauthorized},
+		"no id":      {pack(t, good), func(r *http.Request) { r.Header.Del(tail.HeaderBatch) }, http.StatusBadRequest},
+		"an id too long": {pack(t, good), func(r *http.Request) {
+			r.Header.Add(tail.HeaderBatch, "")
+			r.Header.Set(tail.HeaderBatch, r.Header.Get(tail.HeaderBatch)+"00")
+		}, http.StatusBadRequest},
 		"not compressed":     {good, func(r *http.Request) { r.Header.Del("Content-Encoding") }, http.StatusBadRequest},
 		"not what zstd made": {good, nil, http.StatusBadRequest},
 		"no batch":           {pack(t, []byte("hello")), nil, http.StatusBadRequest},

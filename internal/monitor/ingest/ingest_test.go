@@ -311,14 +311,15 @@ func TestAQuotaRefusesUntilItIsFilledAgain(t *testing.T) {
 		t.Fatalf("the first delivery may overdraw: %v", err)
 	}
 	err := put(w, shop(), traces("second", now()))
-	var busy *ingest.Busy
-	if !errors.As(err, &busy) || !fault.Is(err, fault.Throttled) || busy.After != 1500*time.Millisecond {
-		t.Fatalf("error = %v, want Busy for 1.5 s", err)
+	var over *ingest.OverQuota
+	after, _ := fault.RetryAfter(err)
+	if !errors.As(err, &over) || !fault.Is(err, fault.Throttled) || after != 1500*time.Millisecond {
+		t.Fatalf("error = %v after %s, want OverQuota for 1.5 s", err, after)
 	}
 	if err := put(w, blog(), traces("other", now())); err != nil {
 		t.Errorf("another project is refused too: %v", err)
 	}
-	w.clock.forward(busy.After + time.Millisecond)
+	w.clock.forward(after + time.Millisecond)
 	if err := put(w, shop(), traces("second", now())); err != nil {
 		t.Errorf("refused after the pause that was told: %v", err)
 	}
@@ -333,7 +334,7 @@ func TestTheMarkPushesBack(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	err := put(w, blog(), traces("x", now()))
-	if after, ok := ingest.RetryAfter(err); !ok || after <= 0 || !fault.Is(err, fault.Unavailable) {
+	if after, ok := fault.RetryAfter(err); !ok || after <= 0 || !fault.Is(err, fault.Unavailable) {
 		t.Errorf("error = %v, want one that ends", err)
 	}
 	close(w.sink.hold)
@@ -350,11 +351,11 @@ func TestTheMarkPushesBack(t *testing.T) {
 
 func TestALakeThatIsAwayIsTriedAgain(t *testing.T) {
 	w := build(nil)
-	w.sink.fail = fault.New(fault.Unavailable, "away")
+	w.sink.fail = fault.New(fault.Unavailable, "away").WithAfter(7 * time.Second)
 	b := traces("x", now())
 	err := put(w, shop(), b)
-	if _, ok := ingest.RetryAfter(err); !ok {
-		t.Fatalf("error = %v, want one that ends", err)
+	if after, ok := fault.RetryAfter(err); !ok || after != 7*time.Second {
+		t.Fatalf("error = %v, to be tried again after %s, want the pause that the lake names", err, after)
 	}
 	w.sink.fail = nil
 	// The answer is lost, so that the sender sends it twice.

@@ -195,6 +195,6 @@ func (p *pods) hold() error {
 	if len(p.unknown) == 0 {
 		return nil
 	}
-	return &Busy{After: time.Second, Fault: fault.New(fault.Unavailable, "The cluster has not told yet whose these pods are.").
-		WithNext("send the same again after the pause that the answer names")}
+	return fault.New(fault.Unavailable, "The cluster has not told yet whose these pods are.").
+		WithNext("send the same again after the pause that the answer names").WithAfter(time.Second)
 }

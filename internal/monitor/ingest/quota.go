@@ -80,22 +80,22 @@ func newQuotas(of func(string) Quota) quotas {
 func (q *quotas) take(now time.Time, t *tally) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	var busy *Busy
+	var over *OverQuota
 	for _, project := range slices.Sorted(maps.Keys(t.projects)) {
 		b, quota := q.fill(project, now)
 		after := max(overdraft(b.rows, quota.Rows), overdraft(b.bytes, quota.Bytes))
 		if after == 0 {
 			continue
 		}
-		if busy == nil {
-			busy = &Busy{Fault: fault.New(fault.Throttled, "Project %q sends more telemetry than its quota allows: %.0f rows or %.0f bytes a second.", project, quota.Rows, quota.Bytes).
+		if over == nil {
+			over = &OverQuota{Fault: fault.New(fault.Throttled, "Project %q sends more telemetry than its quota allows: %.0f rows or %.0f bytes a second.", project, quota.Rows, quota.Bytes).
 				WithNext("send less, or raise the project's quota; the rows may be sent again after the pause that the answer names")}
 		}
-		busy.After = max(busy.After, min(after, longest))
-		busy.Namespaces = append(busy.Namespaces, slices.Sorted(maps.Keys(t.projects[project].namespaces))...)
+		over.Fault.After = max(over.Fault.After, min(after, longest))
+		over.Namespaces = append(over.Namespaces, slices.Sorted(maps.Keys(t.projects[project].namespaces))...)
 	}
-	if busy != nil {
-		return busy
+	if over != nil {
+		return over
 	}
 	for project, s := range t.projects {
 		b := q.buckets[project]

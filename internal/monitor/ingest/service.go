@@ -119,8 +119,8 @@ func (s *Service) admit(now time.Time, t *tally) error {
 	if before := s.inflight.Add(t.bytes) - t.bytes; before > 0 && before+t.bytes > s.Mark {
 		s.inflight.Add(-t.bytes)
 		t.record(&s.counts, "refused", "mark")
-		return &Busy{After: time.Second, Fault: fault.New(fault.Unavailable, "The server has more telemetry under way than it can hold (%d MiB).", s.Mark>>20).
-			WithNext("send the same again after the pause that the answer names")}
+		return fault.New(fault.Unavailable, "The server has more telemetry under way than it can hold (%d MiB).", s.Mark>>20).
+			WithNext("send the same again after the pause that the answer names").WithAfter(time.Second)
 	}
 	if err := s.quotas.take(now, t); err != nil {
 		s.inflight.Add(-t.bytes)
@@ -140,12 +140,12 @@ func (s *Service) notStored(ctx context.Context, err error, t *tally) error {
 	if ctx.Err() == nil && !fault.Is(err, fault.Unavailable) && !fault.Is(err, fault.Throttled) {
 		s.Logger.Error("appending telemetry", "error", err)
 	}
-	after, ok := RetryAfter(err)
+	after, ok := fault.RetryAfter(err)
 	if !ok {
 		after = 2 * time.Second
 	}
-	return &Busy{After: after, Fault: fault.Wrap(fault.Unavailable, err, "The store of telemetry does not take rows at the moment.").
-		WithNext("send the same again after the pause that the answer names")}
+	return fault.Wrap(fault.Unavailable, err, "The store of telemetry does not take rows at the moment.").
+		WithNext("send the same again after the pause that the answer names").WithAfter(after)
 }
 
 // begin notes that a put is under way since received, until the function is called.

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/lake"
 	"towpath.dev/towpath/internal/monitor/lake/engine/duck"
 	"towpath.dev/towpath/internal/monitor/table"
@@ -184,8 +185,8 @@ func fill(b *testing.B, c *lake.Client, batches, rows int) {
 					if err == nil {
 						break
 					}
-					after := lake.RetryAfter(err)
-					if after == 0 {
+					after, again := fault.RetryAfter(err)
+					if !again {
 						b.Error(err)
 						return
 					}

@@ -2,13 +2,11 @@ package lake
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
-	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/table"
 )
 
@@ -54,8 +52,8 @@ func (c *Client) Close() {
 // Append stores batches. When it returns nil they are on disk and every later Query sees
 // them. A batch with an ID that was stored before counts as stored. fault.Invalid: a table
 // or a column that the catalogue does not have; the same call fails again. Unavailable:
-// nothing can be stored now; send the same batches, with their IDs, again after RetryAfter.
-// After an error it is not known which of the batches were stored.
+// nothing can be stored now; send the same batches, with their IDs, again after the pause of
+// fault.RetryAfter. After an error it is not known which of the batches were stored.
 func (c *Client) Append(ctx context.Context, batches []*table.Batch) error {
 	return c.append(ctx, batches)
 }
@@ -69,16 +67,3 @@ func (c *Client) Stats(ctx context.Context) (*Usage, error) { return c.stats(ctx
 
 // Seal makes segments of all hot rows and returns when they are durable.
 func (c *Client) Seal(ctx context.Context) error { return c.seal(ctx) }
-
-// RetryAfter returns how long the sender should wait before it sends what was refused with
-// fault.Unavailable again, 0 for another error.
-func RetryAfter(err error) time.Duration {
-	if !fault.Is(err, fault.Unavailable) {
-		return 0
-	}
-	var b *Busy
-	if errors.As(err, &b) {
-		return b.After
-	}
-	return time.Second
-}

@@ -166,8 +166,8 @@ func TestKilledUnderLoad(t *testing.T) {
 func TestAway(t *testing.T) {
 	c := lake.Dial(filepath.Join(t.TempDir(), "nothing"))
 	err := c.Append(t.Context(), []*table.Batch{lines(1, 1)})
-	if !fault.Is(err, fault.Unavailable) || lake.RetryAfter(err) <= 0 {
-		t.Errorf("Append() = %v, retry after %s", err, lake.RetryAfter(err))
+	if after, again := fault.RetryAfter(err); !again || after <= 0 || !fault.Is(err, fault.Unavailable) {
+		t.Errorf("Append() = %v, retry after %s", err, after)
 	}
 	if _, err := c.Query(t.Context(), lake.Query{}); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("Query() = %v", err)
@@ -223,7 +223,7 @@ func TestDiskFull(t *testing.T) {
 					rows += 500
 				}
 			}
-			if !fault.Is(err, fault.Unavailable) || lake.RetryAfter(err) < time.Second || !strings.Contains(err.Error(), "full") {
+			if after, _ := fault.RetryAfter(err); !fault.Is(err, fault.Unavailable) || after < time.Second || !strings.Contains(err.Error(), "full") {
 				t.Fatalf("on a full disk: %v", err)
 			}
 			if u, err := c.Stats(t.Context()); err != nil || !u.DiskFull || u.Refused == 0 {

@@ -142,12 +142,6 @@ func (c *Client) call(ctx context.Context, method, path string, body []byte) ([]
 	return nil, refused(res, b)
 }
 
-// Busy is the cause of a fault.Unavailable that says when to try again.
-type Busy struct{ After time.Duration }
-
-// Error says when.
-func (b *Busy) Error() string { return fmt.Sprintf("retry after %s", b.After) }
-
 func refused(res *http.Response, body []byte) error {
 	var r Refusal
 	if err := json.Unmarshal(body, &r); err != nil || r.Kind == "" {
@@ -157,8 +151,8 @@ func refused(res *http.Response, body []byte) error {
 	if r.Cause != "" {
 		f.Cause = errors.New(r.Cause)
 	}
-	if n, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && r.Kind == fault.Unavailable {
-		f.Cause = errors.Join(f.Cause, &Busy{time.Duration(n) * time.Second})
+	if n, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil {
+		f.After = time.Duration(n) * time.Second
 	}
 	return f
 }

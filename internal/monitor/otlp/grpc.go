@@ -20,7 +20,6 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"towpath.dev/towpath/internal/fault"
-	"towpath.dev/towpath/internal/monitor/ingest"
 )
 
 // maxStreams is how many requests one connection may have open.
@@ -105,7 +104,7 @@ func (r *Receiver) intercept(ctx context.Context, req any, info *grpc.UnaryServe
 // statusOf says an error in gRPC's words, with RetryInfo when the request may be sent again.
 func statusOf(err error) error {
 	s := status.New(code(err), words(err))
-	if after, again := ingest.RetryAfter(err); again {
+	if after, again := fault.RetryAfter(err); again {
 		if with, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(after)}); err == nil {
 			s = with
 		}

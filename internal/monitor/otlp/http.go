@@ -223,9 +223,9 @@ func (r *Receiver) refuse(w http.ResponseWriter, req *http.Request, asJSON bool,
 	if errors.Is(err, errMedia) {
 		status = http.StatusUnsupportedMediaType
 	}
-	after, again := ingest.RetryAfter(err)
+	after, again := fault.RetryAfter(err)
 	if again {
-		w.Header().Set("Retry-After", ingest.Seconds(after))
+		w.Header().Set("Retry-After", fault.Seconds(after))
 	}
 	if fault.Is(err, fault.Internal) && req.Context().Err() == nil {
 		r.Logger.Error("taking telemetry", "path", req.URL.Path, "error", err)

@@ -6,7 +6,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
 	"towpath.dev/towpath/internal/fault"
-	"towpath.dev/towpath/internal/monitor/ingest"
 	"towpath.dev/towpath/internal/monitor/place"
 )
 
@@ -50,7 +49,7 @@ func (w *whose) find(ctx context.Context, res pcommon.Resource, items int) (p pl
 		w.stored += items
 		return a.place, true, nil
 	}
-	if _, again := ingest.RetryAfter(a.err); again || fault.Is(a.err, fault.Internal) || ctx.Err() != nil {
+	if _, again := fault.RetryAfter(a.err); again || fault.Is(a.err, fault.Internal) || ctx.Err() != nil {
 		return place.Place{}, false, a.err
 	}
 	message, _ := fault.Public(a.err)

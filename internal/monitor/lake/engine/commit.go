@@ -95,7 +95,7 @@ func (e *Engine) enter(t *entry) error {
 }
 
 func unavailable(cause error, message string, after time.Duration) error {
-	return fault.Wrap(fault.Unavailable, errors.Join(cause, &lake.Busy{After: after}), "%s", message).WithNext("the sender keeps the rows and tries again")
+	return fault.Wrap(fault.Unavailable, cause, "%s", message).WithNext("the sender keeps the rows and tries again").WithAfter(after)
 }
 
 // gate says whether appends are let in.

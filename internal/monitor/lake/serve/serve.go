@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"towpath.dev/towpath/internal/fault"
@@ -184,11 +183,11 @@ func (h *handler) end(w http.ResponseWriter, err error) {
 		f = fault.Wrap(fault.Internal, err, "The log engine met an error of its own.")
 	}
 	r := lake.Refusal{Kind: f.Kind, Message: f.Message, Next: f.Next}
-	var busy *lake.Busy
-	if errors.As(err, &busy) {
-		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(busy.After.Round(time.Second)/time.Second))))
-	} else if f.Cause != nil {
+	if f.Cause != nil {
 		r.Cause = f.Cause.Error()
+	}
+	if after, again := fault.RetryAfter(err); again {
+		w.Header().Set("Retry-After", fault.Seconds(after))
 	}
 	if f.Kind == fault.Internal {
 		h.logger.Error("a call met an error", "error", err)

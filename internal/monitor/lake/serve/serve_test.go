@@ -97,9 +97,10 @@ func TestErrorsArriveWithTheirWords(t *testing.T) {
 			t.Errorf("%s: %v", k, err)
 		}
 	}
-	f.err = fault.Wrap(fault.Unavailable, &lake.Busy{After: 5 * time.Second}, "Full.")
-	if err := c.Append(t.Context(), nil); lake.RetryAfter(err) != 5*time.Second {
-		t.Errorf("%v: retry after %s", err, lake.RetryAfter(err))
+	f.err = fault.New(fault.Unavailable, "Full.").WithAfter(5 * time.Second)
+	err := c.Append(t.Context(), nil)
+	if after, _ := fault.RetryAfter(err); after != 5*time.Second {
+		t.Errorf("%v: retry after %s", err, after)
 	}
 	f.err = errors.New("no fault")
 	if err := c.Seal(t.Context()); fault.KindOf(err) != fault.Internal {
