@@ -39,7 +39,9 @@ func (h *handler) health(w http.ResponseWriter, r request) error {
 	if v.Alerts, err = h.Alerts.Alerts(r.Context(), r.actor, alert.Filter{Project: r.project(), State: alert.Firing, Limit: alertsPerPage}); err != nil {
 		return err
 	}
-	v.Figures = healthFigures(s, v)
+	if v.Note == "" {
+		v.Figures = healthFigures(s, v)
+	}
 	return h.render(w, r, page.HealthPage(s, v))
 }
 

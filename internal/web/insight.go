@@ -115,7 +115,7 @@ func (h *handler) occurrences(r request, v *page.ErrorView) error {
 	for _, row := range a.Rows {
 		c := cells{a, row}
 		o := page.Occurrence{Trace: c.text("OperationId"), Message: c.text("Message"), Method: c.text("Method"), Release: c.text("Release"), Stack: stackOf(c.value("Details"))}
-		o.Time, _ = time.Parse(time.RFC3339Nano, c.text("TimeGenerated")) // An answer's own form.
+		o.Time = c.time("TimeGenerated")
 		v.Occurrences = append(v.Occurrences, o)
 	}
 	first := h.Clock.Now().Truncate(groupBar).Add(-(groupBars - 1) * groupBar)
@@ -132,8 +132,7 @@ func (h *handler) occurrences(r request, v *page.ErrorView) error {
 	}
 	for _, row := range a.Rows {
 		c := cells{a, row}
-		at, _ := time.Parse(time.RFC3339Nano, c.text("Hour")) // An answer's own form.
-		if i := int(at.Sub(first) / groupBar); i >= 0 && i < groupBars {
+		if i := int(c.time("Hour").Sub(first) / groupBar); i >= 0 && i < groupBars {
 			v.Bars[i].Count += c.whole("Times")
 		}
 	}

@@ -226,7 +226,6 @@ type Monitor interface {
 	Views(ctx context.Context, a identity.Actor, project string) ([]monitor.View, error)
 	Workloads(ctx context.Context, a identity.Actor, in monitor.Scope) ([]kube.Workload, error)
 	Top(ctx context.Context, a identity.Actor, in monitor.Scope) (kube.Top, error)
-	Trace(ctx context.Context, a identity.Actor, in monitor.Scope, id string) (*monitor.Trace, error)
 }
 
 // Alerts are what is wrong and who is told; alert.Service is one.

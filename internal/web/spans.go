@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor"
 	"towpath.dev/towpath/internal/web/page"
 )
@@ -67,7 +68,7 @@ func (h *handler) traces(w http.ResponseWriter, r request) error {
 			Trace: c.text("OperationId"), ID: c.text("Id"), Role: c.text("AppRoleName"), Name: c.text("Name"), Code: c.text("ResultCode"), Release: c.text("Release"),
 			Took: c.number("DurationMs"), Failed: c.value("Success") == false,
 		}
-		q.Time, _ = time.Parse(time.RFC3339Nano, c.text("TimeGenerated")) // An answer's own form.
+		q.Time = c.time("TimeGenerated")
 		v.Requests = append(v.Requests, q)
 	}
 	return h.render(w, r, page.TracesPage(s, v))
@@ -93,6 +94,15 @@ func (c cells) text(name string) string {
 	return s
 }
 
+// time is zero for what is no time.
+func (c cells) time(name string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, c.text(name))
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
 func (c cells) whole(name string) int64 {
 	switch v := c.value(name).(type) {
 	case int64:
@@ -116,32 +126,79 @@ func (c cells) number(name string) float64 {
 // plainSpans is how many spans a page without a script lists.
 const plainSpans = 500
 
+// spansQuery is the first spans of a trace, summaryQuery what all of them add up to. The
+// script reads the trace itself from the API, so the page must not wait for all of it. The
+// id was checked: it holds hexadecimal digits only.
+func spansQuery(id string) string {
+	return fmt.Sprintf("union AppRequests, AppDependencies\n| where OperationId == %q\n| project TimeGenerated, Id, ParentId, AppRoleName, Name, DurationMs\n| sort by TimeGenerated asc, DurationMs desc\n| take %d", id, plainSpans)
+}
+
+func summaryQuery(id string) string {
+	return fmt.Sprintf("union AppRequests, AppDependencies\n| where OperationId == %q\n| summarize Spans = count(), Failed = countif(Success == false), First = min(TimeGenerated), Last = max(TimeGenerated + DurationMs * 1ms) by AppRoleName\n| sort by First asc", id)
+}
+
 // spans draws one trace.
 func (h *handler) spans(w http.ResponseWriter, r request) error {
-	id := r.PathValue("id")
+	id := strings.ToLower(r.PathValue("id"))
 	s, err := h.monitorShell(w, r, "Trace", page.Crumb{Text: "traces", Href: page.Shell{Project: r.project()}.At("/monitor/traces")}, page.Crumb{Text: page.Short(id)})
 	if err != nil {
 		return err
 	}
-	t, err := h.Monitor.Trace(r.Context(), r.actor, monitor.Scope{Project: r.project()}, id)
+	if !traceID.MatchString(id) {
+		return fault.New(fault.NotFound, "%.40q is not the id of a trace.", id).WithNext("give its 32 hexadecimal digits; OperationId has them")
+	}
+	v := page.SpansView{ID: id}
+	if err := h.summary(r, &v); err != nil {
+		return err
+	}
+	if v.Spans == 0 {
+		return fault.New(fault.NotFound, "No span of the trace %s is stored.", id).WithNext("it may be older than what is kept, not sampled, or of another project")
+	}
+	a, err := h.Monitor.Query(r.Context(), r.actor, monitor.Question{Scope: monitor.Scope{Project: r.project()}, Text: spansQuery(id)})
 	if err != nil {
 		return err
 	}
-	v := page.SpansView{ID: id, Start: t.Start, Took: t.Duration, Spans: t.Spans, Errors: t.Errors, Truncated: t.Truncated}
-	v.Title = fmt.Sprintf("%s · %s", t.Roles[t.Role[0]], t.Names[t.Name[0]])
-	for _, role := range t.Roles {
-		v.Roles = append(v.Roles, page.RoleCount{Name: role})
-	}
-	for i := range t.SpanID {
-		v.Roles[t.Role[i]].Spans++
-		if i < plainSpans {
-			v.Plain = append(v.Plain, page.PlainSpan{
-				Role: t.Roles[t.Role[i]], Name: strings.Repeat("\u2003", min(t.Depth[i], 12)) + t.Names[t.Name[i]], At: t.Offset[i], Took: t.Took[i],
-			})
+	depth := map[string]int{}
+	for i, row := range a.Rows {
+		c := cells{a, row}
+		at := 0
+		if up, ok := depth[c.text("ParentId")]; ok {
+			at = up + 1
 		}
+		depth[c.text("Id")] = at
+		if i == 0 {
+			v.Title = c.text("AppRoleName") + " · " + c.text("Name")
+		}
+		v.Plain = append(v.Plain, page.PlainSpan{
+			Role: c.text("AppRoleName"), Name: strings.Repeat("\u2003", min(at, 12)) + c.text("Name"), Took: c.number("DurationMs"),
+			At: float64(c.time("TimeGenerated").Sub(v.Start)) / float64(time.Millisecond),
+		})
 	}
 	s.Scripts = []string{"monitor.js", "spans.js"}
 	return h.render(w, r, page.SpansPage(s, v))
+}
+
+// summary fills in how many spans there are, of whom, and how long all took.
+func (h *handler) summary(r request, v *page.SpansView) error {
+	a, err := h.Monitor.Query(r.Context(), r.actor, monitor.Question{Scope: monitor.Scope{Project: r.project()}, Text: summaryQuery(v.ID)})
+	if err != nil {
+		return err
+	}
+	var end time.Time
+	for _, row := range a.Rows {
+		c := cells{a, row}
+		n := int(c.whole("Spans"))
+		v.Roles = append(v.Roles, page.RoleCount{Name: c.text("AppRoleName"), Spans: n})
+		v.Spans, v.Errors = v.Spans+n, v.Errors+int(c.whole("Failed"))
+		if first := c.time("First"); v.Start.IsZero() || first.Before(v.Start) {
+			v.Start = first
+		}
+		if last := c.time("Last"); last.After(end) {
+			end = last
+		}
+	}
+	v.Took, v.Truncated = float64(end.Sub(v.Start))/float64(time.Millisecond), v.Spans > monitor.MaxSpans
+	return nil
 }
 
 // metrics is the metrics explorer.

@@ -12,7 +12,7 @@
   const seen = new Map(); // of facets: the values that there were before a condition hid the others
   const edit = editor($('[data-kql]', root), {
     run: () => run(),
-    wrong: (e) => { wrong.textContent = e ? `${e.line}:${e.col}: ${e.message}${e.next ? ' – ' + e.next : ''}` : ''; },
+    wrong: (e) => { wrong.textContent = wrong.title = e ? `${e.line}:${e.col}: ${e.message}${e.next ? ' – ' + e.next : ''}` : ''; },
   });
   const now = () => chosen || { from: new Date(Date.now() - Number(range.value) * 1000).toISOString(), to: new Date().toISOString() };
 
@@ -134,7 +134,7 @@
     stopTail();
     running?.abort();
     const me = running = new AbortController();
-    wrong.textContent = '';
+    wrong.textContent = wrong.title = '';
     root.setAttribute('aria-busy', 'true');
     const slow = setTimeout(() => root.classList.add('waiting'), 300);
     remember();
@@ -154,15 +154,16 @@
       if (over.rows && over.bars > 0) histogram(hist, over, choose); else hist.hidden = true;
       showFacets();
       if (rows.rows.length === 0) none(); else table.show(rows, true);
-      for (const b of $$('[data-tab]', root)) b.hidden = b.dataset.tab === 'patterns' ? !over.rows : b.dataset.tab === 'chart' ? over.rows : false;
+      const worded = rows.columns.some((c) => c.name === 'LogMessage' || c.name === 'Message');
+      for (const b of $$('[data-tab]', root)) b.hidden = b.dataset.tab === 'patterns' ? !over.rows || !worded : b.dataset.tab === 'chart' ? over.rows : false;
       $('[data-columns]', root).hidden = rows.rows.length === 0;
       $('[data-live-tail]').disabled = !over.rows;
       setTab(rows.render && rows.render.chart !== 'table' && rows.rows.length > 0 ? 'chart' : 'rows');
-      if (over.rows && rows.columns.some((c) => c.name === 'LogMessage' || c.name === 'Message')) showCommon();
+      if (over.rows && worded) showCommon();
       say(tally.textContent);
     } catch (e) {
       if (e.name === 'AbortError') return;
-      wrong.textContent = said(e);
+      wrong.textContent = wrong.title = said(e);
       edit.check();
     } finally {
       if (running === me) { clearTimeout(slow); root.classList.remove('waiting'); root.removeAttribute('aria-busy'); root.dataset.asked = String(Number(root.dataset.asked || 0) + 1); }

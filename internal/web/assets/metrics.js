@@ -25,6 +25,7 @@
     const u = new URL(location.href);
     u.searchParams.set('q', area.value); u.searchParams.set('range', range.value);
     history.replaceState(null, '', u);
+    $('[data-metric-alert]').href = '/projects/' + encodeURIComponent(project) + '/monitor/rules/new?kind=metric&q=' + encodeURIComponent(area.value);
     try {
       const [series, over] = await Promise.all([
         ask('GET', `/monitor/promql?${scope}&query=${encodeURIComponent(area.value)}&start=${start.toISOString()}&end=${end.toISOString()}&step=${step}`),
@@ -34,10 +35,16 @@
       const stamps = [...new Set(series.flatMap((s) => s.times.map((t) => Date.parse(t) / 1000)))].sort((a, b) => a - b), place = new Map(stamps.map((t, i) => [t, i]));
       const drawn = series.slice(0, 40).map((s) => { const values = Array(stamps.length).fill(null); s.times.forEach((t, i) => { const v = s.values[i]; values[place.get(Date.parse(t) / 1000)] = typeof v === 'number' ? v : null; }); return { label: title(s.labels), values, last: values.at(-1) }; });
       tally.textContent = count(series.length) + (series.length === 1 ? ' series' : ' series') + (series.length > 40 ? ', 40 drawn' : '');
-      m.timeChart(chart, stamps, drawn.map((d, i) => ({ label: String(i + 1), values: d.values })), over.marks || []);
+      m.timeChart(chart, stamps, drawn.map((d, i) => ({ label: String(i + 1), values: d.values })), over.marks || [], false);
+      if (series.length === 0) {
+        chart.replaceChildren(el('div', { class: 'empty' }, el('h2', {}, 'No series has these labels in this time.'), el('p', {}, all.length ? 'Pick a metric on the left, or look further back.' : 'The cluster and its workloads are scraped; services send metrics by OpenTelemetry, Prometheus by remote_write:'),
+          all.length ? null : el('pre', { class: 'cmd' }, `remote_write:\n- url: ${location.origin}/prometheus/${project}/api/v1/write`)));
+        legend.replaceChildren();
+        return;
+      }
       legend.replaceChildren(el('table', { class: 't' }, el('thead', {}, el('tr', {}, el('th', {}, '#'), el('th', { class: 'wide' }, 'Series'), el('th', { class: 'num-col' }, 'Last'))),
         el('tbody', {}, ...drawn.map((d, i) => { const dot = el('i', { class: 'dot' }); dot.style.background = colour(i); return el('tr', {}, el('td', { class: 'nowrap' }, dot, ' ' + (i + 1)), el('td', { class: 'wide mono', title: d.label }, d.label), el('td', { class: 'num-col' }, d.last === null || d.last === undefined ? '–' : String(Number(d.last.toPrecision(6))))); }))));
-    } catch (e) { if (me === mine) wrong.textContent = e.message + (e.next ? ' ' + e.next : ''); }
+    } catch (e) { if (me === mine) wrong.textContent = m.said(e); }
   };
   $('#metric-ask').addEventListener('submit', (e) => { e.preventDefault(); run(); });
   area.addEventListener('keydown', (e) => { if (e.key === 'Enter' && (e.ctrlKey || e.metaKey)) { e.preventDefault(); run(); } });

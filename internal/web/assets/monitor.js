@@ -65,15 +65,18 @@
   // ---- Charts of answers ----
   const palette = ['--accent', '--pass', '--held', '--shut', '--x-fn', '--open', '--ink-3', '--a-magenta'];
   const colour = (i) => getComputedStyle(document.documentElement).getPropertyValue(palette[i % palette.length]).trim();
-  const timeChart = (box, times, series, marks = []) => {
+  const stamp = (t, seconds) => { const d = new Date(t * 1000); return d.toTimeString().slice(0, seconds ? 8 : 5); };
+  const dayOf = (t) => new Date(t * 1000).toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
+  const timeChart = (box, times, series, marks = [], legend = true) => {
     box.replaceChildren();
     if (!window.uPlot || times.length === 0) { box.append(el('p', { class: 'pad dim' }, 'Nothing to draw in this time.')); return; }
     const ink = getComputedStyle(document.documentElement).getPropertyValue('--ink-3').trim(), line = getComputedStyle(document.documentElement).getPropertyValue('--line').trim();
     const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: '11px system-ui' };
     const plot = new window.uPlot({
-      width: box.clientWidth || 800, height: 260, cursor: { drag: { x: true, y: false } }, legend: { live: true },
-      series: [{}, ...series.map((s, i) => ({ label: s.label, stroke: colour(i), width: 1.5, spanGaps: false, points: { show: times.length < 60 } }))],
-      axes: [axis, { ...axis, size: 64, values: (_, v) => v.map((n) => (Math.abs(n) >= 1e9 ? n / 1e9 + ' G' : Math.abs(n) >= 1e6 ? n / 1e6 + ' M' : Math.abs(n) >= 1e4 ? n / 1e3 + ' k' : n)) }],
+      width: box.clientWidth - 28 || 800, height: 260, cursor: { drag: { x: true, y: false }, points: { size: 6 } }, legend: { show: legend, live: true },
+      series: [{ label: 'Time', value: (_, t) => (t === null || t === undefined ? '–' : dayOf(t) + ' ' + stamp(t, true)) },
+        ...series.map((s, i) => ({ label: s.label, stroke: colour(i), width: 1.5, spanGaps: false, points: { show: times.length < 40, size: 4, fill: colour(i) }, value: (_, v) => (v === null || v === undefined ? '–' : String(Number(v.toPrecision(6)))) }))],
+      axes: [{ ...axis, values: (_, splits, __, ___, step) => splits.map((t, i) => (step >= 86400 ? dayOf(t) : stamp(t, step < 60) + (i === 0 || dayOf(t) !== dayOf(splits[i - 1]) ? '\n' + dayOf(t) : ''))) }, { ...axis, size: 64, values: (_, v) => v.map((n) => (Math.abs(n) >= 1e9 ? n / 1e9 + ' G' : Math.abs(n) >= 1e6 ? n / 1e6 + ' M' : Math.abs(n) >= 1e4 ? n / 1e3 + ' k' : n)) }],
       hooks: { draw: [(u) => {
         const c = u.ctx;
         c.save();
@@ -90,7 +93,8 @@
         c.restore();
       }] },
     }, [times, ...series.map((s) => s.values)], box);
-    new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: 260 })).observe(box);
+    const fit = new ResizeObserver(() => { if (!plot.root.isConnected) { fit.disconnect(); return; } if (box.clientWidth > 28) plot.setSize({ width: box.clientWidth - 28, height: 260 }); });
+    fit.observe(box);
     return plot;
   };
   const chartOf = (box, answer, render) => {

@@ -16,7 +16,9 @@
     const at = Float64Array.from(t.offset_ms), took = Float64Array.from(t.took_ms);
     const failed = Uint8Array.from(t.failed), critical = Uint8Array.from(t.critical), folded = new Uint8Array(n);
     // end[i] is the place after the last descendant of i: spans stand in the order of their tree.
-    const end = new Int32Array(n);
+    const end = new Int32Array(n), many = new Int32Array(t.roles.length);
+    for (let i = 0; i < n; i++) many[role[i]]++;
+    $('[data-wf-legend]').replaceChildren(...t.roles.map((r, i) => el('li', { class: 'small' }, el('i', { class: 'dot c' + i % palette.length }), ' ' + (r || '(no name)') + ' ', el('span', { class: 'faint num' }, count(many[i])))));
     for (let i = n - 1; i >= 0; i--) {
       if (end[i] === 0) end[i] = i + 1;
       const p = parent[i];
@@ -52,6 +54,9 @@
       c.font = '12px ' + (css('--sans') || 'system-ui');
       c.textBaseline = 'middle';
       const top = box.scrollTop, first = Math.max(0, Math.floor((top - HEAD) / ROW)), last = Math.min(rows, Math.ceil((top + H) / ROW));
+      c.strokeStyle = line; c.beginPath();
+      for (let k = 0; k <= 4; k++) { const x = Math.round(left + width * k / 4) + .5; c.moveTo(x, HEAD); c.lineTo(x, H); }
+      c.stroke();
       for (let k = first; k < last; k++) {
         const i = seen[k], y = HEAD + k * ROW - top, mid = y + ROW / 2;
         if (i === current) { c.fillStyle = soft; c.fillRect(0, y, W, ROW); }
@@ -82,9 +87,8 @@
       c.fillStyle = faint; c.font = '11px ' + (css('--sans') || 'system-ui');
       c.fillText('Span', 12, HEAD / 2);
       for (let k = 0; k <= 4; k++) {
-        const x = left + width * k / 4;
-        c.strokeStyle = line; c.beginPath(); c.moveTo(x + .5, 0); c.lineTo(x + .5, H); c.stroke();
-        c.fillText(ms(from + (to - from) * k / 4), x + 4, HEAD / 2);
+        const label = k === 0 && from === 0 ? '0' : ms(from + (to - from) * k / 4), x = left + width * k / 4;
+        c.fillText(label, k === 4 ? W - c.measureText(label).width - 6 : x + 4, HEAD / 2);
       }
     };
     let markCritical = false;

@@ -3,6 +3,7 @@ package browser_test
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -36,6 +37,9 @@ var tour = []struct{ name, path string }{
 	{"packages", "/projects/shop/images/shop/cart@" + webtest.Digest + "?tab=packages"}, {"referrers", "/projects/shop/images/shop/cart@" + webtest.Digest + "?tab=referrers"},
 	{"environments", "/projects/shop/environments"}, {"environment", "/projects/shop/environments/production"}, {"release", "/projects/shop/environments/production/releases/47"},
 	{"trace", "/projects/shop/trace/commit/" + webtest.Newest}, {"settings", "/projects/shop/settings"}, {"tokens", "/settings"}, {"status", "/status"}, {"projects", "/projects"},
+	{"health", "/projects/shop/monitor"}, {"logs", "/projects/shop/monitor/logs"}, {"traces", "/projects/shop/monitor/traces"}, {"waterfall", "/projects/shop/monitor/traces/" + webtest.TraceID},
+	{"metrics", "/projects/shop/monitor/metrics"}, {"map", "/projects/shop/monitor/map"}, {"errors", "/projects/shop/monitor/errors"}, {"error", "/projects/shop/monitor/errors/" + webtest.GroupID},
+	{"alerts", "/projects/shop/monitor/alerts?show=all"}, {"alert", "/projects/shop/monitor/alerts/" + webtest.AlertID}, {"rules", "/projects/shop/monitor/rules"}, {"rule", "/projects/shop/monitor/rules/01R1"}, {"rule-new", "/projects/shop/monitor/rules/new?q=AppRequests"},
 	{"not-found", "/projects/nowhere"},
 }
 
@@ -55,7 +59,14 @@ func start(t *testing.T) *world {
 	d := f.Deps()
 	d.Logger = slog.New(slog.DiscardHandler)
 	srv := httptest.NewServer(nil)
-	srv.Config.Handler = web.New(d, web.Options{PublicURL: srv.URL, Version: "v0.1.0"})
+	pages, api := web.New(d, web.Options{PublicURL: srv.URL, Version: "v0.1.0"}), f.API()
+	srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/") || strings.HasPrefix(r.URL.Path, "/prometheus/") {
+			api.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
 	t.Cleanup(srv.Close)
 	t.Cleanup(srv.CloseClientConnections)
 	b, err := browser.Start(program)
@@ -121,6 +132,8 @@ func TestEveryPage(t *testing.T) {
 				p.Problems()
 				must(t, p.Go(ctx, w.url+stop.path))
 				must(t, p.Eval(ctx, `document.fonts.ready.then(() => true)`, nil))
+				// What scripts ask for is there before anybody looks.
+				must(t, p.Until(ctx, `!document.querySelector("[data-explorer]:not([data-asked]), [data-waterfall]:not([data-drawn])")`))
 				name := stop.name + "-" + size.name + "-" + scheme
 				var wide int
 				must(t, p.Eval(ctx, `document.documentElement.scrollWidth - document.documentElement.clientWidth`, &wide))

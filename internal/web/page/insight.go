@@ -25,10 +25,10 @@ type MapView struct {
 }
 
 // The measures of the map's drawing, in pixels.
-var mapSize = graph.Size{Width: 172, Height: 60, Across: 104, Between: 26}
+var mapSize = graph.Size{Width: 188, Height: 60, Across: 116, Between: 28}
 
 // mapMargin keeps labels and outlines inside of the drawing.
-const mapMargin = 14
+const mapMargin = 26
 
 // drawnNode and drawnEdge are a map with its places.
 type drawnNode struct {
@@ -77,7 +77,7 @@ func (v MapView) draw() drawnMap {
 func curve(way []graph.Point, node graph.Point) (path string, label graph.Point) {
 	if len(way) == 0 {
 		x, y := node.X+mapSize.Width-30, node.Y
-		return fmt.Sprintf("M%.1f %.1fc0 -18 24 -18 24 0", x, y), graph.Point{X: x + 12, Y: y - 3}
+		return fmt.Sprintf("M%.1f %.1fc0 -18 24 -18 24 0", x, y), graph.Point{X: x + 12, Y: y - 14}
 	}
 	var b strings.Builder
 	for i, p := range way {
@@ -92,7 +92,31 @@ func curve(way []graph.Point, node graph.Point) (path string, label graph.Point)
 	}
 	// The label stands in the first gap: there the edges of one caller have parted.
 	a, z := way[0], way[1]
-	return b.String(), graph.Point{X: (a.X+z.X)/2 + mapMargin, Y: (a.Y+z.Y)/2 + mapMargin - 5}
+	return b.String(), graph.Point{X: (a.X+z.X)/2 + mapMargin, Y: (a.Y+z.Y)/2 + mapMargin}
+}
+
+// label is how wide the label of an edge is, about.
+func (e drawnEdge) label() float64 {
+	text := Count(e.Count)
+	if e.Failures > 0 {
+		text += " " + Percent(failing(e.Totals))
+	}
+	return 16 + 6*float64(len([]rune(text)))
+}
+
+// outside are the facts of what no telemetry comes from.
+func (v MapView) outside(n insight.Node) string {
+	if n.Count == 0 {
+		return orWord(n.Kind, "outside")
+	}
+	text := v.rate(n.Totals) + " · p95 " + milliseconds(n.P95)
+	switch {
+	case n.Failures > 0:
+		text = v.rate(n.Totals) + " · " + Percent(failing(n.Totals)) + " · p95 " + milliseconds(n.P95)
+	case n.Kind != "" && !strings.HasPrefix(n.Role, n.Kind):
+		text = fitted(n.Kind, 12) + " · " + text
+	}
+	return text
 }
 
 // px writes a coordinate.

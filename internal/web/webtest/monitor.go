@@ -85,6 +85,16 @@ func (m Monitor) Query(ctx context.Context, a identity.Actor, q monitor.Question
 		return answerOf("TimeGenerated datetime, OperationId string, Message string, Method string, Release string, Details dynamic",
 			[]any{moment(2 * time.Minute), TraceID, "pricing returned 503 after 3 retries order=88120", "cart.Checkout", "shop/production/47", details},
 			[]any{moment(3 * time.Minute), "", "pricing returned 503 after 3 retries order=88119", "cart.Checkout", "", nil}), nil
+	case strings.Contains(q.Text, "countif(Success == false)"):
+		if !strings.Contains(q.Text, TraceID) {
+			return answerOf("AppRoleName string"), nil
+		}
+		return answerOf("AppRoleName string, Spans long, Failed long, First datetime, Last datetime",
+			[]any{"web", int64(2), int64(0), moment(40 * time.Second), moment(38796 * time.Millisecond)}, []any{"cart <script>alert(1)", int64(2), int64(1), moment(39960 * time.Millisecond), moment(39 * time.Second)}), nil
+	case strings.HasPrefix(q.Text, "union"):
+		return answerOf("TimeGenerated datetime, Id string, ParentId string, AppRoleName string, Name string, DurationMs real",
+			[]any{moment(40 * time.Second), "00f067aa0ba902b7", "", "web", "POST /checkout", 1204.0}, []any{moment(39980 * time.Millisecond), "00f067aa0ba902b8", "00f067aa0ba902b7", "web", "GET /quote", 900.0},
+			[]any{moment(39960 * time.Millisecond), "00f067aa0ba902b9", "00f067aa0ba902b8", "cart <script>alert(1)", "GET /quote", 412.0}, []any{moment(39940 * time.Millisecond), "00f067aa0ba902ba", "00f067aa0ba902b9", "cart", "SELECT price", 12.0}), nil
 	case strings.Contains(q.Text, "percentile"):
 		return answerOf("AppRoleName string, Name string, Requests long, Failed long, p50 real, p95 real, p99 real",
 			[]any{"web", "GET /cart", int64(30127), int64(0), 12.1, 48.0, 96.2}, []any{"cart", "POST /checkout with a name that is long enough to be cut", int64(2048), int64(214), 31.0, 412.8, 1204.0}), nil
@@ -122,21 +132,6 @@ func (m Monitor) Workloads(ctx context.Context, a identity.Actor, in monitor.Sco
 // Top is what two pods use.
 func (m Monitor) Top(ctx context.Context, a identity.Actor, in monitor.Scope) (kube.Top, error) {
 	return kube.Top{Pods: []kube.Usage{{Namespace: "shop-production", Name: "cart-6c54b7d9f-x2k4q", CPU: .012, Memory: 44 << 20}, {Namespace: "shop-production", Name: "web-6c54b7d9f-x2k4q", CPU: .004, Memory: 31 << 20}}}, m.may(ctx, a, in)
-}
-
-// Trace is the one trace.
-func (m Monitor) Trace(ctx context.Context, a identity.Actor, in monitor.Scope, id string) (*monitor.Trace, error) {
-	if err := m.may(ctx, a, in); err != nil {
-		return nil, err
-	}
-	if id != TraceID {
-		return nil, fault.New(fault.NotFound, "No span of the trace %.40s is stored.", id)
-	}
-	return &monitor.Trace{
-		ID: id, Start: Now.Add(-40 * time.Second), Duration: 1204, Spans: 4, Errors: 1, Roles: []string{"web", "cart", "<script>alert(1)"}, Names: []string{"POST /checkout", "GET /quote", "SELECT price"}, Types: []string{"request", "HTTP", "postgresql"}, Releases: []string{"shop/production/47"},
-		SpanID: []string{"00f067aa0ba902b7", "00f067aa0ba902b8", "00f067aa0ba902b9", "00f067aa0ba902ba"}, Parent: []int{-1, 0, 1, 2}, Depth: []int{0, 1, 2, 3}, Offset: []float64{0, 20, 40, 60}, Took: []float64{1204, 900, 412, 12},
-		Role: []int{0, 0, 1, 2}, Name: []int{0, 1, 1, 2}, Type: []int{0, 1, 0, 2}, Release: []int{0, 0, 0, 0}, Failed: []bool{false, false, true, false}, Code: []string{"200", "503", "503", ""}, Critical: []bool{true, true, true, false},
-	}, nil
 }
 
 // Insight is what telemetry adds up to.
