@@ -16,15 +16,22 @@ type Client struct {
 	keep *keeper // of the child process, nil for a client of Dial
 }
 
+// startPatience is how long Start waits for a lake, which may have a long log to read.
+const startPatience = 30 * time.Second
+
 // Start runs towpath-lake as a child process, keeps it running until ctx ends or Close is
-// called, and returns once it answers. While the child is away (it crashed and is started
-// again) calls return fault.Unavailable.
+// called, and returns once it answers, or after half a minute without one that does. While
+// the child is away (it crashed and is started again) calls return fault.Unavailable.
 func Start(ctx context.Context, o Options, logger *slog.Logger) (*Client, error) {
 	c := Dial(o.Socket)
 	c.keep = keep(ctx, o, logger)
-	if err := c.ready(ctx); err != nil {
+	first, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	if err := c.ready(first); err != nil && (first.Err() == nil || ctx.Err() != nil) {
 		c.Close()
 		return nil, err
+	} else if err != nil {
+		logger.Error("the log engine does not answer yet; it is kept trying", "error", err)
 	}
 	return c, nil
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -43,6 +44,9 @@ func keep(ctx context.Context, o Options, logger *slog.Logger) *keeper {
 	k := &keeper{options: o, logger: logger, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(k.done)
+		// The kernel ends the child with the thread that started it (childAttr): this one,
+		// which nobody else uses and which ends after the child.
+		runtime.LockOSThread()
 		k.run(ctx)
 	}()
 	return k
