@@ -41,7 +41,7 @@ func (a *server) lineRoutes() {
 }
 
 // live streams lines of containers as server-sent events as they come: the parameters are
-// those of /monitor/lines, data is a list of lines, and the event "dropped" says how many
+// those of /monitor/lines, data is a list of lines, the event "open" says that the stream follows, and "dropped" says how many
 // the reader was too slow for.
 func (a *server) live(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
@@ -68,6 +68,7 @@ func (a *server) live(w http.ResponseWriter, r *http.Request) {
 	if out.Flush() != nil {
 		return
 	}
+	open := false
 	err = a.Monitor.Live(r.Context(), actor(r.Context()), scope, in.lines(), func(lines []monitor.Line, dropped int64) error {
 		if dropped > 0 {
 			if _, err := fmt.Fprintf(w, "event: dropped\ndata: %d\n\n", dropped); err != nil {
@@ -75,8 +76,11 @@ func (a *server) live(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		if len(lines) == 0 {
-			_, err := fmt.Fprint(w, ": still here\n\n")
-			if err != nil {
+			text := ": still here\n\n"
+			if !open {
+				text, open = "event: open\ndata: {}\n\n", true
+			}
+			if _, err := fmt.Fprint(w, text); err != nil {
 				return err
 			}
 			return out.Flush()

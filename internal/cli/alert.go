@@ -22,7 +22,7 @@ import (
 func (e *env) alerts() *cobra.Command {
 	return noun("alert", "What is wrong now, who is told, and by which rule",
 		e.alertList(), e.alertShow(), e.alertAck(), e.alertClose(),
-		noun("rule", "Conditions that fire alerts", e.ruleList(), e.ruleApply(), e.ruleTune(), e.ruleMute(), e.ruleEvaluations(), e.alertRemove("rules", "remove RULE", "Remove an alert rule", "01J…")),
+		noun("rule", "Conditions that fire alerts", e.ruleList(), e.ruleApply(), e.ruleTune(), e.ruleMute(), e.ruleEvaluations(), e.ruleRemove()),
 		noun("silence", "Notifications kept back for a while", e.silenceList(), e.silenceCreate(), e.alertRemove("silences", "expire SILENCE", "End a silence now", "5f0c…")),
 		noun("receiver", "Where notifications go", e.receiverList(), e.receiverPut(), e.receiverTest(), e.receiverRemove()),
 		noun("route", "Which alerts go where", e.routeShow(), e.routeApply()))
@@ -198,6 +198,30 @@ func (e *env) ruleApply() *cobra.Command {
 	})
 }
 
+// ruleOf finds a rule by its id or name.
+func ruleOf(rules []alert.RuleState, name string) (*alert.Rule, error) {
+	for i := range rules {
+		if rules[i].ID == name || rules[i].Name == name {
+			return &rules[i].Rule, nil
+		}
+	}
+	return nil, fault.New(fault.NotFound, "There is no rule %s.", name).WithNext("list them with `towpath alert rule list`")
+}
+
+// ruleID turns what somebody wrote into the id of a rule.
+func (e *env) ruleID(c *cobra.Command, name string) (string, error) {
+	rules, err := fetch[[]alert.RuleState](c.Context(), e, "/monitor/rules", e.ofProject(nil))
+	if err != nil {
+		// An id needs no list, which not everybody may see.
+		return name, nil
+	}
+	found, err := ruleOf(rules, name)
+	if err != nil {
+		return "", err
+	}
+	return found.ID, nil
+}
+
 // ruleTune changes what may be changed of a rule.
 func (e *env) ruleTune() *cobra.Command {
 	var every, hold, keep time.Duration
@@ -218,14 +242,9 @@ func (e *env) ruleTune() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var found *alert.Rule
-		for i := range rules {
-			if rules[i].ID == args[0] || rules[i].Name == args[0] {
-				found = &rules[i].Rule
-			}
-		}
-		if found == nil {
-			return fault.New(fault.NotFound, "There is no rule %s.", args[0]).WithNext("list them with `towpath alert rule list`")
+		found, err := ruleOf(rules, args[0])
+		if err != nil {
+			return err
 		}
 		for name, set := range map[string]func(){
 			"every":           func() { found.Every = alert.Duration(every) },
@@ -252,27 +271,49 @@ func (e *env) ruleTune() *cobra.Command {
 
 func (e *env) ruleMute() *cobra.Command {
 	var long time.Duration
-	c := &cobra.Command{
-		Use: "mute RULE", Short: "Keep a rule from firing for a while; --for 0 ends it", Args: cobra.ExactArgs(1), Example: "  towpath alert rule mute 01JAB… --for 2h",
+	c := e.inProject(&cobra.Command{
+		Use: "mute RULE", Short: "Keep a rule from firing for a while; --for 0 ends it", Args: cobra.ExactArgs(1), Example: "  towpath alert rule mute KubeJobFailed --for 2h",
 		RunE: func(c *cobra.Command, args []string) error {
+			id, err := e.ruleID(c, args[0])
+			if err != nil {
+				return err
+			}
 			in := map[string]any{}
 			if long > 0 {
 				in["until"] = time.Now().Add(long)
 			}
-			_, err := send[any](c.Context(), e, http.MethodPost, "/monitor/rules/"+url.PathEscape(args[0])+"/mute", in)
+			_, err = send[any](c.Context(), e, http.MethodPost, "/monitor/rules/"+url.PathEscape(id)+"/mute", in)
 			return err
 		},
-	}
+	})
 	c.Flags().DurationVar(&long, "for", time.Hour, "how long")
 	return c
 }
 
+func (e *env) ruleRemove() *cobra.Command {
+	return e.inProject(&cobra.Command{
+		Use: "remove RULE", Short: "Remove an alert rule; its open alerts resolve", Args: cobra.ExactArgs(1), Example: "  towpath alert rule remove slow-checkout --project shop",
+		RunE: func(c *cobra.Command, args []string) error {
+			id, err := e.ruleID(c, args[0])
+			if err != nil {
+				return err
+			}
+			_, err = send[any](c.Context(), e, http.MethodDelete, "/monitor/rules/"+url.PathEscape(id), nil)
+			return err
+		},
+	})
+}
+
 func (e *env) ruleEvaluations() *cobra.Command {
 	var limit int
-	c := &cobra.Command{
-		Use: "evaluations RULE", Short: "List what a rule found, newest first", Args: cobra.ExactArgs(1), Example: "  towpath alert rule evaluations 01JAB…",
+	c := e.inProject(&cobra.Command{
+		Use: "evaluations RULE", Short: "List what a rule found, newest first", Args: cobra.ExactArgs(1), Example: "  towpath alert rule evaluations KubePodCrashLooping",
 		RunE: func(c *cobra.Command, args []string) error {
-			got, err := fetch[[]alert.Evaluation](c.Context(), e, "/monitor/rules/"+url.PathEscape(args[0])+"/evaluations", url.Values{"limit": {strconv.Itoa(limit)}})
+			id, err := e.ruleID(c, args[0])
+			if err != nil {
+				return err
+			}
+			got, err := fetch[[]alert.Evaluation](c.Context(), e, "/monitor/rules/"+url.PathEscape(id)+"/evaluations", url.Values{"limit": {strconv.Itoa(limit)}})
 			if err != nil {
 				return err
 			}
@@ -291,7 +332,7 @@ func (e *env) ruleEvaluations() *cobra.Command {
 				return t
 			})
 		},
-	}
+	})
 	c.Flags().IntVar(&limit, "limit", 30, "at most so many")
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -69,22 +70,27 @@ func (e *env) recentLines(c *cobra.Command, q url.Values, since time.Duration, l
 	return fetch[[]monitor.Line](c.Context(), e, "/monitor/lines", q)
 }
 
-// followLines shows what there is, then what comes.
+// followLines shows what there is, then what comes. The stream is open before what there is
+// is asked for, so that nothing is missed between the two; what comes by both is shown once.
 func (e *env) followLines(c *cobra.Command, q url.Values, since time.Duration, limit int) error {
 	cl, err := e.client()
 	if err != nil {
 		return err
 	}
-	path := "/monitor/live?" + q.Encode()
-	before, err := e.recentLines(c, q, since, limit)
-	if err != nil {
-		return err
-	}
-	if err := e.printLines(before); err != nil {
-		return err
-	}
-	return cl.Stream(c.Context(), path, func(v client.Event) error {
-		if v.Type == "dropped" {
+	shown := map[string]bool{}
+	return cl.Stream(c.Context(), "/monitor/live?"+q.Encode(), func(v client.Event) error {
+		switch v.Type {
+		case "open":
+			before, err := e.recentLines(c, q, since, limit)
+			if err != nil {
+				return err
+			}
+			clear(shown)
+			for _, l := range before {
+				shown[lineKey(l)] = true
+			}
+			return e.printLines(before)
+		case "dropped":
 			_, err := fmt.Fprintf(e.err, "%s lines came faster than they could be shown\n", v.Data)
 			return err
 		}
@@ -92,8 +98,13 @@ func (e *env) followLines(c *cobra.Command, q url.Values, since time.Duration, l
 		if err := json.Unmarshal(v.Data, &lines); err != nil {
 			return fmt.Errorf("reading the stream: %w", err)
 		}
-		return e.printLines(lines)
+		return e.printLines(slices.DeleteFunc(lines, func(l monitor.Line) bool { return shown[lineKey(l)] }))
 	})
+}
+
+// lineKey tells lines apart.
+func lineKey(l monitor.Line) string {
+	return l.Time.String() + " " + l.Pod + " " + l.Container + " " + l.Text
 }
 
 func (e *env) printLines(lines []monitor.Line) error {

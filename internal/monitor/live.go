@@ -36,8 +36,8 @@ type Lines struct {
 }
 
 // Live calls do with lines as they are acknowledged, until ctx ends or do fails. It calls
-// do with no lines every quarter of a minute, after asking again whether the actor may
-// read. dropped is how many lines the caller was too slow for since the last call.
+// do with no lines once it follows, and every quarter of a minute, after asking again
+// whether the actor may read. dropped is how many lines the caller was too slow for since the last call.
 func (s *Service) Live(ctx context.Context, a identity.Actor, in Scope, f Lines, do func(lines []Line, dropped int64) error) error {
 	if err := s.require(ctx, a, in); err != nil {
 		return err
@@ -60,6 +60,10 @@ func (s *Service) Live(ctx context.Context, a identity.Actor, in Scope, f Lines,
 			}
 		}))
 	}()
+	// The caller hears that it is followed before it asks what there was.
+	if err := do(nil, 0); err != nil {
+		return err
+	}
 	still := time.NewTicker(15 * time.Second)
 	defer still.Stop()
 	for {
