@@ -81,6 +81,7 @@
         const c = u.ctx;
         c.save();
         c.setLineDash([4, 3]);
+        let free = -1e9;
         for (const m of marks) {
           const x = u.valToPos(Date.parse(m.at) / 1000, 'x', true);
           if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) continue;
@@ -88,7 +89,8 @@
           c.beginPath(); c.moveTo(x, u.bbox.top); c.lineTo(x, u.bbox.top + u.bbox.height); c.stroke();
           c.fillStyle = c.strokeStyle;
           c.font = 11 * devicePixelRatio + 'px system-ui';
-          c.fillText(m.release.split('/').slice(1).join('/'), x + 4, u.bbox.top + 12 * devicePixelRatio);
+          const words = m.release.split('/').slice(1).join('/');
+          if (x > free) { c.fillText(words, x + 4, u.bbox.top + 12 * devicePixelRatio); free = x + c.measureText(words).width + 10; }
         }
         c.restore();
       }] },

@@ -88,6 +88,7 @@
       c.fillText('Span', 12, HEAD / 2);
       for (let k = 0; k <= 4; k++) {
         const label = k === 0 && from === 0 ? '0' : ms(from + (to - from) * k / 4), x = left + width * k / 4;
+        if (width < 300 && k % 2 === 1) continue;
         c.fillText(label, k === 4 ? W - c.measureText(label).width - 6 : x + 4, HEAD / 2);
       }
     };

@@ -48,7 +48,7 @@ func serve(ctx context.Context, t *testing.T) (url, data string) {
 	data, err = os.MkdirTemp("", "towpath-web-")
 	must(t, err)
 	must(t, os.Chmod(data, 0o755))
-	cmd := exec.CommandContext(ctx, filepath.Join(bin, "towpath"), "serve", "--data", data, "--listen", "127.0.0.1:0", "--ssh-listen", "", "--cluster", "none", "--log-level", "warn")
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "towpath"), "serve", "--data", data, "--listen", "127.0.0.1:0", "--ssh-listen", "", "--otlp-http-listen", "", "--otlp-grpc-listen", "", "--cluster", "none", "--log-level", "warn")
 	cmd.Env = []string{"HOME=" + data, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -99,6 +99,23 @@ func push(ctx context.Context, t *testing.T, url, data string) {
 	}
 }
 
+// begin signs in as admin and makes the project shop, by the forms.
+func begin(ctx context.Context, t *testing.T, p *browser.Page, url, data string) {
+	t.Helper()
+	must(t, p.Go(ctx, url+"/projects"))
+	must(t, p.Until(ctx, `location.pathname === "/login"`))
+	for field, text := range map[string]string{"user": "admin", "password": secret(t, data, "admin-password")} {
+		must(t, p.Eval(ctx, `document.querySelector("[name=`+field+`]").focus()`, nil))
+		must(t, p.Type(ctx, text))
+	}
+	must(t, p.Press(ctx, "Enter", false))
+	must(t, p.Until(ctx, `location.pathname === "/projects" && document.body.textContent.includes("Make the first project")`))
+	must(t, p.Eval(ctx, `document.querySelector("[name=name]").focus()`, nil))
+	must(t, p.Type(ctx, "shop"))
+	must(t, p.Press(ctx, "Enter", false))
+	must(t, p.Until(ctx, `location.pathname === "/projects/shop" && document.querySelector("[data-live-mark]")?.dataset.on === "true"`))
+}
+
 // TestTheRealServer pushes to the built server and watches the change travel in the
 // browser, without loading the page again.
 func TestTheRealServer(t *testing.T) {
@@ -112,18 +129,7 @@ func TestTheRealServer(t *testing.T) {
 	p, err := b.Open(ctx, 1440, 900)
 	must(t, err)
 
-	must(t, p.Go(ctx, url+"/projects"))
-	must(t, p.Until(ctx, `location.pathname === "/login"`))
-	for field, text := range map[string]string{"user": "admin", "password": secret(t, data, "admin-password")} {
-		must(t, p.Eval(ctx, `document.querySelector("[name=`+field+`]").focus()`, nil))
-		must(t, p.Type(ctx, text))
-	}
-	must(t, p.Press(ctx, "Enter", false))
-	must(t, p.Until(ctx, `location.pathname === "/projects" && document.body.textContent.includes("Make the first project")`))
-	must(t, p.Eval(ctx, `document.querySelector("[name=name]").focus()`, nil))
-	must(t, p.Type(ctx, "shop"))
-	must(t, p.Press(ctx, "Enter", false))
-	must(t, p.Until(ctx, `location.pathname === "/projects/shop" && document.querySelector("[data-live-mark]")?.dataset.on === "true"`))
+	begin(ctx, t, p, url, data)
 	must(t, p.Until(ctx, `document.body.textContent.includes("Push a commit, and watch it travel.")`))
 
 	push(ctx, t, url, data)

@@ -176,8 +176,8 @@ func alertWord(a alert.Alert) string {
 	return "firing"
 }
 
-// alertSeverity is the class by which a severity is drawn: those of findings.
-func alertSeverity(severity string) string {
+// severityClass is the class by which a severity is drawn: those of findings.
+func severityClass(severity string) string {
 	switch severity {
 	case alert.Critical:
 		return "critical"
