@@ -2,7 +2,8 @@
 // SBOMs, reports, artifacts.
 //
 // Nouns: a Digest ("sha256:…" or "sha512:…"); a blob (bytes that have that digest, never
-// changed); an upload (bytes that arrive in pieces and become a blob at commit). A driver
+// changed); an upload (bytes that arrive in pieces and become a blob at commit); a note (the
+// one small document that has a name of its own and is replaced as a whole). A driver
 // says where they live: "filesystem" (own code, with fsync) or "s3" (the storage driver of
 // distribution/distribution).
 //

@@ -28,8 +28,9 @@ func openS3(ctx context.Context, root string, parameters map[string]any) (*objec
 	if p == nil {
 		p = map[string]any{}
 	}
-	if root != "" {
-		p["rootdirectory"] = root
+	if root != "" { // Below the folder that is configured, if any.
+		configured, _ := p["rootdirectory"].(string)
+		p["rootdirectory"] = path.Join(configured, root)
 	}
 	d, err := s3.FromParameters(ctx, p)
 	if err != nil {

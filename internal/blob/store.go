@@ -26,6 +26,7 @@ type Digest = string
 
 var (
 	digestForm = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
+	noteForm   = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
 	uploadForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$`)
 )
 
