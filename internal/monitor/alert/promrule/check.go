@@ -3,6 +3,8 @@ package promrule
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/common/model"
@@ -33,6 +35,13 @@ func Check(r Rule) error {
 	rf := rulefmt.Rule{Alert: r.Name, Expr: r.Expr, For: model.Duration(r.For), KeepFiringFor: model.Duration(r.KeepFiringFor), Labels: r.Labels, Annotations: r.Annotations}
 	for _, e := range rf.Validate(rulefmt.RuleNode{}, model.LegacyValidation, p) {
 		return fault.New(fault.Invalid, "The rule cannot be used: %s.", strings.TrimSuffix(e.Error(), "."))
+	}
+	for _, set := range []map[string]string{r.Labels, r.Annotations} {
+		for _, name := range slices.Sorted(maps.Keys(set)) {
+			if err := checkText(name, set[name]); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
