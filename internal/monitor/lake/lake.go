@@ -31,9 +31,22 @@ type Query struct {
 	// Columns are the names and kinds that the result is to have, in its order.
 	Columns []table.Column
 
+	// Newest, when it is not nil, says that of the only scan no rows but the newest matter.
+	Newest *Newest
+
 	MaxRows  int           // more rows end the result, with Truncated; 0 means 500,000 (Kusto's own limit)
 	MaxBytes int64         // of the result; 0 means 64 MiB (Kusto's own limit)
 	Timeout  time.Duration // 0 means one minute
+}
+
+// Newest says that a query keeps the newest rows of its only scan, those that pass its
+// conditions: the engine may leave out of the scan what is older than the last of them. It
+// changes no answer. An engine that has no use for it ignores it.
+type Newest struct {
+	// SQL gives TimeGenerated of every row that passes, as its one column, in any order.
+	SQL string
+	// Rows is how many of them are kept, more where times are the same.
+	Rows int64
 }
 
 // Scan is the rows of one table that a query may read.

@@ -14,7 +14,7 @@ import (
 	"towpath.dev/towpath/internal/monitor/table"
 )
 
-// lakeOf is a real lake that holds rows: the first half sealed in segments, the rest hot.
+// lakeOf is a real lake that holds rows: most of them sealed, in several segments, the rest hot.
 func lakeOf(t testing.TB, batches []*table.Batch) *engine.Engine {
 	t.Helper()
 	ctx := t.Context()
@@ -39,14 +39,17 @@ func lakeOf(t testing.TB, batches []*table.Batch) *engine.Engine {
 			t.Fatal(err)
 		}
 	}
-	for _, b := range batches {
-		add(b.Slice(0, b.Rows()/2))
-	}
-	if err := e.Seal(ctx); err != nil {
-		t.Fatal(err)
-	}
-	for _, b := range batches {
-		add(b.Slice(b.Rows()/2, b.Rows()))
+	const parts = 5
+	for i := range parts {
+		for _, b := range batches {
+			add(b.Slice(b.Rows()*i/parts, b.Rows()*(i+1)/parts))
+		}
+		if i == parts-1 {
+			break
+		}
+		if err := e.Seal(ctx); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return e
 }

@@ -236,6 +236,9 @@ func (n *run) part(ctx context.Context, p *sql.Part, rows int) (truncated bool, 
 	if !p.Whole {
 		p.Query.MaxRows, p.Query.MaxBytes = heldRows, n.left
 	}
+	if w := p.Query.Newest; w != nil && (w.Rows == 0 || w.Rows > int64(p.Query.MaxRows)) {
+		w.Rows = int64(p.Query.MaxRows) + 1 // One more shows that there are more.
+	}
 	answer, err := n.o.Engine.Query(ctx, p.Query)
 	if err != nil {
 		return false, err

@@ -45,7 +45,8 @@ type Plan struct {
 type Part struct {
 	Given *ir.Given
 	// Query is the question to the engine, its scans without Project. For a virtual table
-	// SQL is "", and the one scan says what is asked for.
+	// SQL is "", and the one scan says what is asked for. Of a part that is an order without
+	// a limit, Newest has no Rows.
 	Query lake.Query
 	// Whole is true when the part is the whole query: then nothing more happens to its rows.
 	Whole bool
@@ -197,6 +198,7 @@ func (p *planner) push(r ir.Rel, used live, conds []ir.Expr) ir.Rel {
 	if err != nil || len(e.scans) == 0 {
 		return nil
 	}
+	newest := b.newest()
 	part := &Part{Given: &ir.Given{Out: ir.Out{At: ir.At{Span: r.Where()}, Cols: r.Columns()}}}
 	for i, c := range b.cells {
 		if !c.dead {
@@ -208,7 +210,7 @@ func (p *planner) push(r ir.Rel, used live, conds []ir.Expr) ir.Rel {
 	if len(part.columns) == 0 {
 		part.Query.Columns = []table.Column{{Name: "rows_", Kind: table.Int}}
 	}
-	part.Query.SQL = b.text() + p.d.Suffix()
+	part.Query.SQL, part.Query.Newest = b.text()+p.d.Suffix(), newest
 	for _, s := range e.scans {
 		part.Query.Scans = append(part.Query.Scans, *s)
 	}

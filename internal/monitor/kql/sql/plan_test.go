@@ -234,3 +234,27 @@ func BenchmarkPlan(b *testing.B) {
 		}
 	}
 }
+
+// TestNewestIsSaidOfWhatKeepsTheNewestRows: of nothing else may a row be left out.
+func TestNewestIsSaidOfWhatKeepsTheNewestRows(t *testing.T) {
+	for text, want := range map[string]*lake.Newest{
+		`ContainerLogV2 | top 5 by TimeGenerated desc`: {SQL: `SELECT t1."TimeGenerated" AS "time" FROM "s1" AS t1`, Rows: 5},
+		`ContainerLogV2 | where PodName == "a" | sort by TimeGenerated desc, PodName asc | take 9 | project PodName`: {
+			SQL: `SELECT t1."TimeGenerated" AS "time" FROM "s1" AS t1 WHERE (t1."PodName" = 'a')`, Rows: 9},
+		`ContainerLogV2 | project At = TimeGenerated | sort by At desc`:                                {SQL: `SELECT t1."TimeGenerated" AS "time" FROM "s1" AS t1`},
+		`ContainerLogV2 | top 5 by TimeGenerated asc`:                                                  nil,
+		`ContainerLogV2 | sort by PodName desc, TimeGenerated desc | take 5`:                           nil,
+		`ContainerLogV2 | extend TimeGenerated = bin(TimeGenerated, 1h) | top 5 by TimeGenerated desc`: nil,
+		`ContainerLogV2 | take 7 | top 5 by TimeGenerated desc`:                                        nil,
+		`ContainerLogV2 | summarize count() by TimeGenerated | top 5 by TimeGenerated desc`:            nil,
+		`union ContainerLogV2, AppTraces | top 5 by TimeGenerated desc`:                                nil,
+		`AppTraces | join kind=inner AppRequests on OperationId | top 5 by TimeGenerated desc`:         nil,
+		`AppTraces | where OperationId in (AppRequests | project OperationId) | top 5 by Message desc`: nil,
+	} {
+		for _, p := range made(t, text, sql.DuckDB(), options()).Parts {
+			if diff := cmp.Diff(want, p.Query.Newest); diff != "" && len(p.Query.Scans) > 0 {
+				t.Errorf("%s\n%s\n%s", text, p.Query.SQL, diff)
+			}
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"towpath.dev/towpath/internal/monitor/kql/ir"
+	"towpath.dev/towpath/internal/monitor/lake"
 	"towpath.dev/towpath/internal/monitor/table"
 )
 
@@ -43,6 +44,9 @@ type block struct {
 	group   []string
 	order   []string
 	limit   int64 // -1 is none
+	// time is TimeGenerated of the only scan, "" when there is none: each row of the block
+	// is one of the scan, and the expression is its time.
+	time string
 }
 
 // ordered reports whether the rows have an order that an operator above may rely on.
@@ -116,8 +120,25 @@ func (e *emitter) nest(b *block) *block {
 	out := &block{names: b.names, from: "(" + b.text() + ") AS " + t, limit: -1, cells: make([]cell, len(b.cells))}
 	for i, c := range b.cells {
 		out.cells[i] = cell{sql: t + "." + b.names[i], kind: c.kind, plain: true, null: c.null, dead: c.dead}
+		if c.sql == b.time && !c.dead && !b.closed() {
+			out.time = out.cells[i].sql
+		}
 	}
 	return out
+}
+
+// newest says that the block gives the newest rows, nil when it does not: the order begins
+// with the time, the latest first. A row without a time, which would come last, is nowhere
+// in a scan.
+func (b *block) newest() *lake.Newest {
+	if b.time == "" || b.grouped || len(b.order) == 0 {
+		return nil
+	}
+	if k := b.order[0]; k != b.time+" DESC" && k != b.time+" DESC NULLS LAST" {
+		return nil
+	}
+	times := &block{cells: []cell{{sql: b.time}}, names: []string{`"time"`}, from: b.from, where: b.where, limit: -1}
+	return &lake.Newest{SQL: times.text(), Rows: max(0, b.limit)}
 }
 
 // rel writes an operator and everything below it. used are the columns of r that are read
@@ -185,6 +206,9 @@ func (e *emitter) scan(r *ir.Scan, used live, conds []ir.Expr) (*block, error) {
 	s.Columns = []string{}
 	for i, c := range r.Cols {
 		b.cells[i] = cell{sql: t + `."` + c.Name + `"`, kind: c.Kind, plain: true, null: !textual(c.Kind), dead: !used.has(i)}
+		if c.Name == table.TimeGenerated {
+			b.time = b.cells[i].sql
+		}
 		if used.has(i) {
 			s.Columns = append(s.Columns, c.Name)
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -35,8 +36,18 @@ func (e *Engine) check(ctx context.Context, q lake.Query) error {
 		return err
 	}
 	defer c.Close()
+	if q.Newest != nil {
+		if err := statement(ctx, c, q.Newest.SQL, maps.Clone(allowed)); err != nil {
+			return err
+		}
+	}
+	return statement(ctx, c, q.SQL, allowed)
+}
+
+// statement lets one statement through.
+func statement(ctx context.Context, c *duck.Conn, sql string, allowed map[string]bool) error {
 	tree := ""
-	err = c.Query(ctx, "SELECT json_serialize_sql("+duck.Quote(q.SQL)+"::VARCHAR)::VARCHAR", func(k *duck.Chunk) error {
+	err := c.Query(ctx, "SELECT json_serialize_sql("+duck.Quote(sql)+"::VARCHAR)::VARCHAR", func(k *duck.Chunk) error {
 		tree = strings.Clone(k.Texts(0)[0])
 		return nil
 	})

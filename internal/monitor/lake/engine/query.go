@@ -88,7 +88,17 @@ func (e *Engine) run(ctx context.Context, v *view, q lake.Query) (*lake.Answer, 
 	for i, c := range q.Columns {
 		a.Batch.Vectors[i] = table.Vector{Kind: c.Kind}
 	}
-	sql, err := e.plan(ctx, v, q, &a.Stats)
+	st := &a.Stats
+	if q.Newest != nil && len(q.Scans) == 1 {
+		narrow, err := e.newest(ctx, v, q, st)
+		if err != nil {
+			return nil, err
+		}
+		if q.Scans = []lake.Scan{narrow}; *st != (lake.Stats{}) {
+			st = &lake.Stats{} // Read already.
+		}
+	}
+	sql, err := e.plan(ctx, v, q, st)
 	if err != nil {
 		return nil, err
 	}

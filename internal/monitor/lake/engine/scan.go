@@ -123,7 +123,7 @@ func (p *scanPlan) choose(ctx context.Context, v *view, st *lake.Stats) error {
 		}
 		st.Segments++
 		st.Groups += len(s.index.Groups)
-		if p.From != 0 && s.info.Max < p.From || p.To != 0 && s.info.Min >= p.To {
+		if !p.overlaps(s) {
 			continue
 		}
 		groups, err := s.index.Prune(p.want)
@@ -147,6 +147,11 @@ func (p *scanPlan) choose(ctx context.Context, v *view, st *lake.Stats) error {
 		st.Rows += rows[p.table.Name]
 	}
 	return nil
+}
+
+// overlaps reports whether a segment has rows of the time that is asked for.
+func (p *scanPlan) overlaps(s *sealed) bool {
+	return (p.From == 0 || s.info.Max >= p.From) && (p.To == 0 || s.info.Min < p.To)
 }
 
 // put adds a segment to the part that is read as it is to be read.

@@ -12,6 +12,7 @@ import (
 
 	"towpath.dev/towpath/internal/blob"
 	"towpath.dev/towpath/internal/clock"
+	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/lake"
 	"towpath.dev/towpath/internal/monitor/lake/engine"
 	"towpath.dev/towpath/internal/monitor/table"
@@ -211,3 +212,45 @@ func TestManySegmentsBecomeFew(t *testing.T) {
 }
 
 func r100(i, k int) int64 { return int64(i*100 + k*37%100 + 1) }
+
+// TestTheNewestRowsAreReadFromTheNewestSegments finds them without the older ones.
+func TestTheNewestRowsAreReadFromTheNewestSegments(t *testing.T) {
+	e := opened(t, small(t.TempDir()))
+	const each = 1000
+	for i := range uint64(7) {
+		rows := make([]row, each)
+		for k := range rows {
+			rows[k] = row{int64(i)*each + int64(k) + 1, "shop", levels[k%3], fmt.Sprintf(`"line %d of %d"`, k, i)}
+		}
+		add(t, e, batchOf(i+1, rows))
+		if err := e.Seal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		where string
+		rows  int64
+		read  int
+		found int
+	}{
+		{"", 10, 1, 10},
+		{` WHERE "LogLevel" = 'ERROR'`, 20, 1, 20},
+		{` WHERE contains("LogMessage", ' of 6"')`, 10, 1, 10},
+		{` WHERE contains("LogMessage", ' of 0"')`, 10, 7, 10},
+		{` WHERE contains("LogMessage", 'line 7 ')`, 10, 7, 7},
+		{` WHERE contains("LogMessage", 'nowhere')`, 10, 7, 0},
+	} {
+		scan := everything
+		a, err := e.Query(t.Context(), lake.Query{SQL: logSQL + tt.where + fmt.Sprintf(` ORDER BY "TimeGenerated" DESC LIMIT %d`, tt.rows), Scans: []lake.Scan{scan},
+			Newest: &lake.Newest{SQL: `SELECT "TimeGenerated" FROM logs` + tt.where, Rows: tt.rows}, Columns: logColumns})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Batch.Rows() != tt.found || a.Stats.Read != tt.read || a.Stats.Segments != 7 {
+			t.Errorf("%s: %d rows, want %d; %+v", tt.where, a.Batch.Rows(), tt.found, a.Stats)
+		}
+	}
+	if _, err := e.Query(t.Context(), lake.Query{SQL: logSQL, Scans: []lake.Scan{everything}, Newest: &lake.Newest{SQL: "SELECT 1 FROM duckdb_tables()", Rows: 1}, Columns: logColumns}); !fault.Is(err, fault.Invalid) {
+		t.Errorf("SQL that names what is no scan: %v", err)
+	}
+}
