@@ -2,11 +2,10 @@ package monitor
 
 import (
 	"encoding/json"
-	"fmt"
 	"math"
-	"strings"
 
 	"towpath.dev/towpath/internal/monitor/kql/ir"
+	"towpath.dev/towpath/internal/monitor/kql/value"
 	"towpath.dev/towpath/internal/monitor/query"
 	"towpath.dev/towpath/internal/monitor/table"
 )
@@ -55,9 +54,9 @@ func Cell(v table.Vector, i int) any {
 	case table.Int, table.Long:
 		return v.Int[i]
 	case table.DateTime:
-		return Moment(v.Int[i])
+		return value.FormatDateTime(v.Int[i])
 	case table.TimeSpan:
-		return Timespan(v.Int[i])
+		return value.FormatTimeSpan(v.Int[i])
 	case table.Real, table.Decimal:
 		// JSON has no word for these; Kusto's own answers have strings too.
 		switch f := v.Real[i]; {
@@ -77,30 +76,6 @@ func Cell(v table.Vector, i int) any {
 		return v.Text[i]
 	}
 	return v.Text[i]
-}
-
-// Moment writes ticks as Kusto does: RFC 3339 in UTC with seven digits.
-func Moment(ticks int64) string {
-	return table.TimeOf(ticks).Format("2006-01-02T15:04:05.0000000Z")
-}
-
-// Timespan writes a timespan as Kusto does: [-][d.]hh:mm:ss[.fffffff].
-func Timespan(ticks int64) string {
-	var b strings.Builder
-	u := uint64(ticks)
-	if ticks < 0 {
-		b.WriteByte('-')
-		u = -u
-	}
-	const second = table.TicksPerSecond
-	if days := u / (86400 * second); days > 0 {
-		fmt.Fprintf(&b, "%d.", days)
-	}
-	fmt.Fprintf(&b, "%02d:%02d:%02d", u/(3600*second)%24, u/(60*second)%60, u/second%60)
-	if rest := u % second; rest > 0 {
-		fmt.Fprintf(&b, ".%07d", rest)
-	}
-	return b.String()
 }
 
 // TableNames lists the tables that can be asked, by name.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/monitor/kql/syntax"
 	"towpath.dev/towpath/internal/monitor/table"
 )
 
@@ -183,26 +184,4 @@ func (s *Service) Recent(ctx context.Context, a identity.Actor, in Scope, f Line
 }
 
 // Quote writes a text as a string literal of KQL.
-func Quote(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\r':
-			b.WriteString(`\r`)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case r < ' ':
-			b.WriteString(" ")
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
-}
+func Quote(s string) string { return syntax.Quote(s) }

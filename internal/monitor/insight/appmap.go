@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/monitor/kql/syntax"
 )
 
 // Bounds of a map: a person sees no more, and the numbers of what is left out would be missed.
@@ -87,12 +88,12 @@ func (s *Service) Map(ctx context.Context, a identity.Actor, in Scope) (*Map, er
 	for i := range roles.Rows() {
 		role := roles.text("AppRoleName", i)
 		known[role] = true
-		m.Nodes = append(m.Nodes, Node{Role: role, Totals: totalsOf(roles, i, requestsOf(in)+"\n| where AppRoleName == "+quote(role)+totals)})
+		m.Nodes = append(m.Nodes, Node{Role: role, Totals: totalsOf(roles, i, requestsOf(in)+"\n| where AppRoleName == "+syntax.Quote(role)+totals)})
 	}
 	for i := range calls.Rows() {
 		e := Edge{From: calls.text("AppRoleName", i), To: calls.text("To", i), Kind: calls.text("DependencyType", i)}
 		answered := calls.integer("Answered", i) != 0
-		e.Totals = totalsOf(calls, i, callsOf(in)+"\n| where AppRoleName == "+quote(e.From)+" and To == "+quote(e.To)+" and DependencyType == "+quote(e.Kind)+
+		e.Totals = totalsOf(calls, i, callsOf(in)+"\n| where AppRoleName == "+syntax.Quote(e.From)+" and To == "+syntax.Quote(e.To)+" and DependencyType == "+syntax.Quote(e.Kind)+
 			" and Answered == "+map[bool]string{true: "true", false: "false"}[answered]+totals)
 		m.Edges = append(m.Edges, e)
 		m.meet(in, known, e, answered)
@@ -113,7 +114,7 @@ func (m *Map) called(in Scope, outside *answer) {
 	for i := range m.Nodes {
 		n := &m.Nodes[i]
 		if at, ok := row[n.Role]; ok && n.External {
-			n.Totals = totalsOf(outside, at, outsideOf(in)+"\n| where To == "+quote(n.Role)+totals)
+			n.Totals = totalsOf(outside, at, outsideOf(in)+"\n| where To == "+syntax.Quote(n.Role)+totals)
 		}
 	}
 }
@@ -123,11 +124,11 @@ func (m *Map) called(in Scope, outside *answer) {
 func (m *Map) meet(in Scope, known map[string]bool, e Edge, answered bool) {
 	if !known[e.From] {
 		known[e.From] = true
-		m.Nodes = append(m.Nodes, Node{Role: e.From, Totals: Totals{Query: requestsOf(in) + "\n| where AppRoleName == " + quote(e.From) + totals}})
+		m.Nodes = append(m.Nodes, Node{Role: e.From, Totals: Totals{Query: requestsOf(in) + "\n| where AppRoleName == " + syntax.Quote(e.From) + totals}})
 	}
 	if !known[e.To] {
 		known[e.To] = true
-		m.Nodes = append(m.Nodes, Node{Role: e.To, External: !answered, Kind: e.Kind, Totals: Totals{Query: requestsOf(in) + "\n| where AppRoleName == " + quote(e.To) + totals}})
+		m.Nodes = append(m.Nodes, Node{Role: e.To, External: !answered, Kind: e.Kind, Totals: Totals{Query: requestsOf(in) + "\n| where AppRoleName == " + syntax.Quote(e.To) + totals}})
 	}
 }
 
@@ -156,7 +157,7 @@ func (s *Service) Operations(ctx context.Context, a identity.Actor, in Scope, ro
 	}
 	base := requestsOf(in)
 	if role != "" {
-		base += "\n| where AppRoleName == " + quote(role)
+		base += "\n| where AppRoleName == " + syntax.Quote(role)
 	}
 	const more = ", P99 = percentile(DurationMs, 99)"
 	r, err := s.ask(ctx, in, base+totals+more+" by AppRoleName, Name\n| order by Count desc, AppRoleName asc, Name asc", maxOperations)
@@ -166,7 +167,7 @@ func (s *Service) Operations(ctx context.Context, a identity.Actor, in Scope, ro
 	out := make([]Operation, r.Rows())
 	for i := range out {
 		o := Operation{Role: r.text("AppRoleName", i), Name: r.text("Name", i), P99: r.real("P99", i)}
-		o.Totals = totalsOf(r, i, requestsOf(in)+"\n| where AppRoleName == "+quote(o.Role)+" and Name == "+quote(o.Name)+totals+more)
+		o.Totals = totalsOf(r, i, requestsOf(in)+"\n| where AppRoleName == "+syntax.Quote(o.Role)+" and Name == "+syntax.Quote(o.Name)+totals+more)
 		o.Rate = float64(o.Count) / in.To.Sub(in.From).Seconds()
 		out[i] = o
 	}

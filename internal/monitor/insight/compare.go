@@ -11,6 +11,7 @@ import (
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/monitor/insight/drain"
 	"towpath.dev/towpath/internal/monitor/insight/stat"
+	"towpath.dev/towpath/internal/monitor/kql/syntax"
 )
 
 // The verdicts.
@@ -64,7 +65,7 @@ type opKey struct{ role, name string }
 
 // sampleText is the query of the requests of a release, the last ones when there are many.
 func sampleText(in Scope, release string) string {
-	return fmt.Sprintf("%s\n| where Release == %s\n| top %d by TimeGenerated desc\n| project AppRoleName, Name, Success, DurationMs, ItemCount", requestsOf(in), quote(release), maxSample)
+	return fmt.Sprintf("%s\n| where Release == %s\n| top %d by TimeGenerated desc\n| project AppRoleName, Name, Success, DurationMs, ItemCount", requestsOf(in), syntax.Quote(release), maxSample)
 }
 
 // samples reads the requests of a release.

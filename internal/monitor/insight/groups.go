@@ -9,6 +9,7 @@ import (
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/monitor/kql/syntax"
 	"towpath.dev/towpath/internal/store"
 )
 
@@ -50,7 +51,7 @@ func scanGroup(row interface{ Scan(...any) error }) (Group, error) {
 	if resolved != 0 {
 		g.Resolved = time.UnixMilli(resolved).UTC()
 	}
-	g.Query = "AppExceptions\n| where ProblemId == " + quote(g.Fingerprint) + "\n| order by TimeGenerated desc"
+	g.Query = "AppExceptions\n| where ProblemId == " + syntax.Quote(g.Fingerprint) + "\n| order by TimeGenerated desc"
 	return g, err
 }
 

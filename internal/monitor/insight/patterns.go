@@ -8,6 +8,7 @@ import (
 
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/monitor/insight/drain"
+	"towpath.dev/towpath/internal/monitor/kql/syntax"
 	"towpath.dev/towpath/internal/monitor/table"
 )
 
@@ -89,7 +90,7 @@ func (s *Service) Patterns(ctx context.Context, a identity.Actor, q PatternQuest
 // novel returns the patterns of the lines of a release that its baseline did not write.
 func (s *Service) novel(ctx context.Context, now, before Scope, release, baseline string) ([]drain.Pattern, error) {
 	text := func(in Scope, release string) string {
-		return fmt.Sprintf("ContainerLogV2%s\n| where Release == %s\n| project LogMessage", in.where(), quote(release))
+		return fmt.Sprintf("ContainerLogV2%s\n| where Release == %s\n| project LogMessage", in.where(), syntax.Quote(release))
 	}
 	old, err := s.ask(ctx, before, text(before, baseline), maxLines)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +11,8 @@ import (
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/monitor/kql/syntax"
+	"towpath.dev/towpath/internal/monitor/kql/value"
 	"towpath.dev/towpath/internal/monitor/query"
 	"towpath.dev/towpath/internal/monitor/table"
 	"towpath.dev/towpath/internal/store"
@@ -95,19 +96,14 @@ func (s *Service) check(ctx context.Context, a identity.Actor, in *Scope) error 
 func (in Scope) where() string {
 	text := fmt.Sprintf("\n| where TimeGenerated >= %s and TimeGenerated < %s", moment(in.From), moment(in.To))
 	if in.Environment != "" {
-		text += "\n| where Environment == " + quote(in.Environment)
+		text += "\n| where Environment == " + syntax.Quote(in.Environment)
 	}
 	return text
 }
 
 // moment writes a time as a literal.
 func moment(t time.Time) string {
-	return "datetime(" + t.UTC().Format("2006-01-02T15:04:05.0000000Z") + ")"
-}
-
-// quote writes a text as a literal.
-func quote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(s) + `"`
+	return "datetime(" + value.FormatDateTime(table.TicksOf(t)) + ")"
 }
 
 // ask runs a query in a scope.

@@ -220,11 +220,8 @@ func castLit(lit *ir.Lit, k table.Kind) (any, bool) {
 			return v, true
 		}
 	case string:
-		if lit.K == table.String && k == table.GUID {
-			return syntax.ParseGUID(v)
-		}
-		if lit.K == table.String && k == table.DateTime {
-			return syntax.ParseDateTime(v)
+		if lit.K == table.String && (k == table.GUID || k == table.DateTime) {
+			return syntax.ParseValue(k, v)
 		}
 	}
 	return nil, false

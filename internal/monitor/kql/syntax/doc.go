@@ -15,5 +15,6 @@
 // The grammar is that of the Kusto documentation ("Tabular operators", "Scalar data
 // types", "String operators"), checked against the service's own parser by package oracle.
 //
-// It imports package ir for the span, and the standard library.
+// It imports package ir for the span, value for what literals spell, and the standard
+// library.
 package syntax

@@ -2,11 +2,10 @@ package syntax
 
 import (
 	"encoding/json"
-	"math"
-	"regexp"
 	"strconv"
 	"strings"
 
+	"towpath.dev/towpath/internal/monitor/kql/value"
 	"towpath.dev/towpath/internal/monitor/table"
 )
 
@@ -22,7 +21,7 @@ func (p *parser) literal() Expr {
 		n.Kind, n.Value, ok = number(s)
 	case TimeSpan:
 		n.Kind = table.TimeSpan
-		n.Value, ok = ParseTimeSpan(s)
+		n.Value, ok = ParseValue(n.Kind, s)
 	case String:
 		text, fine := Unquote(s)
 		for ok = fine; p.peek(0).Class == String; {
@@ -92,98 +91,36 @@ func (p *parser) goo(t Token) (table.Kind, any, bool) {
 	return kind, v, ok
 }
 
-// ParseValue reads the inside of a literal of a type: "2024-05-01" of datetime(2024-05-01).
-// The value is as in Lit.
+// ParseValue reads the inside of a literal of a type: "2024-05-01" of datetime(2024-05-01),
+// as the conversion functions read a text. The value is as in Lit.
 func ParseValue(kind table.Kind, s string) (any, bool) {
 	switch kind {
 	case table.Bool:
-		switch strings.ToLower(s) {
-		case "true", "1":
-			return true, true
-		case "false", "0":
-			return false, true
-		}
-		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-			return n != 0, true
-		}
+		return value.ParseBool(s)
 	case table.Int, table.Long:
-		v, err := strconv.ParseInt(s, 0, 64)
-		if kind == table.Int && (v > math.MaxInt32 || v < math.MinInt32) {
-			return nil, false
-		}
-		return v, err == nil && !strings.Contains(s, "_")
+		v, ok := value.ParseLong(s)
+		return v, ok && (kind == table.Long || v == int64(int32(v)))
 	case table.Real, table.Decimal:
-		switch strings.ToLower(s) {
-		case "nan":
-			return math.NaN(), true
-		case "+inf", "inf":
-			return math.Inf(1), true
-		case "-inf":
-			return math.Inf(-1), true
-		}
-		v, err := strconv.ParseFloat(s, 64)
-		return v, err == nil && !strings.Contains(s, "_")
+		return value.ParseReal(s)
 	case table.DateTime:
-		return ParseDateTime(s)
+		switch strings.ToLower(s) {
+		case "min":
+			return int64(0), true
+		case "max":
+			return value.MaxDateTime, true
+		}
+		v, ok := value.ParseDateTime(s)
+		return int64(v), ok
 	case table.TimeSpan:
-		return ParseTimeSpan(s)
+		v, ok := value.ParseTimeSpan(s)
+		return int64(v), ok
 	case table.GUID:
-		return ParseGUID(s)
+		v, ok := value.ParseGUID(s)
+		return string(v), ok
 	case table.String:
 		return s, true
 	}
 	return nil, false
-}
-
-var guidForm = regexp.MustCompile(`^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$`)
-
-// ParseGUID returns a GUID in lower case with dashes.
-func ParseGUID(s string) (any, bool) {
-	s = strings.ToLower(strings.Trim(strings.TrimSpace(s), "{}()"))
-	if !guidForm.MatchString(s) {
-		return nil, false
-	}
-	s = strings.ReplaceAll(s, "-", "")
-	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:], true
-}
-
-var spanForm = regexp.MustCompile(`^(-)?(?:(\d+)\.)?(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,7})\d*)?)?$`)
-
-// ParseTimeSpan reads "5m", "1.5d" and "1.02:03:04.5", in ticks; a plain number is days.
-func ParseTimeSpan(s string) (any, bool) {
-	s = strings.TrimSpace(s)
-	if m := spanForm.FindStringSubmatch(s); m != nil {
-		part := func(i int) int64 { v, _ := strconv.ParseInt(m[i], 10, 64); return v }
-		if part(3) > 23 && m[2] != "" || part(4) > 59 || part(5) > 59 || part(2) > 10_675_199 {
-			return nil, false
-		}
-		ticks := ((part(2)*24+part(3))*60+part(4))*60*table.TicksPerSecond + part(5)*table.TicksPerSecond
-		if m[6] != "" {
-			frac, _ := strconv.ParseInt((m[6] + "0000000")[:7], 10, 64)
-			ticks += frac
-		}
-		if m[1] != "" {
-			ticks = -ticks
-		}
-		return ticks, true
-	}
-	i := len(s)
-	for i > 0 && isLetter(s[i-1]) {
-		i--
-	}
-	unit, ok := timeUnits[strings.TrimSpace(s[i:])]
-	if s[i:] == "" {
-		unit, ok = timeUnits["d"], true
-	}
-	digits := strings.TrimSpace(s[:i])
-	v, err := strconv.ParseFloat(digits, 64)
-	if whole, e := strconv.ParseInt(digits, 10, 64); e == nil && unit >= 1 && math.Abs(v)*unit < 9e18 {
-		return whole * int64(unit), ok
-	}
-	if err != nil || !ok || math.Abs(v*unit) > 9.2e18 || math.IsNaN(v) {
-		return nil, false
-	}
-	return int64(math.Round(v * unit)), true
 }
 
 // Unquote returns the text of a string token, and whether its escapes are right.
@@ -204,6 +141,29 @@ func Unquote(s string) (string, bool) {
 		return s, true
 	}
 	return unescape(s)
+}
+
+// Quote writes a text as a string literal that Unquote reads back as it was.
+func Quote(s string) string {
+	b := make([]byte, 0, len(s)+2)
+	b = append(b, '"')
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c == '\n':
+			b = append(b, `\n`...)
+		case c == '\r':
+			b = append(b, `\r`...)
+		case c == '\t':
+			b = append(b, `\t`...)
+		case c < ' ':
+			b = append(b, '\\', 'u', '0', '0', '0'+c>>4, "0123456789abcdef"[c&15])
+		default:
+			b = append(b, c)
+		}
+	}
+	return string(append(b, '"'))
 }
 
 var escapes = map[byte]byte{'\\': '\\', '\'': '\'', '"': '"', 'n': '\n', 't': '\t', 'r': '\r', '0': 0, 'a': 7, 'b': 8, 'f': 12, 'v': 11}
@@ -261,11 +221,11 @@ func dynamicLiteral(s string) (string, bool) {
 			open := strings.IndexByte(word, '(')
 			b.WriteString(literalJSON(table.KindOf(strings.TrimSpace(word[:open])), strings.TrimSpace(word[open+1:len(word)-1])))
 		case TimeSpan:
-			v, ok := ParseTimeSpan(word)
+			v, ok := value.ParseTimeSpan(word)
 			if !ok {
 				return "", false
 			}
-			b.Write(jsonString(FormatTimeSpan(v.(int64))))
+			b.Write(jsonString(value.FormatTimeSpan(int64(v))))
 		case Number:
 			b.WriteString(jsonNumber(word))
 		default:
@@ -309,9 +269,9 @@ func literalJSON(kind table.Kind, inside string) string {
 	}
 	switch kind {
 	case table.DateTime:
-		return `"` + FormatDateTime(v.(int64)) + `"`
+		return `"` + value.FormatDateTime(v.(int64)) + `"`
 	case table.TimeSpan:
-		return `"` + FormatTimeSpan(v.(int64)) + `"`
+		return `"` + value.FormatTimeSpan(v.(int64)) + `"`
 	}
 	out, err := json.Marshal(v)
 	if err != nil { // NaN and infinities have no number in JSON

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"towpath.dev/towpath/internal/monitor/kql/value"
 )
 
 // Class is what a token is, for colours and for the parser.
@@ -261,15 +263,6 @@ func scanLiteral(text string, open int, nested bool) int {
 	return 0
 }
 
-// timeUnits are the suffixes of timespan literals, in ticks of 100 ns.
-var timeUnits = map[string]float64{
-	"d": 864e9, "day": 864e9, "days": 864e9, "h": 36e9, "hr": 36e9, "hrs": 36e9, "hour": 36e9, "hours": 36e9,
-	"m": 6e8, "min": 6e8, "minute": 6e8, "minutes": 6e8, "s": 1e7, "sec": 1e7, "second": 1e7, "seconds": 1e7,
-	"ms": 1e4, "milli": 1e4, "millis": 1e4, "millisecond": 1e4, "milliseconds": 1e4,
-	"micro": 10, "micros": 10, "microsecond": 10, "microseconds": 10,
-	"nano": .01, "nanos": .01, "nanosecond": .01, "nanoseconds": .01, "tick": 1, "ticks": 1,
-}
-
 func scanNumber(text string, at int) (Class, int) {
 	end := at
 	digits := func() {
@@ -306,7 +299,7 @@ func scanNumber(text string, at int) (Class, int) {
 		word++
 	}
 	if word > end {
-		if _, unit := timeUnits[text[end:word]]; unit {
+		if value.IsUnit(text[end:word]) {
 			return TimeSpan, word
 		}
 		if !strings.ContainsAny(text[at:end], ".+-") {

@@ -145,7 +145,7 @@ func ParseDateTime(s string) (DateTime, bool) {
 		return 0, false
 	}
 	offset := int64(0)
-	if rest = strings.TrimPrefix(rest, "T"); strings.TrimSpace(rest) != "" {
+	if rest = strings.TrimPrefix(rest, "T"); strings.TrimSpace(rest) != "" && rest != "Z" {
 		if rest, ok = clockPart(strings.TrimSpace(rest), &c); !ok {
 			return 0, false
 		}
@@ -285,7 +285,7 @@ func clockPart(s string, c *Civil) (string, bool) {
 	}
 	c.Hour = h
 	if !strings.HasPrefix(rest, ":") {
-		ok := halfDay(&rest, c) // "5 PM"
+		ok := halfDay(&rest, c) || rest == "" // "5 PM", "17"
 		return rest, ok
 	}
 	m, w, rest := digits(rest[1:], 2)

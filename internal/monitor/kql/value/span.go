@@ -25,6 +25,9 @@ func FormatTimeSpan(t int64) string {
 	return string(b)
 }
 
+// IsUnit reports whether a timespan literal may end with a word, as 5m and 2hours do.
+func IsUnit(word string) bool { return unitOf(word) != 0 }
+
 // unitOf returns the ticks of a unit as timespan literals spell it, 0 for none.
 func unitOf(s string) int64 {
 	switch s {
