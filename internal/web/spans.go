@@ -175,6 +175,7 @@ func (h *handler) spans(w http.ResponseWriter, r request) error {
 		})
 	}
 	s.Scripts = []string{"monitor.js", "spans.js"}
+	s.Preload = "/api/v1/monitor/traces/" + id + "?project=" + r.project()
 	return h.render(w, r, page.SpansPage(s, v))
 }
 
