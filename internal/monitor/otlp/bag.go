@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"towpath.dev/towpath/internal/monitor/table"
 )
 
 // bag writes a JSON object, field by field. As in Application Insights the value of a
@@ -41,7 +43,7 @@ func (b *bag) name(name string) bool {
 	} else {
 		b.buf = append(b.buf, ',')
 	}
-	b.quote(cut(name, 256))
+	b.quote(table.Clip(name, 256))
 	b.buf = append(b.buf, ':')
 	return true
 }
@@ -49,7 +51,7 @@ func (b *bag) name(name string) bool {
 // text writes a field unless the text is "".
 func (b *bag) text(name, value string) {
 	if value != "" && b.name(name) {
-		b.quote(cut(value, maxText))
+		b.quote(table.Clip(value, maxText))
 	}
 }
 
@@ -62,7 +64,7 @@ func (b *bag) value(name string, v pcommon.Value) {
 	case pcommon.ValueTypeMap, pcommon.ValueTypeSlice:
 		b.json(v, 0)
 	case pcommon.ValueTypeStr:
-		b.quote(cut(v.Str(), maxText))
+		b.quote(table.Clip(v.Str(), maxText))
 	case pcommon.ValueTypeInt:
 		b.buf = append(strconv.AppendInt(append(b.buf, '"'), v.Int(), 10), '"')
 	default:
@@ -74,7 +76,7 @@ func (b *bag) value(name string, v pcommon.Value) {
 func (b *bag) json(v pcommon.Value, depth int) {
 	switch v.Type() {
 	case pcommon.ValueTypeStr:
-		b.quote(cut(v.Str(), maxText))
+		b.quote(table.Clip(v.Str(), maxText))
 	case pcommon.ValueTypeBool:
 		b.buf = strconv.AppendBool(b.buf, v.Bool())
 	case pcommon.ValueTypeInt:
@@ -126,7 +128,7 @@ func (b *bag) object(m pcommon.Map, depth int) {
 			b.buf = append(b.buf, ',')
 		}
 		seen[name] = true
-		b.quote(cut(name, 256))
+		b.quote(table.Clip(name, 256))
 		b.buf = append(b.buf, ':')
 		b.json(v, depth+1)
 	}

@@ -1,9 +1,9 @@
 package otlp
 
 import (
-	"strings"
-
 	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"towpath.dev/towpath/internal/monitor/table"
 )
 
 // facts are the attributes of a span, an event or a log record that have a meaning for the
@@ -140,7 +140,7 @@ func gather(attrs pcommon.Map, props *bag) facts {
 		case p == nil:
 			props.value(name, v)
 		case *p == "" || !older(name):
-			*p = cut(scalar(v), maxText)
+			*p = table.Clip(scalar(v), maxText)
 		}
 	}
 	return f
@@ -154,12 +154,4 @@ func scalar(v pcommon.Value) string {
 	b := bag{}
 	b.json(v, 0)
 	return string(b.buf)
-}
-
-// cut shortens a text to n bytes, at the border of a character.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "")
 }

@@ -18,18 +18,32 @@ type Gate struct {
 	Places    place.Places
 }
 
+// Admit lets in whose token is known; see Resolver.
+func (g *Gate) Admit(ctx context.Context, s Sender) error {
+	_, err := g.actor(ctx, s)
+	return err
+}
+
+// actor says who sends; an agent is nobody.
+func (g *Gate) actor(ctx context.Context, s Sender) (identity.Actor, error) {
+	if s.Token == "" {
+		return identity.Actor{}, fault.New(fault.Unauthentic, "Telemetry needs a token.").WithNext("send Authorization: Bearer with a token of the scope write")
+	}
+	if g.Agent(s.Token) {
+		return identity.Actor{}, nil
+	}
+	return g.Authority.Authenticate(ctx, identity.Credentials{Bearer: s.Token, Remote: s.Remote})
+}
+
 // Resolve finds the place; see Resolver.
 func (g *Gate) Resolve(ctx context.Context, s Sender) (place.Place, error) {
-	if s.Token == "" {
-		return place.Place{}, fault.New(fault.Unauthentic, "Telemetry needs a token.").WithNext("send Authorization: Bearer with a token of the scope write")
-	}
 	if g.Agent(s.Token) {
 		return g.relayed(s)
 	}
 	if s.Peer.IsValid() {
 		return place.Place{}, fault.New(fault.Denied, "Only an agent may speak for a pod.").WithNext("leave the header %s out", PeerHeader)
 	}
-	actor, err := g.Authority.Authenticate(ctx, identity.Credentials{Bearer: s.Token, Remote: s.Remote})
+	actor, err := g.actor(ctx, s)
 	if err != nil {
 		return place.Place{}, err
 	}

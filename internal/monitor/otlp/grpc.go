@@ -12,11 +12,13 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/gzip" // The compressor "gzip".
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"towpath.dev/towpath/internal/fault"
@@ -36,6 +38,8 @@ func (r *Receiver) GRPC() *grpc.Server {
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 15 * time.Minute, Time: time.Minute}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.UnaryInterceptor(r.intercept),
+		grpc.InTapHandle(r.admit),
+		grpc.ForceServerCodecV2(bounded{encoding.GetCodecV2("proto")}),
 		// The registry of compressors is one for the whole process; this option is for
 		// this server alone.
 		grpc.RPCDecompressor(zstdMessages{r}),
@@ -76,6 +80,33 @@ func (z zstdMessages) Do(in io.Reader) ([]byte, error) {
 		return make([]byte, z.r.MaxBody+1), nil
 	}
 	return plain, err
+}
+
+// admit lets a request in before its message is read.
+func (r *Receiver) admit(ctx context.Context, info *tap.Info) (context.Context, error) {
+	remote := ""
+	if p, ok := peer.FromContext(ctx); ok {
+		remote = p.Addr.String()
+	}
+	asked, cancel := context.WithTimeout(ctx, admitTime)
+	defer cancel()
+	if err := r.Resolver.Admit(asked, senderOf(header(info.Header), remote)); err != nil {
+		return nil, statusOf(err)
+	}
+	return ctx, nil
+}
+
+// admitTime bounds the look at a token: a connection has to wait for it.
+const admitTime = 5 * time.Second
+
+// header gives the first value of a name.
+func header(md metadata.MD) func(name string) string {
+	return func(name string) string {
+		if v := md.Get(name); len(v) > 0 {
+			return v[0]
+		}
+		return ""
+	}
 }
 
 // intercept turns errors into the statuses of the protocol.
@@ -141,12 +172,7 @@ func caller(ctx context.Context) Sender {
 	if p, ok := peer.FromContext(ctx); ok {
 		remote = p.Addr.String()
 	}
-	return senderOf(func(name string) string {
-		if v := md.Get(name); len(v) > 0 {
-			return v[0]
-		}
-		return ""
-	}, remote)
+	return senderOf(header(md), remote)
 }
 
 type traceServer struct {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
@@ -130,16 +131,21 @@ func (r *Receiver) kind(req *http.Request) (asJSON bool, err error) {
 var errMedia = fault.New(fault.Invalid, "The body is neither application/x-protobuf nor application/json.").WithNext("set Content-Type")
 
 func (r *Receiver) serve(w http.ResponseWriter, req *http.Request, signal string, asJSON bool, do export) error {
+	sender := senderOf(func(name string) string { return req.Header.Get(name) }, req.RemoteAddr)
+	// A stranger's body is not read.
+	if err := r.Resolver.Admit(req.Context(), sender); err != nil {
+		return err
+	}
 	done, err := r.slot(req.Context())
 	if err != nil {
 		return err
 	}
 	defer done()
-	sender := senderOf(func(name string) string { return req.Header.Get(name) }, req.RemoteAddr)
-	// A stranger's body is not read.
-	if sender.Token == "" {
-		return fault.New(fault.Unauthentic, "Telemetry needs a token.").WithNext("send Authorization: Bearer with a token of the scope write")
-	}
+	// A slot is not for those who send a byte a minute. Where there is no deadline to set,
+	// there is no connection that could be slow.
+	slow := http.NewResponseController(w)
+	_ = slow.SetReadDeadline(time.Now().Add(bodyTime))
+	defer func() { _ = slow.SetReadDeadline(time.Time{}) }()
 	res, err := do(req.Context(), sender, func(into request) error {
 		body, err := r.body(w, req)
 		if err == nil {
@@ -155,6 +161,9 @@ func (r *Receiver) serve(w http.ResponseWriter, req *http.Request, signal string
 	}
 	return write(w, http.StatusOK, asJSON, res.MarshalProto, res.MarshalJSON)
 }
+
+// bodyTime is how long the body of a request may take to arrive.
+const bodyTime = 30 * time.Second
 
 // body reads and decompresses a body within its bounds.
 func (r *Receiver) body(w http.ResponseWriter, req *http.Request) ([]byte, error) {
@@ -206,9 +215,12 @@ func decode(into request, body []byte, asJSON bool) (err error) {
 			err = internalFault(reason)
 		}
 	}()
-	if asJSON {
+	switch {
+	case asJSON && nestedJSON(body, maxNesting), !asJSON && nested(body, maxNesting):
+		return errNesting
+	case asJSON:
 		err = into.UnmarshalJSON(body)
-	} else {
+	default:
 		err = into.UnmarshalProto(body)
 	}
 	if err != nil {

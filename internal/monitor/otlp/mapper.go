@@ -161,7 +161,7 @@ func roleOf(p place.Place, name, namespace string) string {
 	if namespace != "" {
 		name = "[" + namespace + "]/" + name
 	}
-	return cut(name, 512)
+	return table.Clip(name, 512)
 }
 
 // scope begins the rows of an instrumentation scope.

@@ -33,6 +33,9 @@ type Sender struct {
 
 // Resolver finds for whom a sender may speak. Gate is the one of the server.
 type Resolver interface {
+	// Admit returns nil when the token is somebody's, else fault.Unauthentic. It is asked
+	// before a request is read.
+	Admit(ctx context.Context, s Sender) error
 	// Resolve returns the place whose rows the sender may write. It is
 	// fault.Unauthentic or fault.Denied for one that may not, fault.NotFound for a
 	// project that is none, and fault.Unavailable while the pod behind an address is not

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"towpath.dev/towpath/internal/monitor/otlp/stack"
+	"towpath.dev/towpath/internal/monitor/table"
 )
 
 // The levels of SeverityLevel, as Application Insights numbers them.
@@ -57,7 +58,7 @@ func (in *into) record(r plog.LogRecord) {
 	}
 	level := severity(r.SeverityNumber(), r.SeverityText())
 	props.text("event.name", r.EventName())
-	body := cut(scalar(r.Body()), maxText)
+	body := table.Clip(scalar(r.Body()), maxText)
 	e := occurrence{facts: &f, at: at, level: level, trace: r.TraceID(), parent: r.SpanID(), weight: itemCount("", f.rate, f.probability)}
 	switch {
 	case f.exceptionType != "" || f.exceptionMessage != "" || f.exceptionStack != "":
@@ -69,7 +70,7 @@ func (in *into) record(r plog.LogRecord) {
 		in.exception(e, props)
 	case f.event != "":
 		in.events.Next()
-		in.events.set("Name", cut(f.event, 512))
+		in.events.set("Name", table.Clip(f.event, 512))
 		props.text("log.body", body)
 		in.told(in.events, e)
 		in.common(in.events, at, props)
@@ -120,7 +121,7 @@ func (in *into) spanEvent(v view, e ptrace.SpanEvent) {
 		in.exception(o, props)
 		return
 	}
-	in.message(o, cut(e.Name(), maxText), props)
+	in.message(o, table.Clip(e.Name(), maxText), props)
 }
 
 // exception adds a row of AppExceptions.
@@ -129,13 +130,13 @@ func (in *into) exception(e occurrence, props *bag) {
 	x := stack.Exception{Type: first(f.exceptionType, "Error"), Message: f.exceptionMessage, Frames: stack.Parse(f.exceptionStack), Explicit: f.fingerprint}
 	t := in.exceptions
 	t.Next()
-	t.set("ExceptionType", cut(x.Type, 1024))
+	t.set("ExceptionType", table.Clip(x.Type, 1024))
 	t.set("Message", x.Message)
-	t.set("OuterType", cut(x.Type, 1024))
+	t.set("OuterType", table.Clip(x.Type, 1024))
 	t.set("OuterMessage", x.Message)
 	inner := stack.Innermost(f.exceptionStack)
-	t.set("InnermostType", cut(first(inner.Type, x.Type), 1024))
-	t.set("InnermostMessage", cut(first(inner.Message, x.Message), maxText))
+	t.set("InnermostType", table.Clip(first(inner.Type, x.Type), 1024))
+	t.set("InnermostMessage", table.Clip(first(inner.Message, x.Message), maxText))
 	if len(x.Frames) > 0 {
 		top := x.Frames[0]
 		for _, column := range []string{"Method", "OuterMethod", "InnermostMethod"} {

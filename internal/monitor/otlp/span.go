@@ -6,6 +6,8 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"towpath.dev/towpath/internal/monitor/table"
 )
 
 // maxHops is how far the ancestor is looked for that gives an operation its name.
@@ -51,9 +53,9 @@ func serves(k ptrace.SpanKind) bool {
 // requestName is "GET /cart/{id}" for HTTP, else the span's name.
 func requestName(s ptrace.Span, f *facts) string {
 	if f.method != "" && f.route != "" {
-		return cut(f.method+" "+f.route, 1024)
+		return table.Clip(f.method+" "+f.route, 1024)
 	}
-	return cut(s.Name(), 1024)
+	return table.Clip(s.Name(), 1024)
 }
 
 // span adds the rows of a span and of its events.
@@ -150,9 +152,9 @@ func (in *into) dependency(v view, props *bag) {
 	f := v.facts
 	kind, target, data := dependencyOf(v.span, f)
 	t := in.dependencies
-	t.set("Name", cut(v.span.Name(), 1024))
+	t.set("Name", table.Clip(v.span.Name(), 1024))
 	t.set("DependencyType", kind)
-	t.set("Target", cut(target, 1024))
+	t.set("Target", table.Clip(target, 1024))
 	t.set("Data", data)
 	props.text("http.request.method", f.method)
 	props.text("db.operation.name", f.dbOperation)

@@ -7,6 +7,7 @@ import (
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/place"
+	"towpath.dev/towpath/internal/monitor/table"
 )
 
 // whose finds the place of each resource of one request.
@@ -33,7 +34,7 @@ const maxProjects = 16
 func (w *whose) find(ctx context.Context, res pcommon.Resource, items int) (p place.Place, ok bool, err error) {
 	s := w.sender
 	if v, has := res.Attributes().Get(ProjectAttribute); has && s.Project == "" && !s.Peer.IsValid() {
-		s.Project = cut(scalar(v), 64)
+		s.Project = table.Clip(scalar(v), 64)
 	}
 	a, known := w.places[s.Project]
 	if !known {
