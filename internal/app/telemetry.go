@@ -442,6 +442,7 @@ func (t *telemetry) lakeCounts() []metric.Count {
 		{Name: "towpath_lake_resident_bytes", Help: "Memory of the engine.", Value: float64(u.RSS)},
 		{Name: "towpath_lake_appended_rows_total", Help: "Rows stored since the engine started.", Value: float64(u.Appended)},
 		{Name: "towpath_lake_refused_appends_total", Help: "Appends refused because the disk is full or too much came at once.", Value: float64(u.Refused)},
+		{Name: "towpath_lake_unsent_segments", Help: "Segments that are not in the bucket yet.", Value: float64(u.Unsent)},
 		{Name: "towpath_lake_refused_queries_total", Help: "Queries refused beyond memory or time.", Value: float64(u.TooLarge)},
 	}
 	for _, name := range slices.Sorted(maps.Keys(u.Tables)) {

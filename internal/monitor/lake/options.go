@@ -61,6 +61,7 @@ type Usage struct {
 	Compacted  int64 `json:"compactions"`
 	Expired    int64 `json:"expired_segments"`
 	RSS        int64 `json:"rss_bytes"`
+	Unsent     int   `json:"unsent_segments"` // that the bucket does not have yet
 	DiskFull   bool  `json:"disk_full"`
 }
 

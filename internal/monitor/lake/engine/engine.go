@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 
 	"towpath.dev/towpath/internal/blob"
 	"towpath.dev/towpath/internal/clock"
+	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/lake"
 	"towpath.dev/towpath/internal/monitor/lake/engine/duck"
 	"towpath.dev/towpath/internal/monitor/lake/segment"
@@ -53,7 +55,13 @@ type Engine struct {
 	segments []*sealed
 	manifest *segment.Manifest
 
+	going map[uint64]bool // segments that count no more and are still being read
+
 	manifests sync.Mutex // held while the manifest is changed and saved
+
+	mirrors   sync.Mutex        // held while the blob store is brought up to date
+	published *segment.Manifest // what it has, nil before the first look
+	wake      chan struct{}     // the mirror
 }
 
 type counters struct {
@@ -109,7 +117,7 @@ func Open(ctx context.Context, o lake.Options, c clock.Clock, logger *slog.Logge
 func openOver(ctx context.Context, o lake.Options, blobs *blob.Store, c clock.Clock, logger *slog.Logger) (*Engine, error) {
 	e := &Engine{
 		options: complete(o), clock: c, logger: logger, tables: map[string]*table.Table{}, recent: newRecent(), queries: newPool(),
-		queue: make(chan *entry, 1024), logged: make(chan *group, 1), sealer: make(chan *generation, 1024), fatal: make(chan error, 1),
+		going: map[uint64]bool{}, wake: make(chan struct{}, 1), queue: make(chan *entry, 1024), logged: make(chan *group, 1), sealer: make(chan *generation, 1024), fatal: make(chan error, 1),
 	}
 	for _, t := range table.Catalog() {
 		if !t.Virtual {
@@ -120,7 +128,7 @@ func openOver(ctx context.Context, o lake.Options, blobs *blob.Store, c clock.Cl
 		return nil, errors.Join(err, e.release())
 	}
 	ctx, e.stop = context.WithCancel(context.WithoutCancel(ctx))
-	for _, f := range []func(context.Context){e.commit, e.heat, e.seal, e.tend} {
+	for _, f := range []func(context.Context){e.commit, e.heat, e.seal, e.tend, e.mirror} {
 		e.work.Add(1)
 		go func() {
 			defer e.work.Done()
@@ -170,13 +178,20 @@ func (e *Engine) openSegments(ctx context.Context, blobs *blob.Store) error {
 	if e.files, err = segment.OpenFiles(e.path("segments"), blobs, e.options.CacheBytes, e.logger); err != nil {
 		return err
 	}
+	if err := e.identify(ctx); err != nil {
+		return err
+	}
 	if err := e.files.Tidy(ctx, e.manifest); err != nil {
 		return err
 	}
+	e.manifest.Trash = slices.DeleteFunc(e.manifest.Trash, func(i segment.Info) bool { return i.Data == "" }) // Tidy removed it.
 	for _, i := range e.manifest.Segments {
 		x, err := segment.ReadIndex(e.files.IndexPath(i.ID))
 		if err != nil {
-			if x, err = e.mend(ctx, i, err); err != nil {
+			if x, err = e.mend(ctx, i, err); fault.Is(err, fault.Unavailable) {
+				x, err = segment.Blunt(i), nil
+			}
+			if err != nil {
 				e.logger.Error("a segment cannot be read; queries go on without its rows", "segment", i.ID, "table", i.Table, "rows", i.Rows, "error", err)
 				continue
 			}
@@ -192,15 +207,16 @@ func (e *Engine) mend(ctx context.Context, i segment.Info, why error) (*segment.
 	if t == nil {
 		return nil, errors.Join(why, errors.New("its table is not in the catalogue"))
 	}
+	if _, err := os.Stat(e.files.Path(i.ID)); err != nil && i.IndexData != "" {
+		// The mirror fetches the index when the blob store is back.
+		return nil, fault.Wrap(fault.Unavailable, errors.Join(why, err), "Neither the segment nor its index is here.")
+	}
 	e.logger.Warn("a segment's index is made anew", "segment", i.ID, "error", why)
 	c, err := e.db.Connect()
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	if err := e.files.Fetch(ctx, i); err != nil {
-		return nil, err
-	}
 	s := &sealed{info: i}
 	if err := e.index(ctx, c, t, s, e.files.Path(i.ID)); err != nil {
 		return nil, errors.Join(why, err)

@@ -23,6 +23,9 @@ func Compact(ctx context.Context, e *Engine) error { return e.compact(ctx) }
 // Expire lets segments go as of a time.
 func Expire(e *Engine, now time.Time) error { return e.expire(now) }
 
+// Reflect brings the blob store up to date now.
+func Reflect(ctx context.Context, e *Engine) error { return e.reflect(ctx) }
+
 // Evict empties the cache down to its limit.
 func Evict(e *Engine) { e.files.Evict(e.inUse) }
 

@@ -137,6 +137,7 @@ func (e *Engine) sealOne(ctx context.Context, g *generation) error {
 		return err
 	}
 	e.swap(g, come, nil)
+	e.wakeMirror()
 	e.count.seals.Add(1)
 	if e.log == nil {
 		return nil // It is being replayed; a later Drop takes these files too.
@@ -161,22 +162,24 @@ func (e *Engine) change(f func(*segment.Manifest)) error {
 	return nil
 }
 
-// emptyTrash notes that the files of segments are gone.
+// emptyTrash notes that the files of segments are gone. What the blob store has of them, the
+// mirror removes.
 func (e *Engine) emptyTrash(old []*sealed) {
 	err := e.change(func(m *segment.Manifest) {
 		m.Trash = slices.DeleteFunc(m.Trash, func(i segment.Info) bool {
-			return slices.ContainsFunc(old, func(s *sealed) bool { return s.info.ID == i.ID })
+			return i.Data == "" && i.IndexData == "" && slices.ContainsFunc(old, func(s *sealed) bool { return s.info.ID == i.ID })
 		})
 	})
 	if err != nil {
 		e.logger.Warn("cannot note that segments were removed", "error", err) // The next start removes them again.
 	}
+	e.wakeMirror()
 }
 
 // dropFiles removes segments that never counted.
 func (e *Engine) dropFiles(come []*sealed) {
 	for _, s := range come {
-		e.files.Remove(context.Background(), s.info)
+		e.files.Remove(s.info)
 	}
 }
 
@@ -218,7 +221,7 @@ func (e *Engine) writeSegment(ctx context.Context, from source) (*sealed, error)
 		err = segment.SyncPath(path)
 	}
 	if err == nil {
-		err = e.files.Keep(ctx, &s.info)
+		err = e.files.Keep(s.info)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("writing a segment of %s: %w", t.Name, err), os.RemoveAll(path), os.RemoveAll(segment.Temp(e.files.IndexPath(id))),

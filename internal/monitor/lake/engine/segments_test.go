@@ -142,6 +142,7 @@ func TestSegmentsInABlobStore(t *testing.T) {
 		}
 		return len(files)
 	}
+	reflect(t, e)
 	engine.Evict(e)
 	if local() != 0 {
 		t.Errorf("%d segments are in a cache of one byte", local())
@@ -152,6 +153,7 @@ func TestSegmentsInABlobStore(t *testing.T) {
 	if err := engine.Compact(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
+	reflect(t, e)
 	engine.Evict(e)
 	if n := scalar(t, e, "SELECT count(*) FROM logs", everything); n != 10 || local() != 1 {
 		t.Errorf("after compaction: %d rows of %d fetched segments", n, local())
@@ -162,8 +164,8 @@ func TestSegmentsInABlobStore(t *testing.T) {
 			files++
 		}
 		return err
-	}); err != nil || files != 2 {
-		t.Errorf("%d blobs for one segment and its index, %v", files, err)
+	}); err != nil || files != 3 {
+		t.Errorf("%d files for one segment, its index and the list of segments, %v", files, err)
 	}
 }
 

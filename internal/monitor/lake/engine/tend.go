@@ -123,18 +123,22 @@ func (e *Engine) expire(now time.Time) error {
 // replace makes some segments count and others not, on disk and then for queries.
 func (e *Engine) replace(come, leave []*sealed) error {
 	err := e.change(func(m *segment.Manifest) {
-		m.Segments = slices.DeleteFunc(m.Segments, func(i segment.Info) bool {
-			return slices.ContainsFunc(leave, func(s *sealed) bool { return s.info.ID == i.ID })
-		})
-		for _, s := range leave {
-			m.Trash = append(m.Trash, s.info)
+		var stay []segment.Info
+		for _, i := range m.Segments {
+			if slices.ContainsFunc(leave, func(s *sealed) bool { return s.info.ID == i.ID }) {
+				m.Trash = append(m.Trash, i) // As the manifest has it: with what the blob store calls it.
+			} else {
+				stay = append(stay, i)
+			}
 		}
+		m.Segments = stay
 		for _, s := range come {
 			m.Segments = append(m.Segments, s.info)
 		}
 	})
 	if err == nil {
 		e.swap(nil, come, leave)
+		e.wakeMirror()
 	}
 	return err
 }
@@ -218,7 +222,7 @@ func (e *Engine) Stats(context.Context) (*lake.Usage, error) {
 	u := &lake.Usage{
 		Tables: map[string]lake.TableUsage{}, WALBytes: e.log.Size(), Queue: c.queued.Load(), Appended: c.appended.Load(), Batches: c.batches.Load(),
 		Duplicates: c.duplicates.Load(), Refused: c.refused.Load(), Queries: c.queries.Load(), TooLarge: c.tooLarge.Load(), Seals: c.seals.Load(),
-		Compacted: c.compacted.Load(), Expired: c.expired.Load(), RSS: resident(), DiskFull: e.gate.isFull(),
+		Compacted: c.compacted.Load(), Expired: c.expired.Load(), RSS: resident(), DiskFull: e.gate.isFull(), Unsent: e.unsent(),
 	}
 	v := e.look()
 	defer e.leave(v)

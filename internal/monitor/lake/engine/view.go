@@ -73,6 +73,7 @@ func (e *Engine) leave(v *view) {
 	}
 	for _, s := range v.segments {
 		if s.users--; s.users == 0 && s.gone {
+			delete(e.going, s.info.ID)
 			old = append(old, s)
 		}
 	}
@@ -97,7 +98,7 @@ func (e *Engine) discard(hot []*generation, old []*sealed) {
 		c.Close()
 	}
 	for _, s := range old {
-		e.files.Remove(ctx, s.info)
+		e.files.Remove(s.info)
 	}
 	if len(old) > 0 {
 		e.emptyTrash(old)
@@ -127,6 +128,8 @@ func (e *Engine) swap(g *generation, come, leave []*sealed) {
 		out[s] = true
 		if s.gone = true; s.users == 0 {
 			old = append(old, s)
+		} else {
+			e.going[s.info.ID] = true
 		}
 	}
 	kept := make([]*sealed, 0, len(e.segments)+len(come))

@@ -9,8 +9,9 @@
 //
 // Invariants. A segment counts when the manifest says so, and the manifest changes in one
 // rename: a kill at any point loses nothing and doubles nothing. A file that the manifest
-// does not name is removed at the start. Prune never leaves out a group with a row that is
-// asked for.
+// does not name is removed at the start. A segment counts once it lies in the folder; the blob
+// store gets it afterwards, and then a copy of the manifest, from which a lake that lost its
+// folder goes on. Prune never leaves out a group with a row that is asked for.
 //
 // It imports package blob, bloom and the standard library.
 package segment

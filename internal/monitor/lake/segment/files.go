@@ -2,6 +2,7 @@ package segment
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"towpath.dev/towpath/internal/blob"
 	"towpath.dev/towpath/internal/fault"
@@ -18,6 +20,13 @@ import (
 
 // maxFile bounds what is stored as one blob.
 const maxFile = 8 << 30
+
+// How long one transfer may take, so that a bucket that says nothing holds up nobody for ever.
+const (
+	uploadTime = 10 * time.Minute
+	fetchTime  = 5 * time.Minute
+	smallTime  = 20 * time.Second // an index, a deletion, the list of segments
+)
 
 // Files keeps the bytes of segments.
 type Files struct {
@@ -27,8 +36,9 @@ type Files struct {
 	logger *slog.Logger
 
 	mu    sync.Mutex
-	used  map[uint64]int64 // when a segment was last read, counted by clock
-	size  map[uint64]int64 // of the Parquet files that are in the folder and in the blob store
+	used  map[uint64]int64  // when a segment was last read, counted by clock
+	size  map[uint64]int64  // of the Parquet files that are in the folder and in the blob store
+	data  map[uint64]string // digests of the Parquet files that are in the blob store
 	clock int64
 	busy  map[uint64]chan struct{} // segments being fetched
 }
@@ -39,7 +49,7 @@ func OpenFiles(dir string, blobs *blob.Store, limit int64, logger *slog.Logger) 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of segments: %w", err)
 	}
-	return &Files{dir: dir, blobs: blobs, limit: limit, logger: logger, used: map[uint64]int64{}, size: map[uint64]int64{}, busy: map[uint64]chan struct{}{}}, nil
+	return &Files{dir: dir, blobs: blobs, limit: limit, logger: logger, used: map[uint64]int64{}, size: map[uint64]int64{}, data: map[uint64]string{}, busy: map[uint64]chan struct{}{}}, nil
 }
 
 // Path returns where a segment's Parquet file stands.
@@ -54,8 +64,8 @@ func (f *Files) IndexPath(id uint64) string {
 func Temp(path string) string { return path + ".tmp" }
 
 // Keep gives the two files of a segment, which stand synced under their temporary names,
-// their own names, and stores them in the blob store. It fills in the digests.
-func (f *Files) Keep(ctx context.Context, i *Info) error {
+// their own names.
+func (f *Files) Keep(i Info) error {
 	for _, path := range []string{f.Path(i.ID), f.IndexPath(i.ID)} {
 		if err := os.Rename(Temp(path), path); err != nil {
 			return fmt.Errorf("keeping a segment: %w", err)
@@ -64,21 +74,31 @@ func (f *Files) Keep(ctx context.Context, i *Info) error {
 	if err := SyncPath(f.dir); err != nil {
 		return fmt.Errorf("keeping a segment: %w", err)
 	}
-	if f.blobs == nil {
-		return nil
-	}
+	return nil
+}
+
+// Remote reports whether segments live in a blob store.
+func (f *Files) Remote() bool { return f.blobs != nil }
+
+// Upload stores the two files of a segment in the blob store, and fills in their digests.
+// The same files have the same digests: what was interrupted can be done again.
+func (f *Files) Upload(ctx context.Context, i *Info) error {
+	ctx, cancel := context.WithTimeout(ctx, uploadTime)
+	defer cancel()
 	var err error
 	if i.Data, err = f.put(ctx, f.Path(i.ID)); err != nil {
 		return err
 	}
-	if i.IndexData, err = f.put(ctx, f.IndexPath(i.ID)); err != nil {
-		return err
-	}
+	i.IndexData, err = f.put(ctx, f.IndexPath(i.ID))
+	return err
+}
+
+// Uploaded notes that the blob store has a segment, so that the folder need not.
+func (f *Files) Uploaded(i Info) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.size[i.ID] = i.Bytes
+	f.size[i.ID], f.data[i.ID] = i.Bytes, i.Data
 	f.touch(i.ID)
-	return nil
 }
 
 func (f *Files) put(ctx context.Context, path string) (string, error) {
@@ -94,13 +114,9 @@ func (f *Files) put(ctx context.Context, path string) (string, error) {
 	return digest, nil
 }
 
-// Tidy removes what the manifest does not name or calls trash, and fetches the indexes
-// that are missing.
+// Tidy removes from the folder what the manifest does not name, and fetches the indexes that
+// are missing. Without the blob store it goes on without them; FetchIndex tries again.
 func (f *Files) Tidy(ctx context.Context, m *Manifest) error {
-	for _, i := range m.Trash {
-		f.Remove(ctx, i)
-	}
-	m.Trash = nil
 	known := map[string]bool{}
 	for _, i := range m.Segments {
 		known[f.Path(i.ID)], known[f.IndexPath(i.ID)] = true, true
@@ -118,17 +134,30 @@ func (f *Files) Tidy(ctx context.Context, m *Manifest) error {
 			return fmt.Errorf("removing what is left of a segment: %w", err)
 		}
 	}
+	away := false
 	for _, i := range m.Segments {
-		if _, err := os.Stat(f.IndexPath(i.ID)); err != nil && i.IndexData != "" {
-			if err := f.get(ctx, i.IndexData, f.IndexPath(i.ID), i.Index); err != nil {
-				return err
+		if _, err := os.Stat(f.IndexPath(i.ID)); err != nil && i.IndexData != "" && !away {
+			if err := f.FetchIndex(ctx, i); err != nil {
+				f.logger.Error("cannot fetch the indexes of segments; they are fetched later, queries read more until then", "error", err)
+				away = true
 			}
 		}
-		if _, err := os.Stat(f.Path(i.ID)); err == nil && i.Data != "" {
+		if i.Data == "" {
+			continue
+		}
+		f.data[i.ID] = i.Data
+		if _, err := os.Stat(f.Path(i.ID)); err == nil {
 			f.size[i.ID] = i.Bytes
 		}
 	}
 	return nil
+}
+
+// FetchIndex brings the index of a segment into the folder.
+func (f *Files) FetchIndex(ctx context.Context, i Info) error {
+	ctx, cancel := context.WithTimeout(ctx, smallTime)
+	defer cancel()
+	return f.get(ctx, i.IndexData, f.IndexPath(i.ID), i.Index)
 }
 
 // Fetch brings the Parquet file of a segment into the folder when it is not there.
@@ -137,7 +166,8 @@ func (f *Files) Fetch(ctx context.Context, i Info) error {
 		f.mu.Lock()
 		f.touch(i.ID)
 		_, here := f.size[i.ID]
-		if i.Data == "" || here {
+		digest, there := f.data[i.ID]
+		if !there || here {
 			f.mu.Unlock()
 			return nil
 		}
@@ -145,7 +175,7 @@ func (f *Files) Fetch(ctx context.Context, i Info) error {
 		if !fetching {
 			f.busy[i.ID] = make(chan struct{})
 			f.mu.Unlock()
-			break
+			return f.fetch(ctx, i, digest)
 		}
 		f.mu.Unlock()
 		select {
@@ -154,7 +184,13 @@ func (f *Files) Fetch(ctx context.Context, i Info) error {
 			return ctx.Err()
 		}
 	}
-	err := f.get(ctx, i.Data, f.Path(i.ID), i.Bytes)
+}
+
+// fetch gets a Parquet file that the caller has noted as being fetched.
+func (f *Files) fetch(ctx context.Context, i Info, digest string) error {
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	err := f.get(ctx, digest, f.Path(i.ID), i.Bytes)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	close(f.busy[i.ID])
@@ -190,7 +226,8 @@ func (f *Files) get(ctx context.Context, digest, path string, size int64) error 
 		err = os.Rename(Temp(path), path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("fetching a segment: %w", err), os.RemoveAll(Temp(path)))
+		return fault.Wrap(fault.Unavailable, errors.Join(err, os.RemoveAll(Temp(path))), "A segment of the logs cannot be brought from the blob store.").
+			WithNext("look whether the bucket can be reached and the disk has room, then ask again")
 	}
 	return nil
 }
@@ -223,7 +260,7 @@ func (f *Files) Evict(inUse func(id uint64) bool) {
 		if inUse(id) {
 			continue
 		}
-		if err := os.Remove(f.Path(id)); err != nil {
+		if err := os.Remove(f.Path(id)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			f.logger.Warn("cannot remove a cached segment", "error", err)
 			continue
 		}
@@ -232,26 +269,71 @@ func (f *Files) Evict(inUse func(id uint64) bool) {
 	}
 }
 
-// Remove deletes a segment that no longer counts.
-func (f *Files) Remove(ctx context.Context, i Info) {
+// Remove deletes a segment that no longer counts from the folder.
+func (f *Files) Remove(i Info) {
 	f.mu.Lock()
 	delete(f.size, i.ID)
 	delete(f.used, i.ID)
+	delete(f.data, i.ID)
 	f.mu.Unlock()
 	for _, path := range []string{f.Path(i.ID), f.IndexPath(i.ID)} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			f.logger.Warn("cannot remove a segment", "error", err) // Tidy does at the next start.
 		}
 	}
-	if f.blobs == nil {
-		return
-	}
+}
+
+// RemoveRemote deletes a segment that no longer counts from the blob store.
+func (f *Files) RemoveRemote(ctx context.Context, i Info) error {
+	ctx, cancel := context.WithTimeout(ctx, smallTime)
+	defer cancel()
 	for _, d := range []string{i.Data, i.IndexData} {
 		if d == "" {
 			continue
 		}
 		if err := f.blobs.Delete(ctx, d); err != nil && !fault.Is(err, fault.NotFound) {
-			f.logger.Warn("cannot remove a segment from the blob store", "digest", d, "error", err)
+			return fmt.Errorf("removing a segment from the blob store: %w", err)
 		}
 	}
+	return nil
+}
+
+// Sweep removes from the blob store what uploads left that were interrupted a day ago.
+func (f *Files) Sweep(ctx context.Context, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	_, err := f.blobs.Sweep(ctx, now.AddDate(0, 0, -1))
+	return err
+}
+
+// manifestNote is the name of the manifest in the blob store.
+const manifestNote = "manifest"
+
+// Published returns the manifest in the blob store, nil when there is none.
+func (f *Files) Published(ctx context.Context) (*Manifest, error) {
+	ctx, cancel := context.WithTimeout(ctx, smallTime)
+	defer cancel()
+	b, err := f.blobs.Note(ctx, manifestNote)
+	if fault.Is(err, fault.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fault.Wrap(fault.Unavailable, err, "The list of segments cannot be read from the blob store.").WithNext("look whether the bucket can be reached")
+	}
+	return parseManifest(b)
+}
+
+// Publish puts a manifest into the blob store, so that a lake that lost its disk finds its
+// segments again.
+func (f *Files) Publish(ctx context.Context, m *Manifest) error {
+	ctx, cancel := context.WithTimeout(ctx, smallTime)
+	defer cancel()
+	b, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("publishing the manifest: %w", err)
+	}
+	if err := f.blobs.WriteNote(ctx, manifestNote, b); err != nil {
+		return fmt.Errorf("publishing the manifest: %w", err)
+	}
+	return nil
 }

@@ -55,7 +55,17 @@ type Index struct {
 
 	path  string
 	start int64 // of the filters in the file
+	blunt bool
 }
+
+// Blunt returns what is known of a segment whose index is out of reach: it may hold anything
+// of its time.
+func Blunt(i Info) *Index {
+	return &Index{ID: i.ID, Groups: []Group{{Rows: i.Rows, Min: i.Min, Max: i.Max}}, blunt: true}
+}
+
+// IsBlunt reports whether the index comes from Blunt.
+func (x *Index) IsBlunt() bool { return x.blunt }
 
 // ReadIndex reads the index file of a segment. The filters are read when they are asked.
 func ReadIndex(path string) (*Index, error) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -37,6 +38,21 @@ type Manifest struct {
 	Sealed   uint64 `json:"sealed"` // last file of the log whose rows are all in segments
 	Segments []Info `json:"segments"`
 	Trash    []Info `json:"trash"` // that count no more and may not be removed yet
+
+	// Lake is the name of the lake, which it gives itself, when segments live in a blob store;
+	// Before is the lake that lost its disk and whose segments this one took over.
+	Lake   string `json:"lake,omitempty"`
+	Before string `json:"before,omitempty"`
+}
+
+// Fresh reports whether no lake ever wrote the manifest.
+func (m *Manifest) Fresh() bool {
+	return m.Lake == "" && m.Next == 1 && m.Sealed == 0 && len(m.Segments) == 0
+}
+
+// Complete reports whether the blob store has all segments.
+func (m *Manifest) Complete() bool {
+	return !slices.ContainsFunc(m.Segments, func(i Info) bool { return i.Data == "" })
 }
 
 const (
@@ -46,14 +62,18 @@ const (
 
 // LoadManifest reads the manifest of a folder; of a new folder it is empty.
 func LoadManifest(dir string) (*Manifest, error) {
-	m := &Manifest{Version: manifestVersion, Next: 1}
 	b, err := os.ReadFile(filepath.Join(dir, manifestName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return m, nil
+		return &Manifest{Version: manifestVersion, Next: 1}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the manifest: %w", err)
 	}
+	return parseManifest(b)
+}
+
+func parseManifest(b []byte) (*Manifest, error) {
+	m := &Manifest{}
 	if err := json.Unmarshal(b, m); err != nil {
 		return nil, fmt.Errorf("reading the manifest: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"towpath.dev/towpath/internal/blob"
+	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/lake/bloom"
 	"towpath.dev/towpath/internal/monitor/lake/segment"
 )
@@ -147,9 +148,13 @@ func TestFilesInABlobStore(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := f.Keep(ctx, &i); err != nil || i.Data == "" || i.IndexData == "" {
-			t.Fatalf("Keep() = %v, %+v", err, i)
+		if err := f.Keep(i); err != nil {
+			t.Fatal(err)
 		}
+		if err := f.Upload(ctx, &i); err != nil || i.Data == "" || i.IndexData == "" {
+			t.Fatalf("Upload() = %v, %+v", err, i)
+		}
+		f.Uploaded(i)
 		m.Segments = append(m.Segments, i)
 	}
 	f.Evict(func(id uint64) bool { return id == 1 })
@@ -165,9 +170,15 @@ func TestFilesInABlobStore(t *testing.T) {
 		t.Errorf("fetched %q, %v", b, err)
 	}
 	gone := m.Segments[2]
-	f.Remove(ctx, gone)
-	if err := f.Fetch(ctx, gone); err == nil {
-		t.Error("fetched what was removed")
+	f.Remove(gone)
+	if err := f.RemoveRemote(ctx, gone); err != nil {
+		t.Error(err)
+	}
+	if _, err := blobs.Stat(ctx, gone.Data); !fault.Is(err, fault.NotFound) {
+		t.Errorf("what was removed is in the blob store: %v", err)
+	}
+	if err := f.RemoveRemote(ctx, gone); err != nil {
+		t.Errorf("removing what is gone: %v", err)
 	}
 	m.Segments = m.Segments[:2]
 	if err := os.WriteFile(filepath.Join(dir, "000000000009.parquet.tmp"), nil, 0o600); err != nil {
