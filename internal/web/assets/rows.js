@@ -75,8 +75,16 @@
     const head = el('div', { class: 'vhead', role: 'row' }), body = el('div', { class: 'vbody' }), inner = el('div', { class: 'vinner', role: 'presentation' });
     body.append(inner);
     box.setAttribute('role', 'grid');
+    // told is what a person would read in a line that is an object: its message, then the rest.
+    const told = (v) => {
+      const name = ['msg', 'message', 'Message', 'event', 'error'].find((n) => typeof v[n] === 'string');
+      if (!name) return JSON.stringify(v);
+      const rest = Object.entries(v).filter(([k]) => k !== name && !/^(time|ts|timestamp|level|severity|lvl)$/i.test(k)).map(([k, w]) => k + '=' + (typeof w === 'object' ? JSON.stringify(w) : w));
+      return v[name] + (rest.length ? '  ' + rest.join(' ') : '');
+    };
     const cellOf = (row, c) => {
       const v = row[at[c.name]];
+      if (c.kind === 'msg' && v && typeof v === 'object' && !Array.isArray(v)) return told(v);
       if (c.type === 'datetime' && v) return c.name === 'TimeGenerated' ? clock(v) : String(v).slice(0, 23).replace('T', ' ');
       if (c.type === 'real' && typeof v === 'number') return String(Number(v.toPrecision(6)));
       return plainText(v);

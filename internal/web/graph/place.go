@@ -28,15 +28,16 @@ func (d *drawing) place() {
 	}
 }
 
-// apart is how far the middles of two places above each other stand apart at least.
+// apart is how far the middles of two places above each other stand apart at least. Edges
+// that pass by need less room than nodes.
 func (d *drawing) apart(a, b int) float64 {
-	half := func(p int) float64 {
-		if p >= d.bend0 {
-			return 0
+	nodes := 0
+	for _, p := range []int{a, b} {
+		if p < d.bend0 {
+			nodes++
 		}
-		return d.size.Height / 2
 	}
-	return half(a) + half(b) + d.size.Between
+	return float64(nodes)*d.size.Height/2 + d.size.Between*[]float64{.35, .7, 1}[nodes]
 }
 
 // pull moves the places of a layer towards their neighbours and keeps them apart.

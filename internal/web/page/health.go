@@ -329,3 +329,12 @@ func regionOf(title string) string {
 	}
 	return "alerts-" + strings.ToLower(title)
 }
+
+// ruleWords is what a rule is about in a line: its description, unless that is a template
+// which only an alert fills in.
+func ruleWords(r alert.Rule) string {
+	if r.Description == "" || strings.Contains(r.Description, "{{") {
+		return r.Query
+	}
+	return r.Description
+}
