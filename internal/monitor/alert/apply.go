@@ -15,6 +15,7 @@ import (
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/alert/judge"
+	"towpath.dev/towpath/internal/monitor/table"
 	"towpath.dev/towpath/internal/store"
 )
 
@@ -99,7 +100,7 @@ func (s *Service) plan(ctx context.Context, r Rule, o outcome, open map[string]A
 			if x.known && !x.kept && (x.value != a.Value || o.at.Sub(a.Seen) >= seenEvery || r.KeepFiringFor > 0) && !math.IsNaN(x.value) {
 				a.Value, a.Seen = finite(x.value), o.at
 				if sum := x.annotations["summary"]; sum != "" {
-					a.Summary, a.Description = cut(sum), cut(x.annotations["description"])
+					a.Summary, a.Description = table.Shorten(sum, maxText), table.Shorten(x.annotations["description"], maxText)
 				}
 				p.update = append(p.update, a)
 			}
@@ -128,14 +129,6 @@ func (s *Service) settling(a Alert) bool {
 	return a.Fired.Before(started) && s.Clock.Now().Sub(started) < s.opts.Settle
 }
 
-// cut shortens a text that a template made: an event has room for so much only.
-func cut(text string) string {
-	if len(text) <= maxText {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxText], "") + "…"
-}
-
 // finite keeps numbers that JSON has a word for.
 func finite(v float64) float64 {
 	switch {
@@ -154,8 +147,8 @@ func (s *Service) fired(ctx context.Context, r Rule, x sample, fp string, at tim
 	a := Alert{
 		ID: s.Clock.NewID(), Fingerprint: fp, Rule: r.ID, Name: r.Name, Kind: r.Kind, Query: r.Query, Project: cmp.Or(r.Project, x.labels["project"]),
 		Environment: cmp.Or(x.labels["environment"], r.Environment), Severity: cmp.Or(x.labels["severity"], r.Severity), State: Firing,
-		Fired: at, Seen: at, Value: finite(x.value), Labels: maps.Clone(x.labels), Summary: cut(cmp.Or(x.annotations["summary"], r.Name)),
-		Description: cut(x.annotations["description"]), NextStep: cut(x.annotations["next_step"]), Namespace: x.labels["namespace"], Pod: x.labels["pod"],
+		Fired: at, Seen: at, Value: finite(x.value), Labels: maps.Clone(x.labels), Summary: table.Shorten(cmp.Or(x.annotations["summary"], r.Name), maxText),
+		Description: table.Shorten(x.annotations["description"], maxText), NextStep: table.Shorten(x.annotations["next_step"], maxText), Namespace: x.labels["namespace"], Pod: x.labels["pod"],
 	}
 	if s.Places != nil && a.Namespace != "" && a.Pod != "" {
 		// A rule of a project names labels as it likes; only its own places count.

@@ -53,10 +53,10 @@ func condition(c Condition) judge.Condition {
 func (s *Service) checkQuery(ctx context.Context, r Rule) error {
 	c := *r.Condition
 	if !slices.Contains([]string{">", ">=", "<", "<=", "==", "!="}, c.Operator) {
-		return fault.New(fault.Invalid, "%q is not an operator.", clip(c.Operator)).WithNext("use >, >=, <, <=, == or !=")
+		return fault.New(fault.Invalid, "%q is not an operator.", table.Clip(c.Operator, maxName)).WithNext("use >, >=, <, <=, == or !=")
 	}
 	if !slices.Contains([]string{"", "max", "min", "avg", "sum"}, c.Aggregate) {
-		return fault.New(fault.Invalid, "%q is not an aggregate.", clip(c.Aggregate)).WithNext("use max, min, avg or sum")
+		return fault.New(fault.Invalid, "%q is not an aggregate.", table.Clip(c.Aggregate, maxName)).WithNext("use max, min, avg or sum")
 	}
 	if c.Of > 30 || c.Bad > c.Of {
 		return fault.New(fault.Invalid, "%d bad of %d evaluations cannot be counted.", c.Bad, c.Of).WithNext("look at no more than 30 evaluations")

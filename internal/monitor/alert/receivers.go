@@ -12,6 +12,7 @@ import (
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/monitor/alert/route"
+	"towpath.dev/towpath/internal/monitor/table"
 	"towpath.dev/towpath/internal/store"
 )
 
@@ -134,7 +135,7 @@ func (s *Service) PutReceiver(ctx context.Context, a identity.Actor, r Receiver)
 		return Receiver{}, err
 	}
 	if !receiverName.MatchString(r.Name) {
-		return Receiver{}, fault.New(fault.Invalid, "%q cannot be the name of a receiver.", clip(r.Name)).WithNext("use small letters, digits and -")
+		return Receiver{}, fault.New(fault.Invalid, "%q cannot be the name of a receiver.", table.Clip(r.Name, maxName)).WithNext("use small letters, digits and -")
 	}
 	s.configure.Lock()
 	defer s.configure.Unlock()
@@ -356,7 +357,7 @@ func sound(r Routes) error {
 		}
 		for _, l := range i.Equal {
 			if !labelName.MatchString(l) {
-				errs = append(errs, fault.New(fault.Invalid, "%q is not the name of a label.", clip(l)))
+				errs = append(errs, fault.New(fault.Invalid, "%q is not the name of a label.", table.Clip(l, maxName)))
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/monitor/alert/promrule"
+	"towpath.dev/towpath/internal/monitor/table"
 	"towpath.dev/towpath/internal/store"
 )
 
@@ -21,6 +22,7 @@ const (
 	maxRules = 500 // of a project
 	maxQuery = 16 << 10
 	maxText  = 4 << 10
+	maxName  = 100 // bytes of a foreign name that a message repeats
 	minEvery = 5 * time.Second
 	maxEvery = 24 * time.Hour
 )
@@ -232,10 +234,10 @@ func withDefaults(r Rule) Rule {
 // check says what is wrong with a rule.
 func (s *Service) check(ctx context.Context, r Rule) error {
 	if !ruleName.MatchString(r.Name) {
-		return fault.New(fault.Invalid, "%q cannot be the name of a rule.", clip(r.Name)).WithNext("use up to 100 letters, digits, spaces and . _ : -")
+		return fault.New(fault.Invalid, "%q cannot be the name of a rule.", table.Clip(r.Name, maxName)).WithNext("use up to 100 letters, digits, spaces and . _ : -")
 	}
 	if !slices.Contains([]string{Critical, Error, Warning, Info}, r.Severity) {
-		return fault.New(fault.Invalid, "%q is not a severity.", clip(r.Severity)).WithNext("use critical, error, warning or info")
+		return fault.New(fault.Invalid, "%q is not a severity.", table.Clip(r.Severity, maxName)).WithNext("use critical, error, warning or info")
 	}
 	if r.Every.Go() < minEvery || r.Every.Go() > maxEvery {
 		return fault.New(fault.Invalid, "A rule is evaluated every %s to every %s, not every %s.", Duration(minEvery), Duration(maxEvery), r.Every)
@@ -253,7 +255,7 @@ func (s *Service) check(ctx context.Context, r Rule) error {
 	}
 	for k, v := range r.Labels {
 		if !labelName.MatchString(k) || slices.Contains(reserved(), k) || len(v) > 512 {
-			return fault.New(fault.Invalid, "The label %q cannot be set by a rule.", clip(k)).WithNext("%s are set by the platform", strings.Join(reserved(), ", "))
+			return fault.New(fault.Invalid, "The label %q cannot be set by a rule.", table.Clip(k, maxName)).WithNext("%s are set by the platform", strings.Join(reserved(), ", "))
 		}
 	}
 	switch r.Kind {
@@ -262,7 +264,7 @@ func (s *Service) check(ctx context.Context, r Rule) error {
 	case Query:
 		return s.checkQuery(ctx, r)
 	}
-	return fault.New(fault.Invalid, "%q is not a kind of rule.", clip(r.Kind)).WithNext("use metric or query")
+	return fault.New(fault.Invalid, "%q is not a kind of rule.", table.Clip(r.Kind, maxName)).WithNext("use metric or query")
 }
 
 // reserved are labels that a rule does not set: they decide who sees an alert and where it goes.

@@ -10,6 +10,7 @@ import (
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/alert/judge"
+	"towpath.dev/towpath/internal/monitor/table"
 	"towpath.dev/towpath/internal/store"
 )
 
@@ -66,20 +67,13 @@ func one[T any](ctx context.Context, h store.Handle, missing *fault.Error, query
 }
 
 func noRule(id string) *fault.Error {
-	return fault.New(fault.NotFound, "There is no rule %q.", clip(id))
+	return fault.New(fault.NotFound, "There is no rule %q.", table.Clip(id, maxName))
 }
 func noAlert(id string) *fault.Error {
-	return fault.New(fault.NotFound, "There is no alert %q.", clip(id))
+	return fault.New(fault.NotFound, "There is no alert %q.", table.Clip(id, maxName))
 }
 func noneSuch(what, name string) *fault.Error {
-	return fault.New(fault.NotFound, "There is no %s %q.", what, clip(name))
-}
-
-func clip(s string) string {
-	if len(s) > 100 {
-		return s[:100]
-	}
-	return s
+	return fault.New(fault.NotFound, "There is no %s %q.", what, table.Clip(name, maxName))
 }
 
 func (s *Service) readRule(ctx context.Context, h store.Handle, id string) (Rule, error) {

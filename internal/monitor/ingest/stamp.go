@@ -121,14 +121,14 @@ func (s *Service) stamp(in *table.Batch, received time.Time, where source, t *ta
 func (s *Service) check(b *table.Batch) (*schema, error) {
 	sc, ok := s.schemas[b.Table]
 	if !ok {
-		return nil, fault.New(fault.Invalid, "There is no table %q that rows can be stored in.", clip(b.Table))
+		return nil, fault.New(fault.Invalid, "There is no table %q that rows can be stored in.", table.Clip(b.Table, maxShown))
 	}
 	if err := b.Check(); err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "The batch is not well-formed.")
 	}
 	for _, c := range b.Columns {
 		if kind, ok := sc.kinds[c.Name]; !ok || kind != c.Kind {
-			return nil, fault.New(fault.Invalid, "Table %s has no column %q of the type %s.", b.Table, clip(c.Name), c.Kind)
+			return nil, fault.New(fault.Invalid, "Table %s has no column %q of the type %s.", b.Table, table.Clip(c.Name, maxShown), c.Kind)
 		}
 	}
 	if b.Index(table.TimeGenerated) < 0 {
@@ -137,13 +137,8 @@ func (s *Service) check(b *table.Batch) (*schema, error) {
 	return sc, nil
 }
 
-// clip shortens a foreign name for a message.
-func clip(s string) string {
-	if len(s) > 64 {
-		return s[:64]
-	}
-	return s
-}
+// maxShown is how many bytes of a foreign name a message repeats.
+const maxShown = 64
 
 // legible replaces bytes that are no UTF-8, which neither the lake nor a page can show.
 func legible(b *table.Batch) {

@@ -146,7 +146,7 @@ func (s *Service) found(ctx context.Context, from, to time.Time) (out []Group, w
 	for i := range out {
 		release := a.text("Release", i)
 		out[i] = Group{
-			Project: a.text("Project", i), Fingerprint: a.text("ProblemId", i), Role: a.text("Role", i), Type: a.text("Type", i), Message: clip(a.text("Text", i)),
+			Project: a.text("Project", i), Fingerprint: a.text("ProblemId", i), Role: a.text("Role", i), Type: a.text("Type", i), Message: table.Clip(a.text("Text", i), maxMessage),
 			Operation: a.text("Trace", i), Environment: a.text("Environment", i), FirstSeen: a.time("First", i), LastSeen: a.time("Last", i),
 			FirstRelease: release, LastRelease: release, Count: a.integer("Occurrences", i), State: Open,
 		}
@@ -154,14 +154,8 @@ func (s *Service) found(ctx context.Context, from, to time.Time) (out []Group, w
 	return out, !a.truncated, nil
 }
 
-// clip shortens a message for a list.
-func clip(s string) string {
-	const most = 1024
-	if len(s) > most {
-		s = s[:most]
-	}
-	return s
-}
+// maxMessage is how many bytes of a message a list shows.
+const maxMessage = 1 << 10
 
 // count adds occurrences to their group. It returns the fact that a group was found, or
 // came back.

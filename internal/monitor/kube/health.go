@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/monitor/table"
 )
 
 // recent is how long a restart counts as trouble after the container runs again.
@@ -345,5 +346,5 @@ func logsOf(x Workload) string {
 
 func firstLine(s string) string {
 	s, _, _ = strings.Cut(s, "\n")
-	return clip(s, 300)
+	return table.Shorten(s, 300)
 }

@@ -217,7 +217,7 @@ func (w *Watcher) eventRow(ctx context.Context, e *corev1.Event) *table.Batch {
 	out := newRows(table.KubeEvents)
 	out.add(w, last, at, "", row{
 		"Computer": cmp.Or(e.Source.Host, at.Node, w.o.Name), "ObjectKind": about.Kind, "Namespace": about.Namespace, "Name": about.Name,
-		"Reason": e.Reason, "Message": clip(e.Message, 32<<10), "KubeEventType": e.Type, "SourceComponent": source,
+		"Reason": e.Reason, "Message": table.Clip(e.Message, 32<<10), "KubeEventType": e.Type, "SourceComponent": source,
 		"FirstSeen": first, "LastSeen": last, "Count": float64(count),
 	})
 	sum := sha256.Sum256([]byte("kubeevent\x00" + w.o.Name + "\x00" + eventKey(e)))
@@ -239,11 +239,4 @@ func (w *Watcher) placeOfEvent(ctx context.Context, e *corev1.Event) place.Place
 		at.Project, at.Environment = w.book.owner(ctx, at.Namespace, w.o.Clock.Now())
 	}
 	return at
-}
-
-func clip(s string, n int) string {
-	if len(s) > n {
-		return s[:n]
-	}
-	return s
 }

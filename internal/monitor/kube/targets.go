@@ -19,6 +19,7 @@ import (
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/metric"
+	"towpath.dev/towpath/internal/monitor/table"
 )
 
 // Addresses of handlers in this process.
@@ -178,7 +179,7 @@ func (w *Watcher) serveProxy(rw http.ResponseWriter, r *http.Request) {
 			pr.Out.Header = http.Header{"Accept": pr.In.Header["Accept"], "Accept-Encoding": pr.In.Header["Accept-Encoding"], "User-Agent": {"towpath"}}
 		},
 		ErrorHandler: func(rw http.ResponseWriter, _ *http.Request, err error) {
-			http.Error(rw, "the API server does not answer: "+clip(err.Error(), 200), http.StatusBadGateway)
+			http.Error(rw, "the API server does not answer: "+table.Clip(err.Error(), 200), http.StatusBadGateway)
 		},
 	}).ServeHTTP(rw, r)
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/storage/remote/otlptranslator/prometheusremotewrite"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"towpath.dev/towpath/internal/monitor/table"
 )
 
 // Limits of one pushed series; those of Prometheus' own scraper are set in scrape.go.
@@ -182,10 +184,7 @@ func deltas(md pmetric.Metrics) (name string, points int) {
 
 func firstLine(s string) string {
 	s, _, _ = strings.Cut(s, "\n")
-	if len(s) > 300 {
-		s = s[:300] + "…"
-	}
-	return s
+	return table.Shorten(s, 300)
 }
 
 // metadataBook remembers what pushed metrics mean. It is a convenience for pages: bounded,

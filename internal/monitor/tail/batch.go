@@ -49,7 +49,7 @@ func (b *builder) add(s *sequence, e entry, now time.Time) (truncated bool) {
 		}
 		b.since = now
 	}
-	text := cut(e.text, shown)
+	text := table.Clip(e.text, shown)
 	truncated = e.total > len(text)
 	meta, message := s.meta, ""
 	if truncated {

@@ -3,6 +3,8 @@ package tail
 import (
 	"bytes"
 	"strconv"
+
+	"towpath.dev/towpath/internal/monitor/table"
 )
 
 // The values of column LogLevel, as the table reference of ContainerLogV2 lists them.
@@ -23,7 +25,7 @@ func Level(text []byte, object bool) string {
 	if object {
 		return levelOfObject(text)
 	}
-	text = stripColour(cut(text, 4<<10))
+	text = stripColour(table.Clip(text, 4<<10))
 	if l := levelOfPair(text); l != "" {
 		return l
 	}
@@ -187,7 +189,7 @@ func levelOfPrefix(text []byte) string {
 		}
 	}
 	if i := bytes.IndexByte(text, ':'); i > 0 && i < 8 && digits(text[:i]) >= 0 && len(text) > i+2 && bytes.IndexByte([]byte("MSCX"), text[i+1]) >= 0 && text[i+2] == ' ' {
-		for _, f := range bytes.Fields(cut(text, 48)) {
+		for _, f := range bytes.Fields(table.Clip(text, 48)) {
 			switch string(f) {
 			case "#":
 				return Warning

@@ -52,16 +52,3 @@ func quote(dst, text []byte) []byte {
 	}
 	return append(append(dst, text[start:]...), '"')
 }
-
-// cut returns the beginning of a text of at most n bytes that ends with a whole character.
-func cut(text []byte, n int) []byte {
-	if len(text) <= n {
-		return text
-	}
-	for i := n; i > n-utf8.UTFMax && i > 0; i-- {
-		if utf8.RuneStart(text[i]) {
-			return text[:i]
-		}
-	}
-	return text[:n]
-}

@@ -9,5 +9,5 @@
 // moment: it has no clock and keeps nothing. A group fires when at least Bad of its last Of
 // evaluations were bad, and not again while it is muted.
 //
-// It imports the kernel and package table.
+// It imports the kernel, packages table and value.
 package judge

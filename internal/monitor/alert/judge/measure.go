@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/monitor/kql/value"
 	"towpath.dev/towpath/internal/monitor/table"
 )
 
@@ -40,18 +41,12 @@ func (m Measure) Groups(b *table.Batch) ([]Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	type sum struct {
-		Group
-		n        int
-		min, max float64
-		sum      float64
-	}
 	byKey := map[string]*sum{}
 	var order []string
 	for i := range b.Rows() {
 		labels, key := map[string]string{}, ""
 		for k, d := range dims {
-			text := clip(Text(b.Vectors[d], i))
+			text := table.Shorten(Text(b.Vectors[d], i), maxLabel)
 			labels[m.Dimensions[k]] = text
 			key += strconv.Itoa(len(text)) + ":" + text
 		}
@@ -67,13 +62,7 @@ func (m Measure) Groups(b *table.Batch) ([]Group, error) {
 		}
 		g.Rows++
 		if value >= 0 && !b.Vectors[value].IsNull(i) {
-			v := number(b.Vectors[value], i)
-			if math.IsNaN(v) {
-				continue
-			}
-			g.n++
-			g.sum += v
-			g.min, g.max = min(g.min, v), max(g.max, v)
+			g.add(number(b.Vectors[value], i))
 		}
 	}
 	if value < 0 && len(m.Dimensions) == 0 && len(order) == 0 {
@@ -87,18 +76,41 @@ func (m Measure) Groups(b *table.Batch) ([]Group, error) {
 			g.Value = float64(g.Rows)
 		case g.n == 0:
 			continue
-		case m.Aggregate == "min":
-			g.Value = g.min
-		case m.Aggregate == "avg":
-			g.Value = g.sum / float64(g.n)
-		case m.Aggregate == "sum":
-			g.Value = g.sum
 		default:
-			g.Value = g.max
+			g.Value = g.result(m.Aggregate)
 		}
 		out = append(out, g.Group)
 	}
 	return out, nil
+}
+
+// sum is a group while its rows are read.
+type sum struct {
+	Group
+	n               int
+	min, max, total float64
+}
+
+// add takes a number in; what is none says nothing.
+func (s *sum) add(v float64) {
+	if math.IsNaN(v) {
+		return
+	}
+	s.n++
+	s.total += v
+	s.min, s.max = min(s.min, v), max(s.max, v)
+}
+
+func (s *sum) result(aggregate string) float64 {
+	switch aggregate {
+	case "min":
+		return s.min
+	case "avg":
+		return s.total / float64(s.n)
+	case "sum":
+		return s.total
+	}
+	return s.max
 }
 
 // columns finds the columns, value -1 for rows.
@@ -153,7 +165,9 @@ func Text(v table.Vector, i int) string {
 	case table.Bool:
 		return strconv.FormatBool(v.Int[i] != 0)
 	case table.DateTime:
-		return table.TimeOf(v.Int[i]).Format("2006-01-02T15:04:05.9999999Z")
+		return value.FormatDateTime(v.Int[i])
+	case table.TimeSpan:
+		return value.FormatTimeSpan(v.Int[i])
 	case table.Real, table.Decimal:
 		return strconv.FormatFloat(v.Real[i], 'g', -1, 64)
 	case table.GUID, table.String:
@@ -166,11 +180,4 @@ func Text(v table.Vector, i int) string {
 		return v.Text[i]
 	}
 	return fmt.Sprint(v.Int[i])
-}
-
-func clip(s string) string {
-	if len(s) <= maxLabel {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxLabel], "") + "…"
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/monitor/table"
 )
 
 // timeout bounds one attempt.
@@ -133,10 +134,7 @@ func (r Receiver) scrub(err error) error {
 			text = strings.ReplaceAll(text, s, "…")
 		}
 	}
-	if len(text) > maxError {
-		text = strings.ToValidUTF8(text[:maxError], "") + "…"
-	}
-	return errors.New(text)
+	return errors.New(table.Shorten(strings.ToValidUTF8(text, "\uFFFD"), maxError))
 }
 
 // Check says what is wrong with a receiver; nil when nothing is.

@@ -14,6 +14,7 @@ const (
 	MaxDepth  = 150       // nested expressions
 	MaxTokens = 60_000
 	MaxErrors = 20 // that are told
+	maxShown  = 40 // bytes of the text that a message repeats
 )
 
 // Span is where something stands in the text: bytes, End exclusive.

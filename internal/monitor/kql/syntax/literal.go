@@ -40,16 +40,9 @@ func (p *parser) literal() Expr {
 		}
 	}
 	if !ok && !p.broken {
-		p.tell(t.Span, "", "%s is not a value of its type", clip(s))
+		p.tell(t.Span, "", "%s is not a value of its type", table.Shorten(s, maxShown))
 	}
 	return n
-}
-
-func clip(s string) string {
-	if len(s) > 40 {
-		return s[:40] + "…"
-	}
-	return s
 }
 
 // number reads 12, 0x1f and 1.5e3. What does not fit a long is refused.

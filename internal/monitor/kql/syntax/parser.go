@@ -1,6 +1,10 @@
 package syntax
 
-import "fmt"
+import (
+	"fmt"
+
+	"towpath.dev/towpath/internal/monitor/table"
+)
 
 // Parse reads a text. The query is never nil; where there are errors it holds what could
 // be read.
@@ -138,10 +142,7 @@ func (p *parser) found() string {
 	if t.Class == Invalid && len(s) > 0 && isQuote(p.text, t.Start) {
 		return "and found a string that does not end"
 	}
-	if len(s) > 30 {
-		s = s[:30] + "…"
-	}
-	return fmt.Sprintf("and found %q", s)
+	return fmt.Sprintf("and found %q", table.Shorten(s, maxShown))
 }
 
 // is1 is is where the parser may be broken already.
