@@ -40,5 +40,8 @@
 // An identity "user" may write in the project shop, "reader" may read, "attacker" has no
 // role anywhere, "wrong" comes with a token that nobody made and "nobody" without any.
 //
-// It must not import any part of the product: what a script needs, the programs offer.
+// Beside the scripts there are tests in Go of what takes a load and many kills.
+//
+// It must not import any part of the product, the bucket for tests (blob/s3test) excepted:
+// what a script needs, the programs offer.
 package scenario
