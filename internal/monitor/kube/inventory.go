@@ -82,8 +82,8 @@ func (w *Watcher) inventory(v *view, pods []*corev1.Pod, nodes bool) []*table.Ba
 		w.podRows(out, now, p, at, strings.Join(servicesOf(services, p.Namespace, p.Labels), ","))
 	}
 	var batches []*table.Batch
-	if out.b.Rows() > 0 {
-		batches = append(batches, out.b)
+	if out.Rows() > 0 {
+		batches = append(batches, out.Batch([16]byte{}))
 	}
 	if nodes {
 		if b := w.nodeRows(now, v.Nodes()); b.Rows() > 0 {
@@ -94,7 +94,7 @@ func (w *Watcher) inventory(v *view, pods []*corev1.Pod, nodes bool) []*table.Ba
 }
 
 // podRows adds a row per container; a pod whose containers are not known yet has one too.
-func (w *Watcher) podRows(out *rows, now time.Time, p *corev1.Pod, at place.Place, services string) {
+func (w *Watcher) podRows(out rows, now time.Time, p *corev1.Pod, at place.Place, services string) {
 	kind, name := controllerOf(p)
 	restarts := int64(0)
 	for _, s := range p.Status.ContainerStatuses {
@@ -197,5 +197,5 @@ func (w *Watcher) nodeRows(now time.Time, nodes []*corev1.Node) *table.Batch {
 			"CreationTimeStamp": n.CreationTimestamp.Time, "KubernetesProviderID": n.Spec.ProviderID, "OperatingSystem": n.Status.NodeInfo.OSImage,
 		})
 	}
-	return out.b
+	return out.Batch([16]byte{})
 }

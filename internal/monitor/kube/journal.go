@@ -221,8 +221,7 @@ func (w *Watcher) eventRow(ctx context.Context, e *corev1.Event) *table.Batch {
 		"FirstSeen": first, "LastSeen": last, "Count": float64(count),
 	})
 	sum := sha256.Sum256([]byte("kubeevent\x00" + w.o.Name + "\x00" + eventKey(e)))
-	copy(out.b.ID[:], sum[:])
-	return out.b
+	return out.Batch([16]byte(sum[:16]))
 }
 
 // placeOfEvent returns the place of what an event is about: the pod's, else its namespace's.

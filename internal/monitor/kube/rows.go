@@ -9,32 +9,18 @@ import (
 )
 
 // rows collects rows of one table.
-type rows struct {
-	b *table.Batch
-}
+type rows struct{ *table.Builder }
 
-func newRows(name string) *rows {
-	b := &table.Batch{Table: name}
-	for _, t := range table.Catalog() {
-		if t.Name == name {
-			b.Columns = t.Columns
-		}
-	}
-	for _, c := range b.Columns {
-		b.Vectors = append(b.Vectors, table.NewVector(c.Kind, 0))
-	}
-	return &rows{b}
-}
+func newRows(name string) rows { return rows{table.NewBuilder(table.ByName(name))} }
 
-// row is the values of one row by the names of the columns: string, int64, float64, or
-// time.Time, of which the zero is null. A column that is not named is null.
+// row is the values of one row by the names of the columns, as table.Builder takes them.
 type row map[string]any
 
 // add appends a row of a place at a moment.
-func (r *rows) add(w *Watcher, now time.Time, p place.Place, digest string, values row) {
+func (r rows) add(w *Watcher, now time.Time, p place.Place, digest string, values row) {
 	size := 0
 	for name, v := range map[string]any{
-		table.TimeGenerated: now, "ClusterName": w.o.Name, "ClusterId": w.resource(place.Place{}), "Type": r.b.Table, "SourceSystem": "Containers",
+		table.TimeGenerated: now, "ClusterName": w.o.Name, "ClusterId": w.resource(place.Place{}), "Type": r.Table(), "SourceSystem": "Containers",
 		"_ResourceId": w.resource(p), "_TimeReceived": w.o.Clock.Now(), "_IsBillable": "true",
 		table.Project: p.Project, table.Environment: p.Environment, table.Release: p.Release, table.ImageDigest: digest,
 	} {
@@ -50,28 +36,7 @@ func (r *rows) add(w *Watcher, now time.Time, p place.Place, digest string, valu
 		}
 	}
 	values["_BilledSize"] = float64(size)
-	for i, c := range r.b.Columns {
-		put(&r.b.Vectors[i], values[c.Name])
-	}
-}
-
-func put(to *table.Vector, v any) {
-	switch v := v.(type) {
-	case string:
-		to.AppendText(v)
-	case int64:
-		to.AppendInt(v)
-	case float64:
-		to.AppendReal(v)
-	case time.Time:
-		if v.IsZero() {
-			to.AppendNull()
-			return
-		}
-		to.AppendInt(table.TicksOf(v))
-	default:
-		to.AppendNull()
-	}
+	r.Row(values)
 }
 
 // resource returns the id of the cluster in the form of Azure's.

@@ -224,6 +224,9 @@ func (b *Builder) Place(name string) int {
 	return -1
 }
 
+// Table returns the name of the table.
+func (b *Builder) Table() string { return b.table.Name }
+
 // Rows returns how many rows were begun since the last Batch.
 func (b *Builder) Rows() int { return b.rows }
 
@@ -320,6 +323,15 @@ func (b *Builder) number(place int, k Kind, x int64) bool {
 	}
 	b.Int(place, x)
 	return slotOf(k) == slotInt
+}
+
+// Row begins a row and sets columns by their names, as Set does; those that are not named
+// are null.
+func (b *Builder) Row(values map[string]any) {
+	b.Next()
+	for name, v := range values {
+		b.Set(name, v)
+	}
 }
 
 // Batch returns the rows as a batch with all columns of the table, and begins anew.

@@ -50,7 +50,11 @@ func (t Tables) Rows(ctx context.Context, v query.VirtualScan) (*table.Batch, er
 	if v.Limit <= 0 {
 		v.Limit = maxRows
 	}
-	w := &writer{tables: t, scan: v, in: metric.Scope{Project: v.Project, All: v.All}, rows: newRows(v.Table)}
+	to := table.ByName(v.Table)
+	if to == nil {
+		return nil, elsewhere(v.Table)
+	}
+	w := &writer{tables: t, scan: v, in: metric.Scope{Project: v.Project, All: v.All}, rows: table.NewBuilder(to)}
 	var err error
 	switch v.Table {
 	case table.Perf:
@@ -60,12 +64,16 @@ func (t Tables) Rows(ctx context.Context, v query.VirtualScan) (*table.Batch, er
 	case table.AppMetrics:
 		err = w.app(ctx)
 	default:
-		return nil, fault.New(fault.NotFound, "Table %s does not lie in the metric store.", v.Table)
+		return nil, elsewhere(v.Table)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return w.rows.b, nil
+	return w.rows.Batch([16]byte{}), nil
+}
+
+func elsewhere(name string) error {
+	return fault.New(fault.NotFound, "Table %s does not lie in the metric store.", name)
 }
 
 // writer makes the rows of one scan.
@@ -73,7 +81,7 @@ type writer struct {
 	tables Tables
 	scan   query.VirtualScan
 	in     metric.Scope
-	rows   *rows
+	rows   *table.Builder
 }
 
 // wants reports whether rows with such a value in a column are asked for.
@@ -124,14 +132,14 @@ func (w *writer) each(ctx context.Context, expr string, do func(ls map[string]st
 
 // add appends a row with the columns that every table has.
 func (w *writer) add(ls map[string]string, r row) error {
-	if w.rows.b.Rows() >= w.scan.Limit {
+	if w.rows.Rows() >= w.scan.Limit {
 		return fault.New(fault.TooLarge, "The question needs more than %d rows of %s.", w.scan.Limit, w.scan.Table).
 			WithNext("narrow the time, or name a counter or metric: | where Name == \"…\"")
 	}
 	r[table.Project], r[table.Environment] = ls["project"], ls["environment"]
 	r["Type"], r["SourceSystem"], r["_IsBillable"], r["TenantId"], r["_SubscriptionId"] = w.scan.Table, "Insights", "false", w.tables.Installation, w.tables.Installation
 	r["_ResourceId"], r["_TimeReceived"] = w.tables.cluster(), r[table.TimeGenerated]
-	w.rows.add(r)
+	w.rows.Row(r)
 	return nil
 }
 
