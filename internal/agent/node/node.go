@@ -80,14 +80,6 @@ func New(ctx context.Context, cfg Config) (*Node, error) {
 	return n, nil
 }
 
-// OTLP returns the addresses that the relay listens on.
-func (n *Node) OTLP() (http, grpc []string) {
-	if n.relay == nil {
-		return nil, nil
-	}
-	return n.relay.http, n.relay.grpc
-}
-
 // Run works until ctx ends, then answers the requests that are under way, sends what was
 // read and returns nil. When one half fails the other one is ended, too: the supervisor
 // starts both anew.

@@ -122,16 +122,6 @@ func (k *keeper) hopeless() error {
 	return k.fatal
 }
 
-// process returns the child that was started last, nil before the first.
-func (k *keeper) process() (p *os.Process, starts int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.cmd == nil {
-		return nil, 0
-	}
-	return k.cmd.Process, k.starts
-}
-
 func (k *keeper) close() {
 	k.cancel()
 	<-k.done

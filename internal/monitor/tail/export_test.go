@@ -4,6 +4,9 @@ import "time"
 
 // What the tests of this package see of its inside.
 
+// Stats returns what a tailer has done since its start.
+func (t *Tailer) Stats() Stats { return t.counts.stats() }
+
 // ParsedLine is a CRI line.
 type ParsedLine struct {
 	Ticks   int64

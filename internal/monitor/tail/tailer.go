@@ -129,6 +129,3 @@ func New(cfg Config) (*Tailer, error) {
 	cfg.Limits = cfg.Limits.withDefaults()
 	return &Tailer{cfg: cfg}, nil
 }
-
-// Stats returns what the Tailer has done since its start; it may be called at any time.
-func (t *Tailer) Stats() Stats { return t.counts.stats() }

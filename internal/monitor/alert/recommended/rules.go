@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -49,31 +46,4 @@ func Rules() ([]Rule, error) {
 		}
 	}
 	return out, nil
-}
-
-// Series returns the names of the series that the rules read, in order.
-func Series() ([]string, error) {
-	rules, err := Rules()
-	if err != nil {
-		return nil, err
-	}
-	names := map[string]bool{}
-	p := parser.NewParser(parser.Options{})
-	for _, r := range rules {
-		expr, err := p.ParseExpr(r.Expr)
-		if err != nil {
-			return nil, fmt.Errorf("parsing rule %s: %w", r.Name, err)
-		}
-		parser.Inspect(expr, func(n parser.Node, _ []parser.Node) error {
-			if s, ok := n.(*parser.VectorSelector); ok {
-				for _, m := range s.LabelMatchers {
-					if m.Name == labels.MetricName {
-						names[m.Value] = true
-					}
-				}
-			}
-			return nil
-		})
-	}
-	return slices.Sorted(maps.Keys(names)), nil
 }

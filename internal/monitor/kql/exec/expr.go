@@ -3,12 +3,10 @@ package exec
 import (
 	"context"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"time"
 
 	"towpath.dev/towpath/internal/fault"
-	"towpath.dev/towpath/internal/monitor/kql/exec/agg"
 	"towpath.dev/towpath/internal/monitor/kql/exec/scalar"
 	"towpath.dev/towpath/internal/monitor/kql/exec/vec"
 	"towpath.dev/towpath/internal/monitor/kql/ir"
@@ -275,10 +273,6 @@ func (r *run) number(x ir.Expr, otherwise int64) (int64, error) {
 	return n, nil
 }
 
-func functions() []string { return scalar.Names() }
-
-func aggregates() []string { return agg.Names() }
-
 func newRun(ctx context.Context, env Env) *run {
 	if env.MaxRows == 0 {
 		env.MaxRows = 10_000_000
@@ -290,11 +284,4 @@ func newRun(ctx context.Context, env Env) *run {
 		ctx: ctx, env: env, shared: map[int]*frame{}, refs: map[int]*frame{}, subs: map[*ir.Sub]*frame{},
 		scalars: &scalar.Env{Now: table.TicksOf(env.Now), MaxBytes: env.MaxBytes, Err: ctx.Err, Rand: rand.New(rand.NewPCG(env.Seed, 0x9e3779b97f4a7c15))},
 	}
-}
-
-// plugins lists what Evaluate may name.
-func plugins() []string {
-	out := []string{"bag_unpack", "narrow", "pivot"}
-	slices.Sort(out)
-	return out
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"towpath.dev/towpath/internal/monitor/kql/exec/agg"
+	"towpath.dev/towpath/internal/monitor/kql/exec/scalar"
 	"towpath.dev/towpath/internal/monitor/kql/ir"
 	"towpath.dev/towpath/internal/monitor/table"
 )
@@ -46,24 +48,14 @@ func Constant(e ir.Expr) bool {
 	return constant(e)
 }
 
-// Eval evaluates an expression over the rows of a batch.
-func Eval(ctx context.Context, e ir.Expr, in *table.Batch, env Env) (table.Vector, error) {
-	r := newRun(ctx, env)
-	v, err := r.expr(e, frameOf(in))
-	if err != nil {
-		return table.Vector{}, err
-	}
-	return v.Table(in.Rows()), nil
-}
-
 // Functions returns the names of the scalar functions and operators that Run knows, as
 // ir.Call.Func has them, sorted.
-func Functions() []string { return functions() }
+func Functions() []string { return scalar.Names() }
 
 // Aggregates returns the names of the aggregates that Run knows, as ir.Agg.Func has them,
 // sorted.
-func Aggregates() []string { return aggregates() }
+func Aggregates() []string { return agg.Names() }
 
 // Plugins returns the names of the plugins that Run knows, as ir.Evaluate.Plugin has
 // them, sorted.
-func Plugins() []string { return plugins() }
+func Plugins() []string { return []string{"bag_unpack", "narrow", "pivot"} }

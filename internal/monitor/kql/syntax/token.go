@@ -27,16 +27,6 @@ const (
 	FunctionUse       // only from Tokens: a name before a parenthesis
 )
 
-var classNames = [...]string{"end", "name", "number", "timespan", "string", "literal", "operator", "comment", "invalid", "keyword", "function"}
-
-// String returns the name that a page uses as a style.
-func (c Class) String() string {
-	if int(c) < len(classNames) {
-		return classNames[c]
-	}
-	return "invalid"
-}
-
 // Token is a piece of the text.
 type Token struct {
 	Span
