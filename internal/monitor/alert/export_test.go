@@ -1,6 +1,9 @@
 package alert
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Start does what Run does first, so that a test can hold the clock.
 func (s *Service) Start(ctx context.Context) error { return s.start(ctx) }
@@ -17,3 +20,9 @@ func (s *Service) Step(ctx context.Context) {
 
 // Sweep removes what is old.
 func (s *Service) Sweep(ctx context.Context) error { return s.sweep(ctx) }
+
+// NewJumps returns the watch over a clock that shows a time.
+func NewJumps(now time.Time) func(time.Time) bool {
+	j := &jumps{last: now}
+	return j.look
+}

@@ -44,6 +44,7 @@ func (s *Service) Run(ctx context.Context) error {
 	var working sync.WaitGroup
 	defer working.Wait()
 	lastSweep, lastSnapshot := s.Clock.Now(), s.Clock.Now()
+	jumps := &jumps{last: lastSweep}
 	for ctx.Err() == nil {
 		now := s.Clock.Now()
 		for _, t := range s.schedule.Due(now) {
@@ -53,7 +54,7 @@ func (s *Service) Run(ctx context.Context) error {
 				s.turn(ctx, t)
 			})
 		}
-		if now.Sub(lastSweep).Abs() >= sweepEvery {
+		if jumps.look(now) && now.Sub(lastSweep).Abs() >= sweepEvery {
 			lastSweep = now
 			s.complain("sweeping alerts", s.sweep(ctx))
 		}
