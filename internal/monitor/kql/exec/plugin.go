@@ -141,32 +141,10 @@ func bagKinds(bags vec.Vec, n int, ignored map[string]bool) map[string]table.Kin
 			if ignored[key] {
 				continue
 			}
-			kinds[key] = joinKinds(kinds[key], cellKind(v))
+			kinds[key] = joinKinds(kinds[key], value.KindOf(v))
 		}
 	}
 	return kinds
-}
-
-func cellKind(v any) table.Kind {
-	switch v.(type) {
-	case nil:
-		return table.Unknown
-	case bool:
-		return table.Bool
-	case int64:
-		return table.Long
-	case float64:
-		return table.Real
-	case string:
-		return table.String
-	case value.DateTime:
-		return table.DateTime
-	case value.TimeSpan:
-		return table.TimeSpan
-	case value.GUID:
-		return table.GUID
-	}
-	return table.Dynamic
 }
 
 func joinKinds(a, b table.Kind) table.Kind {

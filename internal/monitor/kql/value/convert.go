@@ -6,6 +6,29 @@ import (
 	"towpath.dev/towpath/internal/monitor/table"
 )
 
+// KindOf returns the kind of a cell, Unknown of null.
+func KindOf(v any) table.Kind {
+	switch v.(type) {
+	case nil:
+		return table.Unknown
+	case bool:
+		return table.Bool
+	case int64:
+		return table.Long
+	case float64:
+		return table.Real
+	case string:
+		return table.String
+	case DateTime:
+		return table.DateTime
+	case TimeSpan:
+		return table.TimeSpan
+	case GUID:
+		return table.GUID
+	}
+	return table.Dynamic
+}
+
 // To converts a cell to a kind, as tolong, toreal, todatetime and so on do; nil when that
 // is not possible. Text becomes what it spells.
 func To(v any, k table.Kind) any {

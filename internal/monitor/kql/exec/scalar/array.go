@@ -111,7 +111,7 @@ func arraySum(_ *Call, a []any) any {
 	}
 	sum := 0.0
 	for _, e := range list {
-		if kindOf(e) != table.Long && kindOf(e) != table.Real && e != nil {
+		if value.KindOf(e) != table.Long && value.KindOf(e) != table.Real && e != nil {
 			return nil
 		}
 		f, _ := number(e)

@@ -72,34 +72,13 @@ func compareLoose(a, b any) int {
 			a = value.String(a)
 		}
 	} else if s, ok := a.(string); ok && b != nil {
-		if k := kindOf(b); k != table.Dynamic {
+		if k := value.KindOf(b); k != table.Dynamic {
 			if v := value.To(s, k); v != nil {
 				return value.Compare(v, b)
 			}
 		}
 	}
 	return value.Compare(a, b)
-}
-
-// kindOf is the kind of a cell of a dynamic.
-func kindOf(v any) table.Kind {
-	switch v.(type) {
-	case bool:
-		return table.Bool
-	case int64:
-		return table.Long
-	case float64:
-		return table.Real
-	case string:
-		return table.String
-	case value.DateTime:
-		return table.DateTime
-	case value.TimeSpan:
-		return table.TimeSpan
-	case value.GUID:
-		return table.GUID
-	}
-	return table.Dynamic
 }
 
 // equality: null against a value is false (and true for the negated form), null against

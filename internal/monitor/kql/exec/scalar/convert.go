@@ -45,7 +45,7 @@ func getType(c *Call) (vec.Vec, error) {
 		case *value.Bag:
 			return "dictionary"
 		default:
-			return kindOf(x).String()
+			return value.KindOf(x).String()
 		}
 	}).run(c)
 }

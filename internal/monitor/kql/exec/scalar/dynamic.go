@@ -17,7 +17,7 @@ func dynamics() map[string]Func {
 		"pack_array": row(packArray), "bag_pack": row(bagPack),
 		"array_length": strict(arrayLength), "range": strict(rangeOf), "zip": row(zip), "treepath": strict(treePath),
 		"dynamic_to_json": row(func(_ *Call, a []any) any {
-			if kindOf(a[0]) != table.Dynamic {
+			if a[0] != nil && value.KindOf(a[0]) != table.Dynamic {
 				return value.String(a[0])
 			}
 			return value.JSON(canonical(a[0]))
@@ -103,11 +103,11 @@ func rangeOf(_ *Call, a []any) any {
 	step := any(int64(1))
 	if len(a) > 2 {
 		step = a[2]
-	} else if kindOf(a[0]) == table.DateTime || kindOf(a[0]) == table.TimeSpan {
+	} else if value.KindOf(a[0]) == table.DateTime || value.KindOf(a[0]) == table.TimeSpan {
 		step = value.TimeSpan(value.Hour)
 	}
-	if _, real := a[0].(float64); !real && kindOf(a[1]) != table.Real && kindOf(step) != table.Real {
-		k := kindOf(a[0])
+	if _, real := a[0].(float64); !real && value.KindOf(a[1]) != table.Real && value.KindOf(step) != table.Real {
+		k := value.KindOf(a[0])
 		out := []any{}
 		from, to, by := long(a[0]), long(a[1]), long(step)
 		for x := from; by > 0 && x <= to || by < 0 && x >= to; x += by {
