@@ -71,6 +71,7 @@ func TestRunKeepsItsHistoryThroughAJump(t *testing.T) {
 	w.until("the rule is evaluated", evaluated(w.clock.Now()))
 	w.clock.move(366 * 24 * time.Hour)
 	w.until("the rule is evaluated after the jump", evaluated(w.clock.Now()))
+	w.clock.move(-366 * 24 * time.Hour)
 	if got := w.alerts(alert.Filter{}); len(got) != 1 {
 		t.Errorf("%d alerts are left after a jump of the clock", len(got))
 	}
