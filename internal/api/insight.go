@@ -63,6 +63,17 @@ func (a *server) insightRoutes() {
 		}
 		return body(list(got.Patterns, nil))
 	})
+	op(a, http.MethodGet, "/projects/{project}/envs/{env}/releases/{release}/comparison", "insight-comparison", "What a release does beside what the one before did", func(ctx context.Context, in *struct {
+		In
+		Env     string `path:"env" maxLength:"63"`
+		Release string `path:"release" maxLength:"18" pattern:"^[0-9]+$"`
+	}) (*Body[insight.Comparison], error) {
+		return body(a.Insight.Comparison(ctx, actor(ctx), in.Project, in.Project+"/"+in.Env+"/"+in.Release))
+	})
+	a.errorRoutes()
+}
+
+func (a *server) errorRoutes() {
 	op(a, http.MethodGet, "/projects/{project}/errors", "insight-errors", "Exceptions that are one problem, the last seen first", func(ctx context.Context, in *struct {
 		In
 		State   string `query:"state" enum:"open,resolved,ignored"`
@@ -81,12 +92,5 @@ func (a *server) insightRoutes() {
 		}
 	}) (*Body[insight.Group], error) {
 		return body(a.Insight.SetState(ctx, actor(ctx), in.Project, in.Group, in.Body.State))
-	})
-	op(a, http.MethodGet, "/projects/{project}/envs/{env}/releases/{release}/comparison", "insight-comparison", "What a release does beside what the one before did", func(ctx context.Context, in *struct {
-		In
-		Env     string `path:"env" maxLength:"63"`
-		Release string `path:"release" maxLength:"18" pattern:"^[0-9]+$"`
-	}) (*Body[insight.Comparison], error) {
-		return body(a.Insight.Comparison(ctx, actor(ctx), in.Project, in.Project+"/"+in.Env+"/"+in.Release))
 	})
 }

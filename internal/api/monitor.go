@@ -36,6 +36,7 @@ func (in InScope) scope() (monitor.Scope, error) {
 
 func (a *server) monitorRoutes() {
 	a.queryRoutes()
+	a.traceRoutes()
 	a.viewRoutes()
 	a.metricRoutes()
 	a.lineRoutes()
@@ -88,6 +89,9 @@ func (a *server) queryRoutes() {
 	}) (*Body[[]bind.Item], error) {
 		return body(list(a.Monitor.Complete(ctx, actor(ctx), in.Body.Query, in.Body.Position)))
 	})
+}
+
+func (a *server) traceRoutes() {
 	op(a, http.MethodGet, "/monitor/traces/{trace}", "monitor-trace", "All spans of one trace, as columns", func(ctx context.Context, in *struct {
 		InScope
 		Trace string `path:"trace" maxLength:"32" doc:"32 hexadecimal digits"`

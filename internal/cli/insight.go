@@ -16,8 +16,14 @@ import (
 )
 
 func (e *env) errors() *cobra.Command {
+	return noun("error", "Exceptions that are one problem", e.errorList(), e.errorShow(),
+		e.errorSet("resolve", "resolved", "Say that it is mended; it opens again when it comes back"),
+		e.errorSet("ignore", "ignored", "Say nothing of it any more"), e.errorSet("reopen", "open", "Open it again"))
+}
+
+func (e *env) errorList() *cobra.Command {
 	var state, release string
-	list := e.inProject(&cobra.Command{
+	c := e.inProject(&cobra.Command{
 		Use: "list", Short: "List error groups, the last seen first", Args: cobra.NoArgs,
 		Example: "  towpath error list --project shop\n  towpath error list --project shop --release shop/production/3",
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -47,9 +53,13 @@ func (e *env) errors() *cobra.Command {
 			})
 		},
 	})
-	list.Flags().StringVar(&state, "state", "", "open, resolved or ignored")
-	list.Flags().StringVar(&release, "release", "", "only those that came with this release")
-	show := e.inProject(&cobra.Command{
+	c.Flags().StringVar(&state, "state", "", "open, resolved or ignored")
+	c.Flags().StringVar(&release, "release", "", "only those that came with this release")
+	return c
+}
+
+func (e *env) errorShow() *cobra.Command {
+	return e.inProject(&cobra.Command{
 		Use: "show GROUP", Short: "Show an error group, and how to find its occurrences", Args: cobra.ExactArgs(1), Example: "  towpath error show v1:3f2a… --project shop",
 		RunE: func(c *cobra.Command, args []string) error {
 			path, err := e.projectPath("/errors/" + url.PathEscape(args[0]))
@@ -63,25 +73,24 @@ func (e *env) errors() *cobra.Command {
 			return e.print(g, func() table { return groupTable(g) })
 		},
 	})
-	set := func(verb, state, short string) *cobra.Command {
-		return e.inProject(&cobra.Command{
-			Use: verb + " GROUP", Short: short, Args: cobra.ExactArgs(1), Example: "  towpath error " + verb + " v1:3f2a… --project shop",
-			RunE: func(c *cobra.Command, args []string) error {
-				path, err := e.projectPath("/errors/" + url.PathEscape(args[0]) + "/state")
-				if err != nil {
-					return err
-				}
-				g, err := send[insight.Group](c.Context(), e, http.MethodPost, path, map[string]string{"state": state})
-				if err != nil {
-					return err
-				}
-				return e.print(g, func() table { return groupTable(g) })
-			},
-		})
-	}
-	return noun("error", "Exceptions that are one problem", list, show,
-		set("resolve", "resolved", "Say that it is mended; it opens again when it comes back"),
-		set("ignore", "ignored", "Say nothing of it any more"), set("reopen", "open", "Open it again"))
+}
+
+// errorSet is a command that gives an error group a state.
+func (e *env) errorSet(verb, state, short string) *cobra.Command {
+	return e.inProject(&cobra.Command{
+		Use: verb + " GROUP", Short: short, Args: cobra.ExactArgs(1), Example: "  towpath error " + verb + " v1:3f2a… --project shop",
+		RunE: func(c *cobra.Command, args []string) error {
+			path, err := e.projectPath("/errors/" + url.PathEscape(args[0]) + "/state")
+			if err != nil {
+				return err
+			}
+			g, err := send[insight.Group](c.Context(), e, http.MethodPost, path, map[string]string{"state": state})
+			if err != nil {
+				return err
+			}
+			return e.print(g, func() table { return groupTable(g) })
+		},
+	})
 }
 
 func groupTable(g insight.Group) table {
@@ -100,29 +109,43 @@ func since(q url.Values, d time.Duration) url.Values {
 
 // services shows the application map, or the operations of a service.
 func (e *env) services() *cobra.Command {
-	var all bool
-	var back time.Duration
-	var environment string
-	scoped := func(c *cobra.Command) *cobra.Command {
-		c.Flags().DurationVar(&back, "since", time.Hour, "how far back to look")
-		c.Flags().StringVar(&environment, "environment", "", "only of this environment")
-		return e.scoped(c, &all)
+	return noun("service", "What services do, and whom they call", e.serviceMap(), e.serviceOperations(), e.patterns(), e.comparison())
+}
+
+// window says whose telemetry of which time a command looks at.
+type window struct {
+	all         bool
+	back        time.Duration
+	environment string
+}
+
+func (w *window) flags(e *env, c *cobra.Command) *cobra.Command {
+	c.Flags().DurationVar(&w.back, "since", time.Hour, "how far back to look")
+	c.Flags().StringVar(&w.environment, "environment", "", "only of this environment")
+	return e.scoped(c, &w.all)
+}
+
+func (w *window) ask(e *env) (url.Values, error) {
+	q, err := e.scope(w.all)
+	if err != nil {
+		return nil, err
 	}
-	ask := func() (url.Values, error) {
-		q, err := e.scope(all)
-		if err == nil && environment != "" {
-			q.Set("environment", environment)
-		}
-		return q, err
+	if w.environment != "" {
+		q.Set("environment", w.environment)
 	}
-	list := scoped(&cobra.Command{
+	return since(q, w.back), nil
+}
+
+func (e *env) serviceMap() *cobra.Command {
+	w := &window{}
+	return w.flags(e, &cobra.Command{
 		Use: "map", Short: "Show which service calls which", Args: cobra.NoArgs, Example: "  towpath service map --project shop",
 		RunE: func(c *cobra.Command, _ []string) error {
-			q, err := ask()
+			q, err := w.ask(e)
 			if err != nil {
 				return err
 			}
-			got, err := fetch[*insight.Map](c.Context(), e, "/monitor/map", since(q, back))
+			got, err := fetch[*insight.Map](c.Context(), e, "/monitor/map", q)
 			if err != nil {
 				return err
 			}
@@ -138,17 +161,21 @@ func (e *env) services() *cobra.Command {
 			})
 		},
 	})
-	operations := scoped(&cobra.Command{
+}
+
+func (e *env) serviceOperations() *cobra.Command {
+	w := &window{}
+	return w.flags(e, &cobra.Command{
 		Use: "operations [SERVICE]", Short: "Show rate, errors and duration of every operation", Args: cobra.MaximumNArgs(1), Example: "  towpath service operations web --project shop --since 15m",
 		RunE: func(c *cobra.Command, args []string) error {
-			q, err := ask()
+			q, err := w.ask(e)
 			if err != nil {
 				return err
 			}
 			if len(args) == 1 {
 				q.Set("role", args[0])
 			}
-			got, err := fetch[[]insight.Operation](c.Context(), e, "/monitor/operations", since(q, back))
+			got, err := fetch[[]insight.Operation](c.Context(), e, "/monitor/operations", q)
 			if err != nil {
 				return err
 			}
@@ -163,7 +190,6 @@ func (e *env) services() *cobra.Command {
 			})
 		},
 	})
-	return noun("service", "What services do, and whom they call", list, operations, e.patterns(), e.comparison())
 }
 
 func (e *env) patterns() *cobra.Command {
