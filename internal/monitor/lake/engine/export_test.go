@@ -29,8 +29,8 @@ func Reflect(ctx context.Context, e *Engine) error { return e.reflect(ctx) }
 // Evict empties the cache down to its limit.
 func Evict(e *Engine) { e.files.Evict(e.inUse) }
 
-// NewJumps returns the watch over a wall clock.
-func NewJumps(wall time.Time) func(time.Time) bool {
-	j := &jumps{wall: wall, steady: time.Now()}
-	return j.look
-}
+// NewJumps returns the watch over a wall clock of a lake whose last rows came at newest.
+func NewJumps(wall, newest time.Time) func(time.Time) bool { return newJumps(wall, newest).look }
+
+// Restamp lets rows come now that came in the future.
+func Restamp(e *Engine, now time.Time) error { return e.restamp(now) }

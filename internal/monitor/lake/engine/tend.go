@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"strconv"
@@ -31,7 +32,7 @@ const (
 func (e *Engine) tend(ctx context.Context) {
 	tick := time.NewTicker(tendEvery)
 	defer tick.Stop()
-	j := &jumps{wall: e.clock.Now(), steady: time.Now()}
+	j := newJumps(e.clock.Now(), e.youngest())
 	for {
 		select {
 		case <-ctx.Done():
@@ -41,8 +42,8 @@ func (e *Engine) tend(ctx context.Context) {
 		if err := e.compact(ctx); err != nil && ctx.Err() == nil {
 			e.logger.Error("cannot compact segments", "error", err)
 		}
-		if j.look(e.clock.Now()) {
-			if err := e.expire(e.clock.Now()); err != nil {
+		if now := e.clock.Now(); j.look(now) {
+			if err := errors.Join(e.restamp(now), e.expire(now)); err != nil {
 				e.logger.Error("cannot let old segments go", "error", err)
 			}
 		}
@@ -60,6 +61,16 @@ type jumps struct {
 // maxJump is what two clocks may differ between two looks.
 const maxJump = time.Hour
 
+// newJumps begins with a wall clock that may have jumped while no lake ran: newest is when the
+// last rows came before, the zero time when none did.
+func newJumps(wall, newest time.Time) *jumps {
+	j := &jumps{wall: wall, steady: time.Now()}
+	if d := wall.Sub(newest); !newest.IsZero() && (d > maxJump || d < -maxJump) {
+		j.until = j.steady.Add(time.Hour) // Or nothing came for that long; then an hour does no harm.
+	}
+	return j
+}
+
 // look reports whether the wall clock may be trusted.
 func (j *jumps) look(wall time.Time) bool {
 	steady := time.Now()
@@ -68,6 +79,52 @@ func (j *jumps) look(wall time.Time) bool {
 	}
 	j.wall, j.steady = wall, steady
 	return !steady.Before(j.until)
+}
+
+// youngest returns when the youngest sealed rows came.
+func (e *Engine) youngest() time.Time {
+	var out time.Time
+	for _, s := range e.counting() {
+		if s.info.Arrived.After(out) {
+			out = s.info.Arrived
+		}
+	}
+	return out
+}
+
+// restamp lets rows come now that came, by a clock that was ahead, in the future: otherwise
+// they would stay until then and for the time of their retention.
+func (e *Engine) restamp(now time.Time) error {
+	ahead := map[uint64]bool{}
+	for _, s := range e.counting() {
+		if s.info.Arrived.Sub(now) > maxJump {
+			ahead[s.info.ID] = true
+		}
+	}
+	if len(ahead) == 0 {
+		return nil
+	}
+	e.logger.Warn("rows came in the future, by a clock that was ahead; their time to stay begins now", "segments", len(ahead))
+	err := e.change(func(m *segment.Manifest) {
+		for i := range m.Segments {
+			if ahead[m.Segments[i].ID] {
+				m.Segments[i].Arrived = now
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for at, s := range e.segments {
+		if ahead[s.info.ID] && s.users == 0 { // The others at a later look.
+			s := &sealed{info: s.info, index: s.index}
+			s.info.Arrived = now
+			e.segments[at] = s
+		}
+	}
+	return nil
 }
 
 func (e *Engine) inUse(id uint64) bool {
