@@ -17,3 +17,7 @@ run 'Push protection on 50 MB' 'go test ./internal/source/protect -run "^$" -ben
 run 'A review, evaluator and admission policy' 'go test ./internal/policy/vap -run "^$" -bench Review -benchtime 200x'
 run 'Ten thousand pods in the audit' 'go test ./internal/policy/audit -run "^$" -bench Pods/10000 -benchtime 1x'
 run 'Admission and verdicts on a live cluster' 'TOWPATH_BIN=$PWD/bin go test ./internal/policy/enforce/live -run "^$" -bench . -benchtime 1x'
+run 'Lake: storing, size, has, timechart' 'CGO_ENABLED=1 go test ./internal/monitor/lake -run "^$" -bench Lake -benchtime 1x -timeout 20m'
+run 'Queries beside plain DuckDB' 'TOWPATH_BENCH_LINES=1000000 CGO_ENABLED=1 go test ./internal/monitor/query -run "^$" -bench . -benchtime 3x'
+run 'KQL: cost of a compile' 'go test ./internal/monitor/kql/bind -run "^$" -bench Bind'
+run 'OTLP, samples, tailer' 'go test ./internal/monitor/otlp ./internal/monitor/metric ./internal/monitor/tail -run "^$" -bench . -benchtime 1x'
