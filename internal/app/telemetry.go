@@ -40,6 +40,7 @@ import (
 	"towpath.dev/towpath/internal/monitor/query"
 	"towpath.dev/towpath/internal/monitor/table"
 	"towpath.dev/towpath/internal/monitor/tail"
+	"towpath.dev/towpath/internal/monitor/turn"
 )
 
 // telemetry is what takes telemetry in and keeps it.
@@ -63,6 +64,10 @@ type rowStore interface {
 	ingest.Sink
 	query.Engine
 }
+
+// questions is how many questions in KQL are answered at a time: as many as the lake works
+// on, each with a budget of memory.
+const questions = 8
 
 func (a *App) openTelemetry(ctx context.Context) error {
 	t := &telemetry{}
@@ -100,15 +105,18 @@ func (a *App) openTelemetry(ctx context.Context) error {
 		return err
 	}
 	queries := query.New(query.Options{Clock: a.clock, Engine: t.rows, Dialect: t.dialect, Tables: virtual.Tables{Store: t.metrics, Clock: a.clock, Installation: installation, Cluster: a.cfg.Cluster}})
+	// Rules have turns of their own, so that what people ask does not keep them waiting.
+	people := turn.Queries{Next: queries, Turns: turn.New(questions, questions/2)}
+	rules := turn.Queries{Next: queries, Turns: turn.New(questions, questions/2)}
 	a.Insight = insight.New(insight.Parts{
-		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queries: queries, Intake: t.ingest, Releases: rollouts{a.Deploy}, Logger: a.logger,
+		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queries: people, Intake: t.ingest, Releases: rollouts{a.Deploy}, Logger: a.logger,
 	}, insight.Options{})
 	a.Monitor = monitor.New(monitor.Parts{
-		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queries: queries, Metrics: t.metrics, Cluster: t.kube, Stream: t.ingest, Releases: marks{a.Insight}, Logger: a.logger,
+		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queries: people, Metrics: t.metrics, Cluster: t.kube, Stream: t.ingest, Releases: marks{a.Insight}, Logger: a.logger,
 	})
 	a.Alerts, err = alert.New(alert.Parts{
 		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Vault: a.vault, Series: t.metrics.Storage(), PromQL: t.metrics.Engine(),
-		Queries: queries, Places: t.kube, Releases: running{a.Deploy}, Logger: a.logger,
+		Queries: rules, Places: t.kube, Releases: running{a.Deploy}, Logger: a.logger,
 	}, alert.Options{URL: a.URL, Allow: a.cfg.NotifyAllow})
 	if err != nil {
 		return err

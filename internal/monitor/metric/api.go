@@ -236,6 +236,11 @@ func (s *Store) matchers(a *asked) ([][]*labels.Matcher, error) {
 	if len(a.Form["match[]"]) > 100 {
 		return nil, bad("more than 100 match[] parameters")
 	}
+	for _, m := range a.Form["match[]"] {
+		if err := short(m); err != nil {
+			return nil, err
+		}
+	}
 	sets, err := s.parser.ParseMetricSelectors(a.Form["match[]"])
 	if err != nil {
 		return nil, bad("invalid parameter \"match[]\": %v", err)

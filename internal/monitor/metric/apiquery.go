@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/storage"
+
+	"towpath.dev/towpath/internal/fault"
 )
 
 // queryable is what a question reads from.
@@ -17,6 +19,22 @@ type queryable = storage.SampleAndChunkQueryable
 
 // maxPoints is how many points a range may have, as in Prometheus.
 const maxPoints = 11_000
+
+// The library takes time that grows with the square of an expression's length to read it,
+// and with the cube of its depth to format it; both cannot be interrupted.
+const (
+	maxExpr   = 16 << 10 // of any expression in bytes
+	maxFormat = 4 << 10
+	maxPretty = 100
+)
+
+// short refuses an expression that is too long.
+func short(expr string) error {
+	if len(expr) > maxExpr {
+		return fault.New(fault.TooLarge, "The expression has %d bytes; at most %d are allowed.", len(expr), maxExpr).WithNext("ask in several questions")
+	}
+	return nil
+}
 
 // maxSeries is how many series one answer to /series may name.
 const maxSeries = 20_000
@@ -87,6 +105,14 @@ func (s *Store) evaluate(a *asked, make func(context.Context, promql.QueryOpts) 
 	if err != nil {
 		return nil, err
 	}
+	if err := short(a.Form.Get("query")); err != nil {
+		return nil, err
+	}
+	leave, err := s.enter(ctx, a.in)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	q, err := make(ctx, promql.NewPrometheusQueryOpts(false, min(max(back, 0), time.Hour)))
 	if err != nil {
 		return nil, bad("invalid parameter \"query\": %v", err)
@@ -123,9 +149,21 @@ func detach(a *asked, v parser.Value, limit int) parser.Value {
 }
 
 func (s *Store) apiFormat(a *asked) (any, error) {
-	e, err := s.parser.ParseExpr(a.Form.Get("query"))
+	text := a.Form.Get("query")
+	if len(text) > maxFormat {
+		return nil, bad("invalid parameter \"query\": an expression to format has at most %d bytes", maxFormat)
+	}
+	e, err := s.parser.ParseExpr(text)
 	if err != nil {
 		return nil, bad("invalid parameter \"query\": %v", err)
+	}
+	depth := 0
+	parser.Inspect(e, func(_ parser.Node, path []parser.Node) error {
+		depth = max(depth, len(path))
+		return nil
+	})
+	if depth > maxPretty {
+		return nil, bad("invalid parameter \"query\": the expression nests deeper than %d", maxPretty)
 	}
 	return e.Pretty(0), nil
 }

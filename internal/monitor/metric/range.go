@@ -3,6 +3,7 @@ package metric
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"strconv"
 	"time"
@@ -45,9 +46,14 @@ type Series struct {
 
 // Range evaluates an expression at each step from start to end, both included.
 func (s *Store) Range(ctx context.Context, in Scope, expr string, start, end time.Time, step time.Duration) ([]Series, error) {
-	if err := in.check(); err != nil {
+	if err := errors.Join(in.check(), short(expr)); err != nil {
 		return nil, err
 	}
+	leave, err := s.enter(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	q, err := s.engine.NewRangeQuery(ctx, confine(s.db, in), nil, expr, start, end, step)
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "The PromQL expression is not valid: %v.", err)

@@ -2,6 +2,7 @@ package metric
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,7 +25,7 @@ type Raw struct {
 // stored, from and to included; native histograms are left out. It ends with do's error.
 // The samples are do's only until it returns.
 func (s *Store) Samples(ctx context.Context, in Scope, selector string, from, to time.Time, do func(Raw) error) error {
-	if err := in.check(); err != nil {
+	if err := errors.Join(in.check(), short(selector)); err != nil {
 		return err
 	}
 	ms, err := s.parser.ParseMetricSelector(selector)

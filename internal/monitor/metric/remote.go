@@ -20,6 +20,8 @@ import (
 
 	remoteapi "github.com/prometheus/client_golang/exp/api/remote"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"towpath.dev/towpath/internal/monitor/turn"
 )
 
 // maxWrite bounds the body of one remote write, compressed; the library bounds what it
@@ -79,20 +81,25 @@ const maxReads = 4
 // ReadAPI answers remote read ("Remote Read API"), so that a Prometheus can put its own
 // questions to this store. Scope as for API.
 func (s *Store) ReadAPI(scope func(*http.Request) (Scope, error)) http.Handler {
-	gate := make(turnstile, maxReads)
+	gate := turn.New(maxReads, maxReads/2)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		in, err := scope(r)
 		if err == nil {
 			err = in.check()
 		}
+		name := in.Project
+		if in.All {
+			name = turn.Everything
+		}
+		var leave func()
 		if err == nil {
-			_, err = gate.Insert(r.Context(), "")
+			leave, err = gate.Enter(r.Context(), name)
 		}
 		if err != nil {
 			respondError(w, err)
 			return
 		}
-		defer gate.Delete(0)
+		defer leave()
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		none := func() config.Config { return config.Config{} }
 		remote.NewReadHandler(s.logger, nil, confine(s.db, in), none, s.o.QuerySamples, 1, 1<<20).ServeHTTP(w, r)

@@ -73,6 +73,10 @@ func (v *sieve) pass(ls labels.Labels, t int64, stale bool, do func(labels.Label
 	if ls.IsEmpty() {
 		return 0, nil // left out: nobody's
 	}
+	if n := size(ls); n > maxSeriesSize {
+		v.refuse(reasonInvalid, fmt.Sprintf("the labels of a series of %.100q have %d bytes, at most %d are kept", ls.Get(labels.MetricName), n, maxSeriesSize))
+		return 0, nil
+	}
 	ref, err := do(ls)
 	if err == nil {
 		v.out.Taken++
@@ -86,6 +90,16 @@ func (v *sieve) pass(ls labels.Labels, t int64, stale bool, do func(labels.Label
 		v.refuse(reason, fmt.Sprintf("%s: %v", ls.Get(labels.MetricName), err))
 	}
 	return 0, nil
+}
+
+// maxSeriesSize is how many bytes the labels of a series may have: each living one is held
+// in memory, and their number alone bounds nothing.
+const maxSeriesSize = 4 << 10
+
+func size(ls labels.Labels) int {
+	n := 0
+	ls.Range(func(l labels.Label) { n += len(l.Name) + len(l.Value) })
+	return n
 }
 
 func (v *sieve) refuse(reason, message string) {

@@ -3,6 +3,7 @@ package metric
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 
 	"towpath.dev/towpath/internal/clock"
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/monitor/turn"
 )
 
 // Store keeps series. It is safe for concurrent use.
@@ -31,7 +33,9 @@ type Store struct {
 
 	reg      *prometheus.Registry
 	db       *tsdb.DB
-	engine   *promql.Engine
+	engine   *promql.Engine // of people
+	ruler    *promql.Engine // of rules: people's questions do not keep it waiting
+	turns    *turn.Turns    // of people
 	parser   parser.Parser
 	limit    *limiter
 	disk     *disk
@@ -83,18 +87,33 @@ func Open(dir string, o Options, c clock.Clock, l *slog.Logger) (*Store, error) 
 	db.SetWriteNotified(&s.forwards)
 	s.limit.enforce()
 	s.disk = &disk{dirs: []string{dir + "/wal", dir + "/" + wlog.WblDirName}}
-	s.engine = promql.NewEngine(promql.EngineOpts{
-		Logger: l, Reg: s.reg, MaxSamples: o.QuerySamples, Timeout: o.QueryTimeout, ActiveQueryTracker: make(turnstile, o.QueryConcurrency),
+	s.turns = turn.New(o.QueryConcurrency, max(1, o.QueryConcurrency/2))
+	s.engine, s.ruler = s.newEngine(s.reg), s.newEngine(nil)
+	return s, nil
+}
+
+func (s *Store) newEngine(reg prometheus.Registerer) *promql.Engine {
+	return promql.NewEngine(promql.EngineOpts{
+		Logger: s.logger, Reg: reg, MaxSamples: s.o.QuerySamples, Timeout: s.o.QueryTimeout, ActiveQueryTracker: make(turnstile, s.o.QueryConcurrency),
 		LookbackDelta: lookback, EnableAtModifier: true, EnableNegativeOffset: true, Parser: s.parser,
 		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() },
 	})
-	return s, nil
+}
+
+// enter waits until a question of the scope may be worked on: parsing counts, too.
+func (s *Store) enter(ctx context.Context, in Scope) (leave func(), err error) {
+	if in.All {
+		return s.turns.Enter(ctx, turn.Everything)
+	}
+	return s.turns.Enter(ctx, in.Project)
 }
 
 // Close seals what is open. Nothing may be asked or pushed afterwards.
 func (s *Store) Close() error {
-	if err := s.engine.Close(); err != nil {
-		return fmt.Errorf("closing the query engine: %w", err)
+	for _, e := range []*promql.Engine{s.engine, s.ruler} {
+		if err := e.Close(); err != nil {
+			return fmt.Errorf("closing the query engine: %w", err)
+		}
 	}
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("closing the metric store: %w", err)
@@ -115,8 +134,8 @@ func (s *Store) Metrics() prometheus.Gatherer {
 	})
 }
 
-// Engine returns the query engine, for rules to evaluate with.
-func (s *Store) Engine() *promql.Engine { return s.engine }
+// Engine returns the query engine of rules.
+func (s *Store) Engine() *promql.Engine { return s.ruler }
 
 // Storage returns the storage itself, with every series, for rules to read and write.
 // Closing it does nothing: that is the Store's business.
@@ -155,9 +174,14 @@ var _ io.Closer = turnstile(nil)
 
 // Instant evaluates an expression at a moment.
 func (s *Store) Instant(ctx context.Context, in Scope, expr string, at time.Time) ([]Point, error) {
-	if err := in.check(); err != nil {
+	if err := errors.Join(in.check(), short(expr)); err != nil {
 		return nil, err
 	}
+	leave, err := s.enter(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	if at.IsZero() {
 		at = s.clock.Now()
 	}
