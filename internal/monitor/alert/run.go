@@ -10,6 +10,7 @@ import (
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/alert/schedule"
+	"towpath.dev/towpath/internal/monitor/turn"
 	"towpath.dev/towpath/internal/store"
 )
 
@@ -40,7 +41,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer s.stop()
-	slots := make(chan struct{}, parallel)
+	turns := turn.New(parallel, parallel/2)
 	var working sync.WaitGroup
 	defer working.Wait()
 	lastSweep, lastSnapshot := s.Clock.Now(), s.Clock.Now()
@@ -48,11 +49,7 @@ func (s *Service) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		now := s.Clock.Now()
 		for _, t := range s.schedule.Due(now) {
-			slots <- struct{}{}
-			working.Go(func() {
-				defer func() { <-slots }()
-				s.turn(ctx, t)
-			})
+			working.Go(func() { s.await(ctx, turns, t) })
 		}
 		if jumps.look(now) && now.Sub(lastSweep).Abs() >= sweepEvery {
 			lastSweep = now
@@ -65,6 +62,21 @@ func (s *Service) Run(ctx context.Context) error {
 		s.pause(ctx, s.schedule.Next(s.Clock.Now(), beat))
 	}
 	return nil
+}
+
+// await evaluates a rule when there is room for it. Rules of one project take half of the
+// room: those of the others are not late because of them.
+func (s *Service) await(ctx context.Context, turns *turn.Turns, t schedule.Turn) {
+	s.mu.Lock()
+	project := s.rules[t.ID].Project
+	s.mu.Unlock()
+	leave, err := turns.Wait(ctx, project)
+	if err != nil {
+		s.schedule.Done(t.ID)
+		return // Stopping.
+	}
+	defer leave()
+	s.turn(ctx, t)
 }
 
 // pause waits for d, for ctx to end, or for the rules to change.
