@@ -15,6 +15,7 @@ const (
 	waitingBatches = 64
 	waitingRows    = 20_000
 	maxWatches     = 256
+	maxShare       = 32 // of them, that look at one project
 )
 
 // Watch sees rows that were just acknowledged. It is for one reader.
@@ -170,6 +171,15 @@ func (a *watches) open(f Filter) (*Watch, error) {
 	defer a.mu.Unlock()
 	if len(a.all) >= maxWatches {
 		return nil, fault.New(fault.Throttled, "There are %d live tails open already.", maxWatches).WithNext("close one, or ask with a query")
+	}
+	mine := 0
+	for _, w := range a.all {
+		if w.filter.All == f.All && w.filter.Project == f.Project {
+			mine++
+		}
+	}
+	if mine >= maxShare {
+		return nil, fault.New(fault.Throttled, "There are %d live tails of this project open already.", maxShare).WithNext("close one, or ask with a query")
 	}
 	w := &Watch{in: a, filter: f, wake: make(chan struct{}, 1)}
 	a.all = append(a.all, w)
