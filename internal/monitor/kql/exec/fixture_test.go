@@ -34,16 +34,16 @@ func fixtures(t *testing.T, path string) []fixture {
 	return out
 }
 
-// TestFixtures runs the queries of testdata/*.test.
+// TestFixtures runs the queries of testdata/*.fixture.
 func TestFixtures(t *testing.T) {
-	paths, err := filepath.Glob("testdata/*.test")
+	paths, err := filepath.Glob("testdata/*.fixture")
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no fixtures: %v", err)
 	}
 	for _, path := range paths {
 		var b strings.Builder
 		for _, f := range fixtures(t, path) {
-			t.Run(strings.TrimSuffix(filepath.Base(path), ".test")+"/"+f.name, func(t *testing.T) {
+			t.Run(strings.TrimSuffix(filepath.Base(path), ".fixture")+"/"+f.name, func(t *testing.T) {
 				got := outcome(t, f.query)
 				b.WriteString("== " + f.name + "\n" + f.query + "\n----\n" + got + "\n\n")
 				if d := cmp.Diff(f.want, got); d != "" && !*update {
