@@ -153,60 +153,73 @@ func build(spans []span) *Trace {
 			roots = append(roots, i)
 		}
 	}
-	n := len(spans)
-	t := &Trace{
-		Spans: n, SpanID: make([]string, 0, n), Parent: make([]int, 0, n), Depth: make([]int, 0, n), Offset: make([]float64, 0, n), Took: make([]float64, 0, n),
-		Role: make([]int, 0, n), Name: make([]int, 0, n), Type: make([]int, 0, n), Release: make([]int, 0, n), Failed: make([]bool, 0, n),
-		Code: make([]string, 0, n), Critical: make([]bool, n),
-	}
-	first, last := spans[0].start, int64(0)
-	for _, s := range spans {
-		last = max(last, s.end())
-	}
-	t.Start, t.Duration = table.TimeOf(first), float64(last-first)/(table.TicksPerSecond/1000)
-	var roles, names, types, releases words
-	placed := make([]int, n)
-	for i := range placed {
-		placed[i] = -1
-	}
-	type visit struct{ span, parent, depth int }
-	walk := func(root int) {
-		stack := []visit{{root, -1, 0}}
-		for len(stack) > 0 {
-			v := stack[len(stack)-1]
-			stack = stack[:len(stack)-1]
-			if placed[v.span] >= 0 {
-				continue
-			}
-			s := &spans[v.span]
-			place := len(t.SpanID)
-			placed[v.span] = place
-			t.SpanID, t.Parent, t.Depth = append(t.SpanID, s.id), append(t.Parent, v.parent), append(t.Depth, v.depth)
-			t.Offset, t.Took = append(t.Offset, float64(s.start-first)/(table.TicksPerSecond/1000)), append(t.Took, s.took)
-			t.Role, t.Name = append(t.Role, roles.number(s.role)), append(t.Name, names.number(s.name))
-			t.Type, t.Release = append(t.Type, types.number(s.kind)), append(t.Release, releases.number(s.release))
-			t.Failed, t.Code = append(t.Failed, s.failed), append(t.Code, s.code)
-			if s.failed {
-				t.Errors++
-			}
-			for i := len(s.children) - 1; i >= 0; i-- {
-				stack = append(stack, visit{s.children[i], place, v.depth + 1})
-			}
-		}
-	}
+	l := newLayout(spans)
 	for _, r := range roots {
-		walk(r)
+		l.walk(r)
 	}
 	// What is left hangs in a ring of parents.
 	for i := range spans {
-		walk(i)
+		l.walk(i)
 	}
-	critical(spans, roots, placed, t.Critical)
-	t.Roles, t.Names, t.Types, t.Releases = roles.list, names.list, types.list, releases.list
-	return t
+	critical(spans, roots, l.placed, l.Critical)
+	l.Roles, l.Names, l.Types, l.Releases = l.roles.list, l.names.list, l.types.list, l.releases.list
+	return l.Trace
 }
 
-func (s span) end() int64 { return s.start + int64(s.took*(table.TicksPerSecond/1000)) }
+// layout is a trace that is being made.
+type layout struct {
+	*Trace
+	spans                         []span
+	placed                        []int // by span, -1 while it has no place
+	roles, names, types, releases words
+}
+
+func newLayout(spans []span) *layout {
+	n := len(spans)
+	l := &layout{spans: spans, placed: make([]int, n), Trace: &Trace{
+		Spans: n, SpanID: make([]string, 0, n), Parent: make([]int, 0, n), Depth: make([]int, 0, n), Offset: make([]float64, 0, n), Took: make([]float64, 0, n),
+		Role: make([]int, 0, n), Name: make([]int, 0, n), Type: make([]int, 0, n), Release: make([]int, 0, n), Failed: make([]bool, 0, n),
+		Code: make([]string, 0, n), Critical: make([]bool, n),
+	}}
+	last := int64(0)
+	for i, s := range spans {
+		l.placed[i], last = -1, max(last, s.end())
+	}
+	l.Start, l.Duration = table.TimeOf(spans[0].start), float64(last-spans[0].start)/ticksPerMilli
+	return l
+}
+
+// walk places a span and what hangs under it, parents before children. It keeps its own
+// stack: a trace may be as deep as it has spans.
+func (l *layout) walk(root int) {
+	type visit struct{ span, parent, depth int }
+	stack := []visit{{root, -1, 0}}
+	for len(stack) > 0 {
+		v := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if l.placed[v.span] >= 0 {
+			continue
+		}
+		s := &l.spans[v.span]
+		place := len(l.SpanID)
+		l.placed[v.span] = place
+		l.SpanID, l.Parent, l.Depth = append(l.SpanID, s.id), append(l.Parent, v.parent), append(l.Depth, v.depth)
+		l.Offset, l.Took = append(l.Offset, float64(s.start-l.spans[0].start)/ticksPerMilli), append(l.Took, s.took)
+		l.Role, l.Name = append(l.Role, l.roles.number(s.role)), append(l.Name, l.names.number(s.name))
+		l.Type, l.Release = append(l.Type, l.types.number(s.kind)), append(l.Release, l.releases.number(s.release))
+		l.Failed, l.Code = append(l.Failed, s.failed), append(l.Code, s.code)
+		if s.failed {
+			l.Errors++
+		}
+		for i := len(s.children) - 1; i >= 0; i-- {
+			stack = append(stack, visit{s.children[i], place, v.depth + 1})
+		}
+	}
+}
+
+const ticksPerMilli = table.TicksPerSecond / 1000
+
+func (s span) end() int64 { return s.start + int64(s.took*ticksPerMilli) }
 
 // critical marks the path that the first root waited for: from its end backwards, always
 // the child that ended last before that point.

@@ -166,13 +166,20 @@ func start(t *testing.T, cfg tail.Config) (tl *tail.Tailer, stop func()) {
 	return tl, stop
 }
 
-// until waits for a condition; the time is only there to end a test that hangs.
+// until waits for a condition; the time is only there to end a test that hangs. A condition
+// that is dear to look at is looked at less often, so that it does not hold up what it
+// waits for.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(90 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(90 * time.Second); ; {
+		began := time.Now()
+		if ok() {
+			return
+		}
 		if time.Now().After(end) {
 			t.Fatal("waited in vain for " + what)
 		}
+		time.Sleep(max(5*time.Millisecond, 4*time.Since(began)))
 	}
 }
 
