@@ -22,8 +22,9 @@ type Auth interface {
 	RequireAdmin(ctx context.Context, a identity.Actor) error
 }
 
-// Queries answers questions about stored telemetry; query.Engine is one. Errors are faults.
+// Queries answers questions about stored telemetry; query.Runner is one.
 type Queries interface {
+	// Run answers from the rows that the Ask names; it asks for no rights. Errors are faults.
 	Run(ctx context.Context, ask query.Ask) (*query.Result, error)
 }
 

@@ -72,8 +72,9 @@ func New(p Parts) *Service {
 	return &Service{Parts: p, schemas: schemas(), quotas: newQuotas(p.Quota), since: p.Clock.Now(), pending: map[int64]time.Time{}}
 }
 
-// Put stores the rows of one sender and returns after they are durable. It returns Busy
-// when the sender is to come again, and fault.Invalid for rows that no table has.
+// Put stores the rows of one sender and returns after they are durable. It returns
+// fault.Unavailable, or OverQuota, when the sender is to come again after the pause of
+// fault.RetryAfter, and fault.Invalid for rows that no table has.
 func (s *Service) Put(ctx context.Context, d Delivery) error {
 	return s.put(ctx, d.Signal, d.Batches, fixed{place: d.Place, at: s.resource(d.Place)})
 }

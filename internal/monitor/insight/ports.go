@@ -11,12 +11,15 @@ import (
 
 // Queries answers questions; *query.Runner is one.
 type Queries interface {
+	// Run answers from the rows that the Ask names; it asks for no rights. Errors are faults.
 	Run(ctx context.Context, a query.Ask) (*query.Result, error)
 }
 
 // Auth says what somebody may do; *identity.Service is one.
 type Auth interface {
+	// Require returns nil when the actor has the role in the project.
 	Require(ctx context.Context, a identity.Actor, project string, r identity.Role) error
+	// RequireAdmin returns nil for an administrator of the installation.
 	RequireAdmin(ctx context.Context, a identity.Actor) error
 }
 

@@ -45,12 +45,16 @@ type Resolver interface {
 
 // Authority says who acts and what they may do. *identity.Service is one.
 type Authority interface {
+	// Authenticate returns whose credentials these are, fault.Unauthentic for nobody's.
 	Authenticate(ctx context.Context, c identity.Credentials) (identity.Actor, error)
+	// Require returns nil when the actor has the role in the project, else a fault.
 	Require(ctx context.Context, a identity.Actor, project string, r identity.Role) error
 }
 
 // Rows takes what was mapped. *ingest.Service is one.
 type Rows interface {
+	// Put stores rows and returns after they are durable, or a fault: of one that a pause
+	// mends fault.RetryAfter tells the pause.
 	Put(ctx context.Context, d ingest.Delivery) error
 	// PutMetrics stores metrics of cumulative temporality; points is how many they hold.
 	PutMetrics(ctx context.Context, p place.Place, md pmetric.Metrics, points int) (ingest.Outcome, error)
