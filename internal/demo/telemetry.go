@@ -24,16 +24,6 @@ type answer struct {
 	Stats map[string]any `json:"stats"`
 }
 
-// cell returns a column of a row, nil when there is none of that name.
-func (a answer) cell(row int, name string) any {
-	for i, c := range a.Columns {
-		if c.Name == name {
-			return a.Rows[row][i]
-		}
-	}
-	return nil
-}
-
 // logsQuery is the question of the README.
 const logsQuery = `ContainerLogV2 | where PodNamespace == "shop" | summarize count() by bin(TimeGenerated, 1m), LogLevel`
 
