@@ -10,7 +10,7 @@ import (
 
 // Rollout is a release with the one that served before it.
 type Rollout struct {
-	Release  // without pods, images and hosts
+	Release         // without pods, images and hosts
 	Baseline string // the release that was deployed before, "" for the first
 }
 
