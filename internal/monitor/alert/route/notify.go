@@ -34,6 +34,9 @@ const timeout = 15 * time.Second
 // maxError is how much of an error is kept: what a server answers may be long.
 const maxError = 500
 
+// maxChannel is the longest name of a channel in bytes.
+const maxChannel = 100
+
 // AnnotationID is the annotation that carries the id of an alert.
 const AnnotationID = "alert_id"
 
@@ -148,6 +151,10 @@ func (r Receiver) Check() error {
 		// Alertmanager expands templates in the address; answers shorten it to "…".
 		if strings.Contains(r.URL, "{{") || strings.Contains(r.URL, "…") {
 			return fault.New(fault.Invalid, "The address of the receiver is not complete, or is a template.").WithNext("write it in full")
+		}
+		// It expands them in the channel as well.
+		if len(r.Channel) > maxChannel || strings.ContainsAny(r.Channel, "{\r\n") {
+			return fault.New(fault.Invalid, "%q is not the name of a channel.", table.Clip(r.Channel, maxChannel)).WithNext("write it as #name")
 		}
 	case Mail:
 		if _, _, err := net.SplitHostPort(r.Server); err != nil {

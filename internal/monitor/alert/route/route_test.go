@@ -342,7 +342,7 @@ func TestTheGuardRefusesWhatIsNotPublic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]", "169.254.169.254", "10.0.0.1", "192.168.1.1", "100.64.0.1", "[fd00::1]", "[fe80::1]"} {
+	for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]", "169.254.169.254", "10.0.0.1", "192.168.1.1", "100.64.0.1", "[fd00::1]", "[fe80::1]", "[::7f00:1]", "[fec0::1]"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		c, err := strict.Dial(ctx, "tcp", host+":"+port)
 		cancel()
@@ -475,6 +475,7 @@ func TestReceiversAreChecked(t *testing.T) {
 		{Kind: "pager"}, to("", "a", ""), to("", "a", "ftp://x/y"), to("", "a", "https:///y"), to("", "a", "https://user:pw@x/y"), to("", "a", "https://x/{{ .Status }}"),
 		to("", "a", "file:///etc/passwd"), {Kind: route.Mail, Server: "x", From: "a@b", To: []string{"a@b"}}, {Kind: route.Mail, Server: "x:25", From: "a@b"},
 		{Kind: route.Mail, Server: "x:25", From: "a@b\r\nBcc: c@d", To: []string{"a@b"}}, {Kind: route.Mail, Server: "x:25", From: "a@b", To: []string{"{{ .x }}@b"}},
+		{Kind: route.Slack, URL: "https://x/y", Channel: `{{define "a"}}{{template "a"}}{{end}}`}, {Kind: route.Slack, URL: "https://x/y", Channel: strings.Repeat("x", 101)},
 	}
 	for _, r := range bad {
 		if err := r.Check(); !fault.Is(err, fault.Invalid) {
