@@ -114,7 +114,7 @@ func (a *App) openTelemetry(ctx context.Context) error {
 	a.Alerts, err = alert.New(alert.Parts{
 		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Vault: a.vault, Series: t.metrics.Storage(), PromQL: t.metrics.Engine(),
 		Queries: rules, Places: t.kube, Releases: running{a.Deploy}, Logger: a.logger,
-	}, alert.Options{URL: a.URL, Allow: a.cfg.NotifyAllow})
+	}, alert.Options{URL: a.URL, Allow: a.cfg.NotifyAllow, Jobs: metric.PlatformJobs()})
 	if err != nil {
 		return err
 	}

@@ -20,12 +20,16 @@ import (
 const maxResult = 10_000
 
 // metricRule turns a rule into one that Prometheus' library evaluates.
-func metricRule(r Rule) promrule.Rule {
+func (s *Service) metricRule(r Rule) promrule.Rule {
 	labels := map[string]string{}
 	maps.Copy(labels, r.Labels)
 	labels["severity"] = r.Severity
+	var jobs []string
+	if r.Origin == Recommended {
+		jobs = s.opts.Jobs
+	}
 	return promrule.Rule{
-		ID: r.ID, Project: r.Project, Name: r.Name, Expr: r.Query, Every: r.Every.Go(), For: r.For.Go(), KeepFiringFor: r.KeepFiringFor.Go(), Labels: labels,
+		Jobs: jobs, ID: r.ID, Project: r.Project, Name: r.Name, Expr: r.Query, Every: r.Every.Go(), For: r.For.Go(), KeepFiringFor: r.KeepFiringFor.Go(), Labels: labels,
 		Annotations: map[string]string{"summary": r.Summary, "description": r.Description, "next_step": r.NextStep},
 	}
 }
@@ -220,7 +224,8 @@ func queryText(text string, r Rule, v judge.Verdict) string {
 		for _, name := range slices.Sorted(maps.Keys(v.Labels)) {
 			pairs = append(pairs, "{"+name+"}", v.Labels[name])
 		}
-		return strings.NewReplacer(pairs...).Replace(text)
+		// Shortened at once: a thousand groups with a hundred long names each are too much.
+		return table.Shorten(strings.NewReplacer(pairs...).Replace(text), maxText)
 	}
 	what := "rows"
 	if r.Condition.Measure != "" {

@@ -155,7 +155,7 @@ func (s *Service) configuration(ctx context.Context, h store.Handle) (route.Conf
 // away, or from a worse alert of the same container, is not news.
 func standing() []Inhibition {
 	return []Inhibition{
-		{Source: []Matcher{{"alertname", "=", "KubeNodeUnreachable"}}, Target: []Matcher{{"alertname", "=", "KubeNodeNotReady"}}, Equal: []string{"cluster", "node"}},
+		{Source: []Matcher{{"alertname", "=", "KubeNodeUnreachable"}}, Target: []Matcher{{"alertname", "=", "KubeNodeNotReady"}}, Equal: []string{"project", "cluster", "node"}},
 		{Source: []Matcher{{"alertname", "=", "KubePodCrashLooping"}}, Target: []Matcher{{"alertname", "=~", "KubePodContainerRestart|KubeContainerWaiting"}},
 			Equal: []string{"project", "namespace", "pod", "container"}},
 	}

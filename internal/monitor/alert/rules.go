@@ -260,7 +260,7 @@ func (s *Service) check(ctx context.Context, r Rule) error {
 	}
 	switch r.Kind {
 	case Metric:
-		return promrule.Check(metricRule(r))
+		return promrule.Check(s.metricRule(r))
 	case Query:
 		return s.checkQuery(ctx, r)
 	}

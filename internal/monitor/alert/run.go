@@ -178,7 +178,7 @@ func (s *Service) load(r Rule, restore bool) {
 	s.rules[r.ID] = r
 	s.mu.Unlock()
 	if r.Kind == Metric {
-		if err := s.engine.Put(metricRule(r), restore); err != nil {
+		if err := s.engine.Put(s.metricRule(r), restore); err != nil {
 			s.note(r.ID, func(st *status) { st.err, _ = fault.Public(err) })
 			return
 		}

@@ -103,6 +103,10 @@ type Options struct {
 	// ProjectHooks lets administrators of projects name any public address. Without it a
 	// receiver of a project goes to hosts of Allow only.
 	ProjectHooks bool
+	// Jobs are the values of the label `job` that only the platform's own series have: what
+	// recommended rules look at. None lets them look at every series, also at those that
+	// somebody else gave the same names.
+	Jobs []string
 }
 
 // New returns a Service. Seed and Run make it work.

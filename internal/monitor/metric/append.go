@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -34,8 +35,16 @@ func (o Origin) placed(ls labels.Labels) labels.Labels {
 	} {
 		put(b, ls, l.name, l.value, l.name == labelProject || l.name == labelEnvironment)
 	}
+	// By the job the platform tells its own series from what somebody else calls the same.
+	if o.Project != "" && slices.Contains(PlatformJobs(), ls.Get(model.JobLabel)) {
+		put(b, ls, model.JobLabel, "", true)
+	}
 	return b.Labels()
 }
+
+// PlatformJobs are the values of the label `job` that only series have which the platform
+// scraped itself from the cluster.
+func PlatformJobs() []string { return []string{"cadvisor", "kube-state-metrics", "kubelet"} }
 
 // put sets a label of the place. What the series says itself moves to exported_…, as
 // Prometheus does; with own, also when the place says nothing.

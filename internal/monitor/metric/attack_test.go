@@ -57,3 +57,15 @@ func TestLabelsOfASeriesHaveABound(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 }
+
+func TestJobsOfThePlatformAreNotForOthers(t *testing.T) {
+	s := store(t, metric.Options{})
+	push(t, s, metric.Origin{Project: "shop"}, sample("a", noon, 1, "job", "kubelet"), sample("b", noon, 1, "job", "mine"))
+	push(t, s, metric.Origin{}, sample("c", noon, 1, "job", "kubelet"))
+	all := metric.Scope{All: true}
+	for expr, want := range map[string]int{`a{job="",exported_job="kubelet"}`: 1, `{job="kubelet",__name__=~".+"}`: 1, `b{job="mine"}`: 1, `c{job="kubelet"}`: 1} {
+		if got := instant(t, s, all, expr); len(got) != want {
+			t.Errorf("%s: %v", expr, got)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -37,8 +38,9 @@ type Storage interface {
 // Rule is an alerting rule.
 type Rule struct {
 	ID            string
-	Project       string // "" sees every series
-	Name          string // the label alertname
+	Project       string   // "" sees every series
+	Jobs          []string // with Project "": only series of these jobs; nil for all
+	Name          string   // the label alertname
 	Expr          string
 	Every         time.Duration
 	For           time.Duration
@@ -48,7 +50,7 @@ type Rule struct {
 }
 
 func (r Rule) equal(o Rule) bool {
-	return r.ID == o.ID && r.Project == o.Project && r.Name == o.Name && r.Expr == o.Expr && r.Every == o.Every && r.For == o.For &&
+	return r.ID == o.ID && r.Project == o.Project && slices.Equal(r.Jobs, o.Jobs) && r.Name == o.Name && r.Expr == o.Expr && r.Every == o.Every && r.For == o.For &&
 		r.KeepFiringFor == o.KeepFiringFor && maps.Equal(r.Labels, o.Labels) && maps.Equal(r.Annotations, o.Annotations)
 }
 
@@ -163,8 +165,11 @@ func (e *Engine) group(r Rule, o *rules.ManagerOptions, list ...rules.Rule) *rul
 // options give a rule its view of the storage.
 func (e *Engine) options(r Rule) *rules.ManagerOptions {
 	var q storage.Queryable = e.store
-	if r.Project != "" {
-		q = confined{e.store, r.Project}
+	switch {
+	case r.Project != "":
+		q = confined{e.store, labels.MustNewMatcher(labels.MatchEqual, labelProject, r.Project), ""}
+	case len(r.Jobs) > 0:
+		q = confined{e.store, oneOf(model.JobLabel, r.Jobs), forState}
 	}
 	return &rules.ManagerOptions{
 		Context: context.Background(), ExternalURL: &url.URL{}, Queryable: q, Appendable: e.store, QueryFunc: rules.EngineQueryFunc(e.query, q),

@@ -249,3 +249,50 @@ func TestErrorsHaveWords(t *testing.T) {
 		t.Errorf("error %v, want what is wrong with the join", err)
 	}
 }
+
+// TestSeriesOfOthersAreNotThePlatforms pushes, in the name of a project, what would keep an
+// alert of the platform from firing and what would fire another.
+func TestSeriesOfOthersAreNotThePlatforms(t *testing.T) {
+	load := `load 1m
+  ready{job="kube-state-metrics", node="n1"} 0x10
+  ready{job="mine", project="mallory", node="n1"} 1x10
+  ready{project="mallory", node="n2"} 0x10
+  ready{job="kube-state-metrics-2", project="mallory", node="n3"} 0x10
+`
+	r := promrule.Rule{ID: "r", Name: "NotReady", Expr: `max by (node) (ready) == 0`, Every: time.Minute, For: 5 * time.Minute}
+	nodes := func(jobs ...string) (out []string) {
+		s := promqltest.LoadedStorage(t, load)
+		t.Cleanup(func() { _ = s.Close() })
+		r.Jobs = jobs
+		at := start
+		// After a restart what for has counted is read from the storage, where it has no job:
+		// else the five minutes would not be over.
+		for _, evaluations := range []int{4, 5} {
+			e := engine(t, s)
+			if err := e.Put(r, at != start); err != nil {
+				t.Fatal(err)
+			}
+			for range evaluations {
+				active, err := e.Eval(t.Context(), "r", at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out = nil
+				for _, a := range active {
+					if a.Firing {
+						out = append(out, a.Labels["node"])
+					}
+				}
+				at = at.Add(time.Minute)
+			}
+		}
+		return out
+	}
+	if got := nodes("kube-state-metrics", "kubelet"); strings.Join(got, " ") != "n1" {
+		t.Errorf("it fires for %q, want n1", got)
+	}
+	// Without the jobs both attacks succeed: the case above can fail.
+	if got := nodes(); strings.Join(got, " ") != "n2 n3" {
+		t.Errorf("of all series it fires for %q", got)
+	}
+}
