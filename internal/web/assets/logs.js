@@ -83,7 +83,7 @@
       const got = await mine(), total = got.reduce((s, p) => s + p.count, 0);
       clearTimeout(slow);
       if (got.length === 0) { patterns.replaceChildren(el('p', { class: 'pad dim' }, 'No lines with a text in this time.')); return; }
-      patterns.replaceChildren(el('table', { class: 't' }, el('thead', {}, el('tr', {}, el('th', { class: 'num-col', scope: 'col' }, 'Lines'), el('th', { class: 'num-col', scope: 'col' }, 'Share'), el('th', { class: 'wide', scope: 'col' }, 'Pattern'), el('th', { scope: 'col' }, el('span', { class: 'sr' }, 'Narrow')))),
+      patterns.replaceChildren(el('table', { class: 't' }, el('thead', {}, el('tr', {}, el('th', { scope: 'col', class: 'num-col', scope: 'col' }, 'Lines'), el('th', { scope: 'col', class: 'num-col', scope: 'col' }, 'Share'), el('th', { scope: 'col', class: 'wide', scope: 'col' }, 'Pattern'), el('th', { scope: 'col' }, el('span', { class: 'sr' }, 'Narrow')))),
         el('tbody', {}, ...got.map((p) => el('tr', {}, el('td', { class: 'num-col' }, count(p.count)), el('td', { class: 'num-col dim' }, (p.count / total * 100).toFixed(1) + '\u202f%'),
           el('td', { class: 'wide mono', title: p.sample }, p.pattern), el('td', { class: 'nowrap' }, el('button', { type: 'button', class: 'linkish', onclick: () => { append(conditionOf(p)); } }, '= only')))))));
     } catch (e) { clearTimeout(slow); patterns.replaceChildren(el('p', { class: 'pad shut-text' }, said(e))); }

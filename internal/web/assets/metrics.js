@@ -42,7 +42,7 @@
         legend.replaceChildren();
         return;
       }
-      legend.replaceChildren(el('table', { class: 't' }, el('thead', {}, el('tr', {}, el('th', {}, '#'), el('th', { class: 'wide' }, 'Series'), el('th', { class: 'num-col' }, 'Last'))),
+      legend.replaceChildren(el('table', { class: 't' }, el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, '#'), el('th', { scope: 'col', class: 'wide' }, 'Series'), el('th', { scope: 'col', class: 'num-col' }, 'Last'))),
         el('tbody', {}, ...drawn.map((d, i) => { const dot = el('i', { class: 'dot' }); dot.style.background = colour(i); return el('tr', {}, el('td', { class: 'nowrap' }, dot, ' ' + (i + 1)), el('td', { class: 'wide mono', title: d.label }, d.label), el('td', { class: 'num-col' }, d.last === null || d.last === undefined ? '–' : String(Number(d.last.toPrecision(6))))); }))));
     } catch (e) { if (me === mine) wrong.textContent = m.said(e); }
   };
