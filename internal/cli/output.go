@@ -54,7 +54,7 @@ func (t table) write(out, notes io.Writer, wide bool) error {
 		cut -= t.wide
 	}
 	if cut > 0 {
-		head := strings.Join(t.head[:cut], "\t")
+		head := strings.Join(clean(t.head[:cut]), "\t") // Columns may be named by what a service wrote.
 		if !t.asIs {
 			head = strings.ToUpper(head)
 		}

@@ -180,7 +180,7 @@ func writeCSV(out io.Writer, a *monitor.Answer) error {
 	w := csv.NewWriter(out)
 	row := make([]string, len(a.Columns))
 	for i, c := range a.Columns {
-		row[i] = c.Name
+		row[i] = noFormula(c.Name)
 	}
 	if err := w.Write(row); err != nil {
 		return err
@@ -191,7 +191,7 @@ func writeCSV(out io.Writer, a *monitor.Answer) error {
 			case nil:
 				row[i] = ""
 			case string:
-				row[i] = v
+				row[i] = noFormula(v)
 			default:
 				b, err := json.Marshal(v)
 				if err != nil {
@@ -206,6 +206,16 @@ func writeCSV(out io.Writer, a *monitor.Answer) error {
 	}
 	w.Flush()
 	return w.Error()
+}
+
+// noFormula puts an apostrophe before a text that a spreadsheet would compute: what a service
+// wrote must not run on the desk of who looks at it (OWASP, "CSV Injection"). Numbers are
+// no texts and stay as they are.
+func noFormula(s string) string {
+	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
+		return "'" + s
+	}
+	return s
 }
 
 func (e *env) views(c *cobra.Command) error {
