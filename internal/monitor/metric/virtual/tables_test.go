@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"towpath.dev/towpath/internal/clock"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/metric"
@@ -34,7 +36,7 @@ func world(t *testing.T) virtual.Tables {
 		}
 	})
 	shop := metric.Origin{Project: "shop", Environment: "production", Namespace: "shop-production", Pod: "web-1", Node: "node-1"}
-	var own, platform []metric.Sample
+	var own, scraped, platform []metric.Sample
 	for i := range 21 {
 		at, n := noon.Add(time.Duration(i-20)*15*time.Second), float64(i)
 		add := func(to *[]metric.Sample, v float64, pairs ...string) {
@@ -44,9 +46,9 @@ func world(t *testing.T) virtual.Tables {
 			}
 			*to = append(*to, metric.Sample{Labels: ls, At: at, Value: v})
 		}
-		add(&own, n*15*0.25, "container_cpu_usage_seconds_total", "job", "cadvisor", "container", "web", "image", "x")
-		add(&own, n*15*0.25, "container_cpu_usage_seconds_total", "job", "cadvisor", "container", "") // of the pod
-		add(&own, 1000+n, "container_memory_working_set_bytes", "job", "cadvisor", "container", "web")
+		add(&scraped, n*15*0.25, "container_cpu_usage_seconds_total", "job", "cadvisor", "container", "web", "image", "x")
+		add(&scraped, n*15*0.25, "container_cpu_usage_seconds_total", "job", "cadvisor", "container", "") // of the pod
+		add(&scraped, 1000+n, "container_memory_working_set_bytes", "job", "cadvisor", "container", "web")
 		add(&own, 1, "kube_pod_info", "uid", "uid-1")
 		add(&own, 500, "kube_pod_container_resource_limits", "resource", "memory", "unit", "byte", "container", "web")
 		add(&own, n, "orders_open", "job", "kubernetes-pods", "shelf", "a\"b")
@@ -65,7 +67,24 @@ func world(t *testing.T) virtual.Tables {
 			t.Fatal(err, o)
 		}
 	}
+	scrape(t, s, shop, scraped)
 	return virtual.Tables{Store: s, Clock: c, Installation: "i", Cluster: "embedded"}
+}
+
+// scrape stores samples as the platform's own scraper does: with the job that nobody may push.
+func scrape(t *testing.T, s *metric.Store, at metric.Origin, samples []metric.Sample) {
+	t.Helper()
+	a := s.Storage().Appender(t.Context())
+	for _, v := range samples {
+		b := labels.NewBuilder(labels.FromMap(v.Labels))
+		b.Set("project", at.Project).Set("environment", at.Environment).Set("namespace", at.Namespace).Set("pod", at.Pod).Set("node", at.Node)
+		if _, err := a.Append(0, b.Labels(), v.At.UnixMilli(), v.Value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.Commit(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 const resource = "/subscriptions/i/resourcegroups/towpath/providers/microsoft.containerservice/managedclusters/embedded"
