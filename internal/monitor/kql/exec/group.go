@@ -141,7 +141,7 @@ func exprsOf(named []ir.Named) []ir.Expr {
 
 // aggregate computes an aggregate over the rows of each group.
 func (e *eval) aggregate(x *ir.Agg, of []int32, n int) ([]vec.Vec, error) {
-	c := &agg.Call{Func: x.Func, Kinds: x.Kinds, Group: of, N: e.f.n, Groups: n}
+	c := &agg.Call{Func: x.Func, Kinds: x.Kinds, Group: of, N: e.f.n, Groups: n, MaxBytes: e.r.env.MaxBytes}
 	for _, a := range x.Args {
 		v, err := e.expr(a)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/monitor/kql/exec/scalar"
 	"towpath.dev/towpath/internal/monitor/kql/exec/vec"
 	"towpath.dev/towpath/internal/monitor/kql/value"
 	"towpath.dev/towpath/internal/monitor/table"
@@ -18,6 +19,16 @@ type Call struct {
 	Group  []int32 // of each row; nil when there is one group
 	N      int     // rows
 	Groups int
+	// MaxBytes bounds what lists, sets and bags hold; 0 is no bound.
+	MaxBytes int64
+
+	used int64
+}
+
+// takes counts a cell that a list is to hold; false for one that is too much.
+func (c *Call) takes(v any) bool {
+	c.used += int64(scalar.Weight(v))
+	return c.MaxBytes == 0 || c.used <= c.MaxBytes
 }
 
 type aggregate func(c *Call) ([]vec.Vec, error)
@@ -56,7 +67,12 @@ func Run(c *Call) ([]vec.Vec, error) {
 	if !ok {
 		return nil, fault.New(fault.Invalid, "the aggregate %s is not supported", c.Func)
 	}
-	return f(c)
+	out, err := f(c)
+	if err == nil && c.MaxBytes > 0 && c.used > c.MaxBytes {
+		return nil, fault.New(fault.TooLarge, "%s makes more than %d MiB", c.Func, c.MaxBytes>>20).
+			WithNext("filter earlier with where, make shorter values, or name the largest number of values as the second argument")
+	}
+	return out, err
 }
 
 // each calls f for the rows that count, with their group; those for which arg is null do

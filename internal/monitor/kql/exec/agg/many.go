@@ -236,8 +236,11 @@ func makeList(nulls bool) func(c *Call) vec.Vec {
 		}
 		a := c.Args[0].Parsed()
 		c.each(arg, func(i, g int) {
-			if len(lists[g]) < most {
-				lists[g] = append(lists[g], a.At(i))
+			if len(lists[g]) >= most {
+				return
+			}
+			if v := a.At(i); c.takes(v) {
+				lists[g] = append(lists[g], v)
 			}
 		})
 		return listCells(lists)
@@ -263,7 +266,7 @@ func makeSet(c *Call) vec.Vec {
 		if seen[g] == nil {
 			seen[g] = map[any]bool{}
 		}
-		if k := scalar.Key(v); len(lists[g]) < most && !seen[g][k] {
+		if k := scalar.Key(v); len(lists[g]) < most && !seen[g][k] && c.takes(v) {
 			seen[g][k] = true
 			lists[g] = append(lists[g], v)
 		}
@@ -292,7 +295,9 @@ func makeBag(c *Call) vec.Vec {
 		from, ok := a.At(i).(*value.Bag)
 		to := out.Dyn[g].(*value.Bag)
 		for k := 0; ok && k < from.Len() && to.Len() < most; k++ {
-			to.SetNew(from.At(k))
+			if name, v := from.At(k); c.takes(name) && c.takes(v) {
+				to.SetNew(name, v)
+			}
 		}
 	})
 	return out

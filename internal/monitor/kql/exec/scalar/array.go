@@ -267,12 +267,12 @@ func arrayOrder(x, y any, desc, nullsLast bool) int {
 	return c
 }
 
-func strcatArray(_ *Call, a []any) any {
+func strcatArray(c *Call, a []any) any {
 	list, ok := a[0].([]any)
 	if !ok {
 		return value.String(a[0])
 	}
-	return strcatDelim(nil, append([]any{a[1]}, list...))
+	return strcatDelim(c, append([]any{a[1]}, list...))
 }
 
 // distinct keeps the first of equal values.

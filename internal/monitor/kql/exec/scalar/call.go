@@ -37,12 +37,28 @@ func (b *budget) take(n int) error {
 			return err
 		}
 	}
-	if b.c.Env == nil || b.c.Env.MaxBytes == 0 || b.used <= b.c.Env.MaxBytes {
+	if b.c.fits(b.used) {
 		return nil
 	}
-	return fault.New(fault.TooLarge, "%s makes more than %d MiB", b.c.Name, b.c.Env.MaxBytes>>20).
+	return b.c.tooLarge()
+}
+
+// fits reports whether something of a size may be made.
+func (c *Call) fits(size int64) bool {
+	return c.Env == nil || c.Env.MaxBytes == 0 || size <= c.Env.MaxBytes
+}
+
+// beyond is what a function returns that would make a value larger than fits: it is to be
+// asked before the value is made, because one alone can be more than there is memory.
+type beyond struct{}
+
+func (c *Call) tooLarge() error {
+	return fault.New(fault.TooLarge, "%s makes more than %d MiB", c.Name, c.Env.MaxBytes>>20).
 		WithNext("filter earlier with where, or make shorter values")
 }
+
+// Weight estimates the memory of a cell that a function made.
+func Weight(v any) int { return weight(v) }
 
 // weight estimates the memory of a cell that a function made.
 func weight(v any) int {
@@ -130,6 +146,9 @@ func row(f func(c *Call, a []any) any) Func {
 				cells[k] = args[k].At(i)
 			}
 			v := f(c, cells)
+			if v == (beyond{}) {
+				return vec.Vec{}, c.tooLarge()
+			}
 			if err := spent.take(weight(v)); err != nil {
 				return vec.Vec{}, err
 			}

@@ -129,20 +129,50 @@ func replaceRegex(c *Call) (func(a []any) any, error) {
 		if err != nil {
 			return nil
 		}
-		return re.ReplaceAllString(value.String(a[0]), rewrite(value.String(a[2])))
+		return replaceAll(c, re, value.String(a[0]), rewrite(value.String(a[2])))
 	}, nil
 }
 
-func replaceString(_ *Call, a []any) any {
-	s, old := value.String(a[0]), value.String(a[1])
+// replaceAll is that of a regular expression, within the bounds of the call.
+func replaceAll(c *Call, re *regexp.Regexp, s, with string) any {
+	// At most a match stands before each byte and at the end, and each sign of the rewrite
+	// may be all that was matched.
+	n := int64(len(s)) + 1
+	if c.fits(n * (2*int64(len(with)) + 1)) {
+		return re.ReplaceAllString(s, with)
+	}
+	if n > maxRepeat {
+		return beyond{} // Its matches alone would be too much.
+	}
+	var out []byte
+	last := 0
+	for _, m := range re.FindAllStringSubmatchIndex(s, -1) {
+		out = append(out, s[last:m[0]]...)
+		out = re.ExpandString(out, with, s, m)
+		if last = m[1]; !c.fits(int64(len(out))) {
+			return beyond{}
+		}
+	}
+	return string(append(out, s[last:]...))
+}
+
+func replaceString(c *Call, a []any) any {
+	return replaced(c, value.String(a[0]), value.String(a[1]), value.String(a[2]))
+}
+
+// replaced replaces a text by another, unless too much would become of it.
+func replaced(c *Call, s, old, with string) any {
 	if old == "" {
 		return s
 	}
-	return strings.ReplaceAll(s, old, value.String(a[2]))
+	if n := int64(strings.Count(s, old)); !c.fits(int64(len(s)) + n*int64(len(with)-len(old))) {
+		return beyond{}
+	}
+	return strings.ReplaceAll(s, old, with)
 }
 
 // replaceStrings replaces each of a list by its partner, or all by one text.
-func replaceStrings(_ *Call, a []any) any {
+func replaceStrings(c *Call, a []any) any {
 	s := value.String(a[0])
 	old, ok := a[1].([]any)
 	if !ok {
@@ -157,9 +187,12 @@ func replaceStrings(_ *Call, a []any) any {
 		if many {
 			w = with[i]
 		}
-		if t := value.String(o); t != "" {
-			s = strings.ReplaceAll(s, t, value.String(w))
+		next := replaced(c, s, value.String(o), value.String(w))
+		text, fits := next.(string)
+		if !fits {
+			return next
 		}
+		s = text
 	}
 	return s
 }

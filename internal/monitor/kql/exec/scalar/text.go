@@ -75,6 +75,13 @@ func strcat(c *Call) (vec.Vec, error) {
 	spent := budget{c: c}
 	for i := range out.Text {
 		b = b[:0]
+		size := int64(0)
+		for k := range parts {
+			size += int64(len(parts[k][i&masks[k]]))
+		}
+		if !c.fits(size) {
+			return vec.Vec{}, c.tooLarge()
+		}
 		for k := range parts {
 			b = append(b, parts[k][i&masks[k]]...)
 		}
@@ -86,12 +93,17 @@ func strcat(c *Call) (vec.Vec, error) {
 	return out, nil
 }
 
-func strcatDelim(_ *Call, a []any) any {
-	parts := make([]string, 0, len(a))
+func strcatDelim(c *Call, a []any) any {
+	parts, delim := make([]string, 0, len(a)), value.String(a[0])
+	size := int64(len(delim)) * int64(len(a))
 	for _, p := range a[1:] {
-		parts = append(parts, value.String(p))
+		s := value.String(p)
+		if size += int64(len(s)); !c.fits(size) {
+			return beyond{}
+		}
+		parts = append(parts, s)
 	}
-	return strings.Join(parts, value.String(a[0]))
+	return strings.Join(parts, delim)
 }
 
 func strcmp(_ *Call, a []any) any {
@@ -177,14 +189,44 @@ func indexOf(_ *Call, a []any) any {
 		a = slices.Clone(a)
 		a[2] = max(0, int64(len([]rune(value.String(a[0]))))+long(a[2]))
 	}
-	return locate(a, func(window []rune) (int, int) {
-		for i := 0; i+len(what) <= len(window); i++ {
-			if slices.Equal(window[i:i+len(what)], what) {
-				return i, 1
-			}
+	back := borders(what)
+	return locate(a, func(window []rune) (int, int) { return placeOf(window, what, back), 1 })
+}
+
+// borders are, for each beginning of a text, how long its longest end is that the text
+// begins with (Knuth, Morris, Pratt): with them a text is found in one pass.
+func borders(what []rune) []int {
+	out := make([]int, len(what))
+	for i, k := 1, 0; i < len(what); i++ {
+		for k > 0 && what[i] != what[k] {
+			k = out[k-1]
 		}
-		return -1, 0
-	})
+		if what[i] == what[k] {
+			k++
+		}
+		out[i] = k
+	}
+	return out
+}
+
+// placeOf is the place of the first occurrence, -1 for none.
+func placeOf(window, what []rune, back []int) int {
+	if len(what) == 0 {
+		return 0
+	}
+	k := 0
+	for i, r := range window {
+		for k > 0 && r != what[k] {
+			k = back[k-1]
+		}
+		if r == what[k] {
+			k++
+		}
+		if k == len(what) {
+			return i + 1 - k
+		}
+	}
+	return -1
 }
 
 // locate serves indexof and indexof_regex. find gives the place of the first match in a
@@ -220,15 +262,18 @@ func locate(a []any, find func(window []rune) (at, step int)) any {
 
 // translate(from, to, text): the last of to stands for those of from that have no partner.
 func translate(_ *Call, a []any) any {
-	from, to := []rune(value.String(a[0])), []rune(value.String(a[1]))
+	to, becomes := []rune(value.String(a[1])), map[rune]rune{}
+	for i, f := range []rune(value.String(a[0])) {
+		if _, known := becomes[f]; known {
+			continue // The first counts.
+		}
+		if becomes[f] = -1; len(to) > 0 {
+			becomes[f] = to[min(i, len(to)-1)]
+		}
+	}
 	return strings.Map(func(r rune) rune {
-		for i, f := range from {
-			if f == r {
-				if len(to) == 0 {
-					return -1
-				}
-				return to[min(i, len(to)-1)]
-			}
+		if t, ok := becomes[r]; ok {
+			return t
 		}
 		return r
 	}, value.String(a[2]))
