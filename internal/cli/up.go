@@ -166,9 +166,9 @@ func startError(logPath string, at int64, cause error) error {
 // serveArgs repeats the flags that were given, as serve understands the same.
 func serveArgs(c *cobra.Command, cfg app.Config) []string {
 	args := []string{"serve", "--data", cfg.Data}
-	c.LocalFlags().Visit(func(f *pflag.Flag) {
+	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		switch list, ok := f.Value.(pflag.SliceValue); {
-		case f.Name == "data" || f.Name == "foreground":
+		case !f.Changed || f.Name == "data" || f.Name == "foreground":
 		case ok:
 			args = append(args, "--"+f.Name+"="+strings.Join(list.GetSlice(), ","))
 		default:
