@@ -25,7 +25,7 @@ var kernel = []string{"fault", "clock", "store", "event", "vault", "identity", "
 
 // kinds of places in the architecture, after the words in the table's last column.
 var (
-	domains = []string{"source", "pipeline", "registry", "cluster", "deploy", "policy", "monitor", "evidence"}
+	domains = []string{"source", "pipeline", "registry", "cluster", "deploy", "policy", "monitor", "evidence", "dev", "work"}
 	edges   = []string{"api", "web"}
 )
 
@@ -42,9 +42,9 @@ func rules() map[string][]string {
 	for _, e := range edges {
 		r[e] = slices.Concat(kernel, domains)
 	}
-	r["agent"] = []string{"pipeline/expr", "pipeline/mask", "pipeline/plan", "pipeline/protocol", "monitor/table", "monitor/tail"}
+	r["agent"] = []string{"pipeline/expr", "pipeline/mask", "pipeline/plan", "pipeline/protocol", "monitor/table", "monitor/tail", "deploy/route", "dev/tunnel"}
 	// What the API answers are the domains' read models.
-	r["cli"] = append(slices.Clone(kernel), "app", "api", "cluster", "deploy", "evidence", "monitor", "pipeline", "policy", "registry", "source")
+	r["cli"] = append(slices.Clone(kernel), "app", "api", "cluster", "deploy", "evidence", "monitor", "pipeline", "policy", "registry", "source", "dev", "work")
 	r["demo"] = []string{}
 	return r
 }
@@ -52,7 +52,7 @@ func rules() map[string][]string {
 // words is how the page says each rule.
 func words() map[string]string {
 	w := map[string]string{
-		"fault": "std", "clock": "std", "app": "everything", "agent": "`pipeline/{expr,mask,plan,protocol}`, `monitor/{table,tail}`, std",
+		"fault": "std", "clock": "std", "app": "everything", "agent": "`pipeline/{expr,mask,plan,protocol}`, `monitor/{table,tail}`, `deploy/route`, `dev/tunnel`, std",
 		"cli": "`app` (serve, up), `api` and its client, the domains' read models, kernel", "demo": "std",
 	}
 	for _, k := range kernel[2:] {

@@ -59,6 +59,18 @@ const (
 	TypeSilenceChanged   = "silence.changed"
 	TypeErrorFound       = "error.found"
 	TypeViewSaved        = "view.saved"
+
+	TypeEnvironmentChanged = "environment.changed"
+	TypeCanaryStepped      = "canary.stepped"
+	TypeCanaryFinished     = "canary.finished"
+	TypeDriftFound         = "drift.found"
+	TypeSessionStarted     = "session.started"
+	TypeSessionShared      = "session.shared"
+	TypeSessionEnded       = "session.ended"
+	TypeItemCreated        = "item.created"
+	TypeItemChanged        = "item.changed"
+	TypeItemCommented      = "item.commented"
+	TypeSprintChanged      = "sprint.changed"
 )
 
 // UserCreated is the payload of TypeUserCreated; the subject is the user.
@@ -594,4 +606,104 @@ type ViewSaved struct {
 	View  string `json:"view"`
 	Name  string `json:"name"`
 	Query string `json:"query"`
+}
+
+// EnvironmentChanged is the payload of TypeEnvironmentChanged; the subject is the project.
+type EnvironmentChanged struct {
+	V           int    `json:"v"`
+	Environment string `json:"environment"`
+	Field       string `json:"field"` // routing, sessions, strategy, drift
+	Value       string `json:"value"`
+}
+
+// Canary is the payload of TypeCanaryStepped (a step began, or it waits) and
+// TypeCanaryFinished; the subject is the release that is tried.
+type Canary struct {
+	V           int            `json:"v"`
+	Release     string         `json:"release"` // that is tried
+	Environment string         `json:"environment"`
+	Stable      string         `json:"stable"` // release that serves meanwhile
+	Step        int            `json:"step"`   // from 1
+	Steps       int            `json:"steps"`
+	Weight      int            `json:"weight"` // percent of the traffic that the canary has
+	State       string         `json:"state"`  // progressing, paused, inconclusive, promoting, promoted, rejecting, rejected
+	Why         string         `json:"why,omitempty"`
+	By          string         `json:"by,omitempty"`      // who promoted or rejected; "" for the analysis
+	Metrics     []CanaryMetric `json:"metrics,omitempty"` // as they stood
+	Operations  []Operation    `json:"operations,omitempty"`
+}
+
+// CanaryMetric is one metric of the analysis: the canary beside a baseline of its size.
+type CanaryMetric struct {
+	Service  string  `json:"service"`
+	Name     string  `json:"name"` // error-rate, latency-p95, restarts, oom
+	Canary   float64 `json:"canary"`
+	Baseline float64 `json:"baseline"`
+	Samples  int64   `json:"samples"` // requests of the canary
+	P        float64 `json:"p,omitempty"`
+	Verdict  string  `json:"verdict"` // success, failure, inconclusive
+	Why      string  `json:"why,omitempty"`
+}
+
+// DriftFound is the payload of TypeDriftFound: an object of a release is not as it was
+// deployed. The subject is the release.
+type DriftFound struct {
+	V           int      `json:"v"`
+	Release     string   `json:"release"`
+	Environment string   `json:"environment"`
+	Object      string   `json:"object"` // "Deployment shop/cart"
+	Fields      []string `json:"fields"` // at most 20, without values
+	Manager     string   `json:"manager,omitempty"`
+	Mended      bool     `json:"mended"` // drift is enforced: it was put back
+}
+
+// Session is the payload of TypeSessionStarted, TypeSessionShared and TypeSessionEnded; the
+// subject is the session. It never holds the key.
+type Session struct {
+	V           int       `json:"v"`
+	Session     string    `json:"session"`
+	User        string    `json:"user"`
+	Environment string    `json:"environment"`
+	Namespace   string    `json:"namespace"`
+	Service     string    `json:"service"`
+	Mode        string    `json:"mode"`              // run, sync, attach
+	Secrets     []string  `json:"secrets,omitempty"` // names of environment values that came from Secrets
+	Expires     time.Time `json:"expires"`
+	Why         string    `json:"why,omitempty"` // of the end: stopped, expired, replaced
+}
+
+// Item is the payload of TypeItemCreated and TypeItemChanged; the subject is the item.
+// Links: concerns release, alert, image, run, pull or session; suspects commit (each);
+// fixed-by commit or pull; mentioned-by commit or pull.
+type Item struct {
+	V        int    `json:"v"`
+	Item     int64  `json:"item"`
+	Type     string `json:"type"` // bug, task, story, security
+	Title    string `json:"title"`
+	State    string `json:"state"`
+	Category string `json:"category"` // proposed, in-progress, resolved, completed, removed
+	Sprint   string `json:"sprint,omitempty"`
+	Assignee string `json:"assignee,omitempty"`
+	Severity string `json:"severity,omitempty"`
+	Source   string `json:"source,omitempty"` // of an insight: canary, regression, error, alert, …
+	Signal   string `json:"signal,omitempty"` // of an insight: its stable key
+	Change   string `json:"change,omitempty"` // state, title, sprint, assignee, points, labels, link, reopened, …
+	Why      string `json:"why,omitempty"`
+}
+
+// ItemCommented is the payload of TypeItemCommented; the subject is the item.
+type ItemCommented struct {
+	V       int    `json:"v"`
+	Item    int64  `json:"item"`
+	Comment string `json:"comment"` // id
+	Author  string `json:"author"`
+}
+
+// SprintChanged is the payload of TypeSprintChanged; the subject is the project.
+type SprintChanged struct {
+	V      int       `json:"v"`
+	Sprint string    `json:"sprint"`
+	Start  time.Time `json:"start"`
+	End    time.Time `json:"end"`
+	What   string    `json:"what"` // created, changed, closed
 }

@@ -76,6 +76,18 @@ var payloads = map[string]any{
 	event.TypeSilenceChanged:    event.SilenceChanged{},
 	event.TypeErrorFound:        event.ErrorFound{},
 	event.TypeViewSaved:         event.ViewSaved{},
+
+	event.TypeEnvironmentChanged: event.EnvironmentChanged{},
+	event.TypeCanaryStepped:      event.Canary{},
+	event.TypeCanaryFinished:     event.Canary{},
+	event.TypeDriftFound:         event.DriftFound{},
+	event.TypeSessionStarted:     event.Session{},
+	event.TypeSessionShared:      event.Session{},
+	event.TypeSessionEnded:       event.Session{},
+	event.TypeItemCreated:        event.Item{},
+	event.TypeItemChanged:        event.Item{},
+	event.TypeItemCommented:      event.ItemCommented{},
+	event.TypeSprintChanged:      event.SprintChanged{},
 }
 
 // TestPayloadsArePinned compares each payload, once with every field set and once empty,

@@ -67,6 +67,9 @@ const (
 	RelProposes   = "proposes"    // pull proposes commit (its head)
 	RelReviews    = "reviews"     // pull reviews commit (the head that somebody judged)
 	RelBrought    = "brought"     // pull brought commit (what the target branch points to since the merge)
-	RelConcerns   = "concerns"    // alert concerns release or pod
+	RelConcerns   = "concerns"    // alert concerns release or pod; item concerns release, alert, image, run, pull
 	RelJudges     = "judges"      // decision judges pull, commit, run, release, image or pod
+	RelSuspects   = "suspects"    // item suspects commit
+	RelFixedBy    = "fixed-by"    // item fixed-by commit or pull
+	RelMentioned  = "mentioned"   // item mentioned by commit or pull (item mentioned commit)
 )
