@@ -211,6 +211,9 @@ func (s *Service) end(ctx context.Context, id string, c protocol.Complete) error
 		if err := s.promote(ctx, tx, row); err != nil {
 			return err
 		}
+		if err := s.settleLater(ctx, tx, run, row, c.Result); err != nil {
+			return err
+		}
 		return s.advance(ctx, tx, run)
 	})
 	if err != nil {
@@ -219,6 +222,7 @@ func (s *Service) end(ctx context.Context, id string, c protocol.Complete) error
 	s.mu.Lock()
 	delete(s.leases, id)
 	s.mu.Unlock()
+	s.busy.stop(id)
 	for _, r := range refs {
 		err = errors.Join(err, s.logs.Seal(r))
 	}

@@ -58,11 +58,38 @@ type Blobs interface {
 	Open(ctx context.Context, digest string, offset int64) (io.ReadCloser, error)
 }
 
+// Strategy is the round of a deployment in which a task runs; zero outside of one.
+type Strategy struct {
+	Name   string // runOnce, rolling or canary: strategy.name
+	Action string // deploy, promote or reject: strategy.action (D004)
+	// Increment is the percentage of the round of a canary, 0 outside of its rounds.
+	Increment int
+	// Hook is the hook that the task stands in: preDeploy, deploy, routeTraffic,
+	// postRouteTraffic, on.success or on.failure.
+	Hook string
+}
+
+// Deployments is told how the deployments of the strategy canary end.
+type Deployments interface {
+	// Settle says that the canary deployment of a job is over, so that what its rounds
+	// left open is promoted or taken back. run, stage and job are those of TaskCall.Job.
+	// succeeded is false when the job failed, was cancelled, or its agent was lost.
+	//
+	// It is called once for each job that an agent has had, after the job ended and never
+	// while one of its tasks runs. What it has to do outlives the server: after an error
+	// (at most job.MaxAttempts times, more than an hour), or when the server was killed
+	// before the answer, it is called again, so it must bear repetition. A job that has
+	// nothing open is no error.
+	Settle(ctx context.Context, run int64, stage, job string, succeeded bool) error
+}
+
 // TaskCall is a task that an agent has the server run: Docker@2, HelmDeploy@1 or
 // KubernetesManifest@1.
 type TaskCall struct {
-	Job  identity.JobClaims
-	Task string // "Docker@2", as the file writes it
+	Job identity.JobClaims
+	// Strategy is the round of the deployment that the task belongs to; zero in other jobs.
+	Strategy Strategy
+	Task     string // "Docker@2", as the file writes it
 	// Inputs are the inputs of the task by canonical name, with defaults, macros
 	// expanded. Paths are those in Context: "Dockerfile" for Docker@2 (the root of
 	// the tar is the build context), "chartPath" (chart or chart.tgz) and
@@ -95,7 +122,9 @@ type Parts struct {
 	Tokens Tokens
 	Blobs  Blobs
 	Tasks  Tasks // nil: no task runs on the server
-	Logger *slog.Logger
+	// Deployments is told of canaries that have ended; nil: nobody is.
+	Deployments Deployments
+	Logger      *slog.Logger
 }
 
 // Options are the settings of the service.
@@ -125,10 +154,12 @@ type Service struct {
 	tokens  Tokens
 	blobs   Blobs
 	tasks   Tasks
+	settler Deployments
 	logger  *slog.Logger
 	opts    Options
 	logs    *logs.Store
 	hub     hub
+	busy    busy
 	catalog validate.Catalog
 
 	mu      sync.Mutex
@@ -149,10 +180,10 @@ func New(p Parts, o Options) (*Service, error) {
 		o.LogLimit = 256 << 20
 	}
 	if o.Features == nil {
-		o.Features = &validate.Features{Matrix: true}
+		o.Features = &validate.Features{Matrix: true, Canary: true}
 	}
 	return &Service{
-		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks,
+		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments,
 		logger: p.Logger, opts: o, logs: logs.New(filepath.Join(o.Data, "logs")), catalog: validate.Builtin(),
 		plans: map[int64]*plan.Plan{}, leases: map[string]time.Time{}, maskers: map[string]*mask.Masker{},
 	}, nil
@@ -160,8 +191,9 @@ func New(p Parts, o Options) (*Service, error) {
 
 // The names of the consumer and of the kind of job.
 const (
-	consumer = "pipeline"
-	kindPush = "pipeline.push"
+	consumer   = "pipeline"
+	kindPush   = "pipeline.push"
+	kindSettle = "pipeline.settle"
 )
 
 // Run starts runs for pushed commits and ends jobs whose agents are lost, until ctx
@@ -177,6 +209,7 @@ func (s *Service) Run(ctx context.Context) error {
 	var errs [3]error
 	wg.Go(func() { errs[0] = s.log.Consume(ctx, consumer, s.onEvent, s.logger) })
 	wg.Go(func() { errs[1] = s.queue.Work(ctx, kindPush, 2, s.onPush, s.logger) })
+	wg.Go(func() { errs[2] = s.queue.Work(ctx, kindSettle, 2, s.onSettle, s.logger) })
 	wg.Go(func() { s.sweep(ctx) })
 	wg.Wait()
 	return errors.Join(append(errs[:], s.logs.Close())...)

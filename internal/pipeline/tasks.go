@@ -18,6 +18,9 @@ import (
 
 // serveTask runs a task of a step here and answers with what it prints, line by line.
 func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
+	// First noted, then looked at: a job that ends now waits for the task.
+	ctx, done := s.busy.begin(r.Context(), r.PathValue("id"))
+	defer done()
 	row, err := s.job(r)
 	if err != nil {
 		return err
@@ -30,11 +33,11 @@ func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	run, err := s.loadRun(r.Context(), s.db, row.run)
+	run, err := s.loadRun(ctx, s.db, row.run)
 	if err != nil {
 		return err
 	}
-	job, err := s.spec(r.Context(), row.id)
+	job, err := s.spec(ctx, row.id)
 	if err != nil {
 		return err
 	}
@@ -61,8 +64,8 @@ func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
 		_ = rc.Flush()
 	}
 	c := claims(run, row)
-	outputs, err := s.tasks.Run(r.Context(), TaskCall{
-		Job: c, Task: r.PathValue("task"), Inputs: in.Inputs, Context: files,
+	outputs, err := s.tasks.Run(ctx, TaskCall{
+		Job: c, Strategy: round(job, in.Step), Task: r.PathValue("task"), Inputs: in.Inputs, Context: files,
 		Token: func(ctx context.Context, audience string) (string, error) {
 			return s.jobToken(ctx, row.id, job, c, audience)
 		},
