@@ -105,6 +105,7 @@ func (d *Door) forward(w http.ResponseWriter, r *http.Request, route Route) {
 			p.Out.Host = p.In.Host
 			p.SetXForwarded()
 			p.Out.Header.Set("X-Forwarded-Port", portOf(p.In))
+			strip(p.Out.Header)
 		},
 		Transport:     &attempts{door: d, route: route, first: d.next.Add(1)},
 		FlushInterval: -1, // whatever a pod writes is passed on at once: logs, events, downloads

@@ -92,6 +92,42 @@ func TestForwardsWithTheHostAndTheCaller(t *testing.T) {
 	}
 }
 
+func TestRouteHeadersFromOutsideAreRemoved(t *testing.T) {
+	pod := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%q %q %q", r.Header.Values("baggage"), r.Header.Values("kubernetes-route-as"), r.Header.Values("azds-route-as"))
+	}))
+	defer pod.Close()
+	door := open(t, pod.Listener.Addr().String())
+	for _, test := range []struct {
+		baggage []string
+		want    string
+	}{
+		{nil, `[] [] []`},
+		{[]string{"route-as=ada-1f3a9c"}, `[] [] []`},
+		{[]string{"tenant=7, route-as = ada-1f3a9c;ttl=1 ,user=b"}, `["tenant=7,user=b"] [] []`},
+		{[]string{"a=1", "route-as=x,b=2"}, `["a=1,b=2"] [] []`},
+		{[]string{"route-as-not=1"}, `["route-as-not=1"] [] []`},
+	} {
+		request, err := http.NewRequest(http.MethodGet, door.URL+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = "app.localhost"
+		request.Header["Baggage"] = test.baggage
+		request.Header.Set("Kubernetes-Route-As", "ada-1f3a9c")
+		request.Header.Set("azds-route-as", "ada-1f3a9c")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil || string(got) != test.want {
+			t.Errorf("with baggage %q the pod saw %s, %v; want %s", test.baggage, got, err, test.want)
+		}
+	}
+}
+
 func TestDeadEndpointIsPassedOver(t *testing.T) {
 	pod := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

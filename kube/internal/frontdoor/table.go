@@ -98,8 +98,9 @@ func sortRoutes(routes []Route) {
 	})
 }
 
-// Find returns the route of a request: that of the exact host, else of the wildcard that covers it, else of rules without a
-// host. The host may carry a port, which is ignored.
+// Find returns the route of a request: that of the exact host, else of the wildcard that covers it, else of the host below
+// which it lies by one label, else of rules without a host. The host may carry a port, which is ignored. A host below another
+// is a preview ("ada-1f3a9c.shop.localhost"): the router behind the Service decides whether it is one that it lets in.
 func (t *Table) Find(host, path string) (Route, bool) {
 	host = hostOnly(host)
 	if route, found := match(t.exact[host], path); found {
@@ -107,6 +108,9 @@ func (t *Table) Find(host, path string) (Route, bool) {
 	}
 	if dot := strings.IndexByte(host, '.'); dot > 0 {
 		if route, found := match(t.wildcard[host[dot:]], path); found {
+			return route, true
+		}
+		if route, found := match(t.exact[host[dot+1:]], path); found {
 			return route, true
 		}
 	}

@@ -61,6 +61,8 @@ func TestFindChoosesTheMostSpecificRoute(t *testing.T) {
 		{"elsewhere", "/any/thing", "any"},
 		{"elsewhere", "/anything", ""},
 		{"old.localhost", "/", "owner"},
+		{"ada-1f3a9c.shop.localhost:7480", "/api/items", "api"},
+		{"x.ada-1f3a9c.shop.localhost", "/", ""},
 	} {
 		route, found := table.Find(test.host, test.path)
 		if route.Service != test.want || found != (test.want != "") {
