@@ -53,6 +53,9 @@ type Service struct {
 	Tracks []Track `json:"tracks"`           // the weights sum up to 100; stable is always there
 	Sticky string  `json:"sticky,omitempty"` // "", key (the route key), cookie, trace (the trace id)
 	Mirror string  `json:"mirror,omitempty"` // track that gets a copy of each request without a body above 1 MiB; its answer is dropped
+	// Edge marks a service that requests from outside the cluster reach: their route keys
+	// are dropped unless they come with a preview link.
+	Edge bool `json:"edge,omitempty"`
 }
 
 // Port is one port of a routed Service.
