@@ -49,6 +49,7 @@ func New(s Services, authenticate Authenticate, version string, log *slog.Logger
 	mux.HandleFunc("GET "+Prefix+"/events", a.events)
 	mux.HandleFunc("GET "+Prefix+"/monitor/live", a.live)
 	mux.HandleFunc("GET "+Prefix+"/monitor/tail", a.tail)
+	mux.HandleFunc("GET "+Prefix+"/dev/sessions/{id}/tunnel", a.tunnel)
 	mux.HandleFunc(Prefix+"/", func(w http.ResponseWriter, r *http.Request) {
 		a.problem(w, r, fault.New(fault.NotFound, "There is no %s %s in the API.", r.Method, r.URL.Path).WithNext("see /api/openapi.json"))
 	})
@@ -82,6 +83,7 @@ func (a *server) routes() {
 	a.keyRoutes()
 	a.policyRoutes()
 	a.monitorRoutes()
+	a.devRoutes()
 	a.platformRoutes()
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"towpath.dev/towpath/internal/cluster"
 	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/dev"
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/evidence"
 	"towpath.dev/towpath/internal/identity"
@@ -51,6 +52,7 @@ type Services struct {
 	Monitor  *monitor.Service
 	Alerts   *alert.Service
 	Insight  *insight.Service
+	Dev      *dev.Service
 	Log      *event.Log
 
 	PublicURL string
