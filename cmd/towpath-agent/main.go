@@ -1,5 +1,6 @@
 // Command towpath-agent runs jobs of a Towpath server on this host; as "towpath-agent node"
-// it brings what the containers of a node write, and the OTLP of its pods, to the server.
+// it brings what the containers of a node write, and the OTLP of its pods, to the server;
+// as "towpath-agent router" it sends the requests of a namespace to tracks and sessions.
 package main
 
 import (
@@ -11,6 +12,7 @@ import (
 
 	"towpath.dev/towpath/internal/agent/command"
 	"towpath.dev/towpath/internal/agent/node"
+	"towpath.dev/towpath/internal/agent/router"
 	"towpath.dev/towpath/internal/agent/warden"
 )
 
@@ -28,8 +30,13 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	if len(args) > 0 && args[0] == "node" {
-		return node.Command(ctx, args[1:], os.Stdout, os.Stderr)
+	if len(args) > 0 {
+		switch args[0] {
+		case "node":
+			return node.Command(ctx, args[1:], os.Stdout, os.Stderr)
+		case "router":
+			return router.Command(ctx, args[1:], os.Stderr)
+		}
 	}
 	return command.Run(ctx, args, os.Stderr)
 }
