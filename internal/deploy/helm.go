@@ -1,11 +1,13 @@
 package deploy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"helm.sh/helm/v4/pkg/action"
@@ -116,6 +118,69 @@ func (h *helm) apply(waiting context.Context, j helmJob) (*helmrelease.Release, 
 	up.ServerSideApply = "true"
 	got, err := up.RunWithContext(ctx, j.name, j.chart, j.values)
 	return asRelease(got), err
+}
+
+// render makes the manifest that apply would apply over a live release, without applying it.
+func (h *helm) render(j helmJob) (string, error) {
+	up := action.NewUpgrade(h.cfg)
+	up.Namespace, up.DryRunStrategy, up.PostRenderer = h.namespace, action.DryRunServer, j.post
+	up.ResetValues, up.ResetThenReuseValues, up.ServerSideApply = j.reset, !j.reset, "true"
+	got, err := up.RunWithContext(context.Background(), j.name, j.chart, j.values)
+	if err != nil {
+		return "", err
+	}
+	return asRelease(got).Manifest, nil
+}
+
+// fixed is a post-renderer that puts a manifest in place of what was rendered.
+type fixed struct{ manifest *bytes.Buffer }
+
+// Run returns the manifest.
+func (f fixed) Run(*bytes.Buffer) (*bytes.Buffer, error) {
+	return bytes.NewBuffer(f.manifest.Bytes()), nil
+}
+
+// reapply makes a new revision of a live release whose manifest is another, and waits until
+// it is ready. Nothing is rendered anew, and no hook runs.
+func (h *helm) reapply(ctx context.Context, live *helmrelease.Release, manifest []map[string]any, note string) (*helmrelease.Release, error) {
+	text, err := encode(manifest)
+	if err != nil {
+		return nil, err
+	}
+	up := action.NewUpgrade(h.cfg)
+	up.Namespace, up.Timeout, up.Description, up.MaxHistory = h.namespace, DefaultTimeout, note, maxHistory
+	up.WaitStrategy, up.WaitOptions = kube.StatusWatcherStrategy, []kube.WaitOption{kube.WithWaitContext(ctx)}
+	up.PostRenderer, up.PostRenderStrategy, up.DisableHooks = fixed{text}, action.PostRenderStrategyNoHooks, true
+	up.ResetValues, up.ServerSideApply = true, "true"
+	got, err := up.RunWithContext(context.WithoutCancel(ctx), live.Name, live.Chart, live.Config)
+	return asRelease(got), err
+}
+
+// deployed returns the revision of a release that serves, nil when none does.
+func (h *helm) deployed(name string) (*helmrelease.Release, error) {
+	got, err := h.cfg.Releases.Deployed(name)
+	if errors.Is(err, driver.ErrReleaseNotFound) || errors.Is(err, driver.ErrNoDeployedReleases) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the live revision of %s: %w", name, err)
+	}
+	return asRelease(got), nil
+}
+
+// names lists the releases of the namespace that serve.
+func (h *helm) names() ([]string, error) {
+	list, err := h.cfg.Releases.ListDeployed()
+	if err != nil {
+		return nil, fmt.Errorf("listing releases of %s: %w", h.namespace, err)
+	}
+	var out []string
+	for _, v := range list {
+		if r := asRelease(v); r != nil && !slices.Contains(out, r.Name) {
+			out = append(out, r.Name)
+		}
+	}
+	return out, nil
 }
 
 func asRelease(v any) *helmrelease.Release {

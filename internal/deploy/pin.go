@@ -29,7 +29,10 @@ type pinner struct {
 	images   Images
 	keep     bool                                 // mark each object so that Helm never deletes it
 	replace  map[string]string                    // repository → full image: the `containers` input
+	pins     map[string]string                    // images that were pinned before, and how
 	admit    func(objects []map[string]any) error // judges them all; nil lets them pass
+	// then is the next step of the post-renderer, before they are judged; nil for none.
+	then func(objects []map[string]any) ([]map[string]any, error)
 
 	seen  []string // images as deployed, in order, no repeats
 	hosts []string // hosts of Ingress rules
@@ -43,28 +46,51 @@ func (p *pinner) Run(in *bytes.Buffer) (*bytes.Buffer, error) {
 	if in.Len() > maxManifest {
 		return nil, fault.New(fault.TooLarge, "The chart renders %d MiB of manifests; the most is %d MiB.", in.Len()>>20, maxManifest>>20)
 	}
-	out := new(bytes.Buffer)
+	all, err := decode(in)
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "The rendered manifests are no valid YAML: %v.", err)
+	}
+	for _, doc := range all {
+		if err := p.document(doc); err != nil {
+			return nil, err
+		}
+	}
+	if p.then != nil {
+		if all, err = p.then(all); err != nil {
+			return nil, err
+		}
+	}
+	if p.admit != nil {
+		if err := p.admit(all); err != nil {
+			return nil, err
+		}
+	}
+	return encode(all)
+}
+
+// decode reads the objects of a stream of YAML documents.
+func decode(in io.Reader) ([]map[string]any, error) {
 	var all []map[string]any
 	dec := utilyaml.NewYAMLOrJSONDecoder(in, 4096)
 	for {
 		var doc map[string]any
 		err := dec.Decode(&doc)
 		if errors.Is(err, io.EOF) {
-			if p.admit == nil {
-				return out, nil
-			}
-			return out, p.admit(all)
+			return all, nil
 		}
 		if err != nil {
-			return nil, fault.Wrap(fault.Invalid, err, "The rendered manifests are no valid YAML: %v.", err)
-		}
-		if len(doc) == 0 {
-			continue
-		}
-		if err := p.document(doc); err != nil {
 			return nil, err
 		}
-		all = append(all, doc)
+		if len(doc) > 0 {
+			all = append(all, doc)
+		}
+	}
+}
+
+// encode writes objects as a stream of YAML documents.
+func encode(all []map[string]any) (*bytes.Buffer, error) {
+	out := new(bytes.Buffer)
+	for _, doc := range all {
 		b, err := yaml.Marshal(doc)
 		if err != nil {
 			return nil, fmt.Errorf("encoding a manifest: %w", err)
@@ -72,6 +98,7 @@ func (p *pinner) Run(in *bytes.Buffer) (*bytes.Buffer, error) {
 		out.WriteString("---\n")
 		out.Write(b)
 	}
+	return out, nil
 }
 
 func (p *pinner) document(doc map[string]any) error {
@@ -139,9 +166,16 @@ func (p *pinner) containers(v any) error {
 		if !ok {
 			continue
 		}
-		pinned, err := p.pin(image)
-		if err != nil {
-			return err
+		pinned, ok := p.pins[image]
+		if !ok {
+			var err error
+			if pinned, err = p.pin(image); err != nil {
+				return err
+			}
+			if p.pins == nil {
+				p.pins = map[string]string{}
+			}
+			p.pins[image] = pinned
 		}
 		container["image"] = pinned
 		if !slices.Contains(p.seen, pinned) {

@@ -11,7 +11,7 @@ import (
 // Places returns every environment of every project, without releases. It asks for no
 // rights: it is for the platform itself.
 func (s *Service) Places(ctx context.Context) ([]Environment, error) {
-	rows, err := s.DB.Query(ctx, `SELECT project, name, namespace FROM environment ORDER BY project, name`)
+	rows, err := s.DB.Query(ctx, `SELECT project, name, namespace, routing, sessions, strategy, drift FROM environment ORDER BY project, name`)
 	if err != nil {
 		return nil, fmt.Errorf("listing environments: %w", err)
 	}
@@ -19,8 +19,12 @@ func (s *Service) Places(ctx context.Context) ([]Environment, error) {
 	var out []Environment
 	for rows.Next() {
 		var e Environment
-		if err := rows.Scan(&e.Project, &e.Name, &e.Namespace); err != nil {
+		var raw rawSettings
+		if err := rows.Scan(&e.Project, &e.Name, &e.Namespace, &raw.routing, &raw.sessions, &raw.strategy, &raw.drift); err != nil {
 			return nil, fmt.Errorf("listing environments: %w", err)
+		}
+		if e.Settings, err = raw.of(e.Name); err != nil {
+			return nil, err
 		}
 		out = append(out, e)
 	}

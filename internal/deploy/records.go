@@ -78,6 +78,9 @@ func (s *Service) ensure(ctx context.Context, a identity.Actor, project, name, n
 		if err != nil {
 			return fmt.Errorf("storing environment %s: %w", name, err)
 		}
+		if env, err = environment(ctx, tx, project, name); err != nil {
+			return err
+		}
 		return s.Log.Append(ctx, tx, event.Fact{
 			Type: event.TypeEnvironmentMade, Subject: event.Of(event.KindProject, project), Project: project, Actor: a.String(),
 			Payload: event.Created{V: 1, Name: name},
@@ -89,7 +92,9 @@ func (s *Service) ensure(ctx context.Context, a identity.Actor, project, name, n
 func environment(ctx context.Context, h store.Handle, project, name string) (Environment, error) {
 	env := Environment{Project: project, Name: name}
 	var created int64
-	err := h.QueryRow(ctx, `SELECT namespace, created FROM environment WHERE project = ? AND name = ?`, project, name).Scan(&env.Namespace, &created)
+	var raw rawSettings
+	err := h.QueryRow(ctx, `SELECT namespace, created, routing, sessions, strategy, drift FROM environment WHERE project = ? AND name = ?`, project, name).
+		Scan(&env.Namespace, &created, &raw.routing, &raw.sessions, &raw.strategy, &raw.drift)
 	if errors.Is(err, sql.ErrNoRows) {
 		return env, fault.New(fault.NotFound, "Project %s has no environment %s.", project, name).
 			WithNext("list them with `towpath env list --project %s`", project)
@@ -98,7 +103,8 @@ func environment(ctx context.Context, h store.Handle, project, name string) (Env
 		return env, fmt.Errorf("reading environment %s: %w", name, err)
 	}
 	env.Created = time.UnixMilli(created).UTC()
-	return env, nil
+	env.Settings, err = raw.of(name)
+	return env, err
 }
 
 // Environments returns the environments of a project, by name, each with its current
@@ -107,7 +113,7 @@ func (s *Service) Environments(ctx context.Context, a identity.Actor, project st
 	if err := s.Auth.Require(ctx, a, project, identity.Read); err != nil {
 		return nil, err
 	}
-	rows, err := s.DB.Query(ctx, `SELECT name, namespace, created FROM environment WHERE project = ? ORDER BY name`, project)
+	rows, err := s.DB.Query(ctx, `SELECT name, namespace, created, routing, sessions, strategy, drift FROM environment WHERE project = ? ORDER BY name`, project)
 	if err != nil {
 		return nil, fmt.Errorf("reading environments: %w", err)
 	}
@@ -116,10 +122,14 @@ func (s *Service) Environments(ctx context.Context, a identity.Actor, project st
 	for rows.Next() {
 		env := Environment{Project: project}
 		var created int64
-		if err := rows.Scan(&env.Name, &env.Namespace, &created); err != nil {
+		var raw rawSettings
+		if err := rows.Scan(&env.Name, &env.Namespace, &created, &raw.routing, &raw.sessions, &raw.strategy, &raw.drift); err != nil {
 			return nil, err
 		}
 		env.Created = time.UnixMilli(created).UTC()
+		if env.Settings, err = raw.of(env.Name); err != nil {
+			return nil, err
+		}
 		out = append(out, env)
 	}
 	if err := rows.Err(); err != nil {

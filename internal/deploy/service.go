@@ -37,7 +37,7 @@ type Images interface {
 	Digest(ctx context.Context, repository, tag string) (string, error)
 }
 
-// Deps are the parts that a Service needs, all but Gate.
+// Deps are the parts that a Service needs, all but Gate, Agent and Operations.
 type Deps struct {
 	DB       *store.DB
 	Log      *event.Log
@@ -47,6 +47,9 @@ type Deps struct {
 	Gate     Gate // nil lets everything pass
 	Clock    clock.Clock
 	Logger   *slog.Logger
+
+	Agent      AgentImages // nil: nothing can be routed
+	Operations Operations  // nil: a rejected canary names no operations
 }
 
 // Options say where things are.
@@ -61,11 +64,13 @@ type Service struct {
 	opts  Options
 	locks *locks
 	shift *shift
+
+	trials *trials
 }
 
 // New returns a Service.
 func New(d Deps, o Options) *Service {
-	return &Service{Deps: d, opts: o, locks: newLocks(), shift: newShift()}
+	return &Service{Deps: d, opts: o, locks: newLocks(), shift: newShift(), trials: newTrials()}
 }
 
 // Results of a release.
@@ -82,8 +87,9 @@ type Environment struct {
 	Name      string    `json:"name"`
 	Namespace string    `json:"namespace"`
 	Created   time.Time `json:"created"`
-	Current   *Release  `json:"current,omitempty"` // the newest that was deployed
-	Latest    *Release  `json:"latest,omitempty"`  // the newest, whatever its result
+	Settings
+	Current *Release `json:"current,omitempty"` // the newest that was deployed
+	Latest  *Release `json:"latest,omitempty"`  // the newest, whatever its result
 }
 
 // Release is one deployment to an environment.
