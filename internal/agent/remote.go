@@ -276,13 +276,18 @@ func runHelm(ctx context.Context, s *stepRun) error {
 }
 
 // runManifests is KubernetesManifest@1. The manifests go to the server as
-// manifests/NNN-name in the order in which the step names them.
+// manifests/NNN-name in the order in which the step names them, with every input of the
+// step: what a strategy does is decided there.
 func runManifests(ctx context.Context, s *stepRun) error {
-	if action := s.input("action"); action != "" && !strings.EqualFold(action, "deploy") {
-		return fmt.Errorf("the action %q of KubernetesManifest@1 is not supported; use deploy", action)
+	switch action := s.input("action"); strings.ToLower(action) {
+	case "", "deploy", "promote", "reject":
+	default:
+		return fmt.Errorf("the action %q of KubernetesManifest@1 is not supported; use deploy, promote or reject", action)
 	}
-	if strategy := s.input("strategy"); strategy != "" && !strings.EqualFold(strategy, "none") {
-		return fmt.Errorf("the strategy %q of KubernetesManifest@1 is not supported; use none", strategy)
+	switch strategy := s.input("strategy"); strings.ToLower(strategy) {
+	case "", "none", "canary":
+	default:
+		return fmt.Errorf("the strategy %q of KubernetesManifest@1 is not supported; use canary or none", strategy)
 	}
 	base := s.space.path(dirSources)
 	var files []entry

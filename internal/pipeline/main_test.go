@@ -65,6 +65,7 @@ type world struct {
 	handler *switchable
 	git     string // bare repository
 	tasks   pipeline.Tasks
+	settler pipeline.Deployments
 
 	mu   sync.Mutex
 	db   *store.DB
@@ -156,7 +157,7 @@ func (w *world) up() {
 	c := clock.System()
 	log := event.New(db, c)
 	svc, err := pipeline.New(pipeline.Parts{
-		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{}, Blobs: blobs, Tasks: w.tasks,
+		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler,
 		Logger: logger(w.t, "server"),
 	}, w.opts)
 	if err != nil {

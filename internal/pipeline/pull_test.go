@@ -230,6 +230,7 @@ func TestTargets(t *testing.T) {
 	line := 1 + strings.Count(string(sample[:strings.Index(string(sample), "- task: HelmDeploy@1")]), "\n")
 	if diff := cmp.Diff([]pipeline.Target{{
 		Environment: "production", Stage: "Deploy", Job: "Production", File: "azure-pipelines.yml", Line: line, Namespace: "shop", Release: "shop", ChartPath: "charts/shop",
+		Strategy: plan.RunOnce,
 		Set: []string{
 			"registry=localhost:7080", "web.digest=$(webDigest)", "catalog.digest=$(catalogDigest)", "cart.digest=$(cartDigest)", "pricing.digest=$(pricingDigest)",
 		},
@@ -271,7 +272,7 @@ jobs:
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := pipeline.Target{Environment: "staging", Stage: "__default", Job: "d", File: "azure-pipelines.yml"}
+	base := pipeline.Target{Environment: "staging", Stage: "__default", Job: "d", File: "azure-pipelines.yml", Strategy: plan.RunOnce}
 	list := []pipeline.Target{base, base, base, base}
 	list[0].Line, list[0].Release, list[0].ChartPath, list[0].ValueFiles = 14, "a", "charts/a", []string{"values/a.yaml", "values/b.yaml"}
 	list[0].Set, list[0].Reuse = []string{"image.tag=v1,list={a,b},run=$(Build.BuildId)", "late=$(late)", "x=1"}, true

@@ -3,6 +3,9 @@ package pipeline
 import (
 	"context"
 	"path"
+	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 
 	"towpath.dev/towpath/internal/fault"
@@ -18,6 +21,10 @@ type Target struct {
 	Job         string `json:"job"`
 	File        string `json:"file"` // that holds the step: the pipeline's, or a template's
 	Line        int    `json:"line"` // of the step in File
+	// Strategy is that of the deployment; Increments are the percentages of a canary. What
+	// the step deploys is rendered as it is after the last of them.
+	Strategy   string `json:"strategy,omitempty"`
+	Increments []int  `json:"increments,omitempty"`
 	// Namespace is that of the step; "" takes the environment's.
 	Namespace string `json:"namespace,omitempty"`
 	// Release, ChartPath, ValueFiles and Set are those of HelmDeploy@1. Paths are from the
@@ -124,27 +131,60 @@ func (s *Service) jobTargets(out []Target, known certainties, stage *plan.Stage,
 		return out
 	}
 	for _, hook := range job.Strategy.Hooks {
+		known := known.inRound(job.Strategy, hook.Name)
 		for _, step := range s.numbered(hook.Steps, 1) {
 			if !step.Enabled {
 				continue
 			}
 			t := Target{
 				Environment: known.expand(job.Environment.Name), Stage: stage.Name, Job: job.Name, File: step.Pos.File, Line: step.Pos.Line,
+				Strategy: job.Strategy.Name, Increments: job.Strategy.Increments,
 			}
 			in := func(name string) string { return strings.TrimSpace(known.expand(inputOf(step.Inputs, name))) }
 			switch {
 			case strings.EqualFold(step.Task, "HelmDeploy@1") && (strings.EqualFold(in("command"), "upgrade") || strings.EqualFold(in("command"), "install")):
 				t.helm(in)
-			case strings.EqualFold(step.Task, "KubernetesManifest@1") && strings.EqualFold(in("action"), "deploy"):
+			case strings.EqualFold(step.Task, "KubernetesManifest@1") && (strings.EqualFold(in("action"), "deploy") || strings.EqualFold(in("action"), "promote")):
 				t.manifests(in)
 			default:
 				continue
 			}
 			t.uncertain("environment", t.Environment)
 			t.uncertain("namespace", t.Namespace)
-			out = append(out, t)
+			if !slices.ContainsFunc(out, t.repeats) {
+				out = append(out, t)
+			}
 		}
 	}
+	return out
+}
+
+// repeats reports whether another step of the same deployment, which stands before, brings
+// the same: the promotion of a canary ends where its last round does.
+func (t *Target) repeats(before Target) bool {
+	before.File, before.Line = t.File, t.Line
+	return t.Strategy == plan.Canary && reflect.DeepEqual(*t, before)
+}
+
+// inRound lays the variables of the strategy over what is known. Of a canary's rounds the
+// last one counts: what it brings is what stays.
+func (c certainties) inRound(s *plan.Strategy, hook string) certainties {
+	out := certainties{c.values.With(nil)}
+	set := func(name, text string) { out.values.Set(plan.Value{Name: name, Text: text, ReadOnly: true}) }
+	set("strategy.name", s.Name)
+	action := "deploy"
+	if s.Name == plan.Canary {
+		switch hook {
+		case plan.HookSuccess:
+			action = "promote"
+		case plan.HookFailure:
+			action = "reject"
+		}
+		if n := len(s.Increments); n > 0 {
+			set("strategy.increment", strconv.Itoa(s.Increments[n-1]))
+		}
+	}
+	set("strategy.action", action)
 	return out
 }
 
