@@ -17,6 +17,9 @@ type Signal struct {
 	// Group joins signals of one source to one item: all images with one CVE, all that came
 	// in a storm. "" leaves the signal an item of its own.
 	Group string
+	// Onto is the number of an item that is not closed, and that the signal joins unless it
+	// has an item of its own; 0 is none. So signals of several sources are one item.
+	Onto int64
 
 	Type     string // of the item; "" is a bug
 	Title    string // of the item, and of the signal in its list

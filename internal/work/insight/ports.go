@@ -4,9 +4,7 @@ import (
 	"context"
 	"time"
 
-	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/identity"
-	"towpath.dev/towpath/internal/store"
 	"towpath.dev/towpath/internal/work"
 )
 
@@ -17,21 +15,20 @@ type Authorizer interface {
 	Require(ctx context.Context, a identity.Actor, project string, r identity.Role) error
 }
 
-// Items is where insights become work; work.Service is one. Every method acts as the
-// platform and writes its events in tx.
+// Items is where signals become items that open and close; work.Service is one. Each call
+// is a transaction of its own and may be repeated: a key has one signal.
 type Items interface {
-	// Raise opens an item and returns its number.
-	Raise(ctx context.Context, tx *store.Tx, r work.Raise) (int64, error)
-	// Amend changes an open item; on one that is closed only links and comment are added.
-	Amend(ctx context.Context, tx *store.Tx, item int64, a work.Amend) error
-	// Complete moves an item into its type's state of category completed, with a comment.
-	// An item that is completed or removed stays as it is.
-	Complete(ctx context.Context, tx *store.Tx, item int64, why string, links []event.Link) error
-	// Reopen moves a completed or resolved item back into its type's first state in
-	// progress, into the current sprint when there is one, with a comment.
-	Reopen(ctx context.Context, tx *store.Tx, item int64, why string, links []event.Link) error
-	// Standing says where an item stands; fault.NotFound when there is none.
-	Standing(ctx context.Context, h store.Handle, item int64) (work.Standing, error)
+	// Raise gives a signal to its item: it makes one, joins one, counts a repeat, reopens one
+	// that was closed within the time of regressions, or makes a new one that is linked to
+	// the old. A signal that somebody dismissed stays so until its day.
+	Raise(ctx context.Context, a identity.Actor, g work.Signal) (work.Raised, error)
+	// Clear says that a signal does not hold any more, and why, in one line. An item whose
+	// signals are all cleared is completed. fault.NotFound when there is no such signal.
+	Clear(ctx context.Context, a identity.Actor, project, key, why string, evidence []work.Link) (work.Item, error)
+	// Comment writes a comment in Markdown.
+	Comment(ctx context.Context, a identity.Actor, item int64, text string) (work.Comment, error)
+	// Get returns an item; fault.NotFound when there is none.
+	Get(ctx context.Context, a identity.Actor, item int64) (work.Detail, error)
 }
 
 // Commit is a commit under suspicion, or one that mends.
@@ -39,12 +36,12 @@ type Commit struct {
 	Hash   string    `json:"hash"`
 	Title  string    `json:"title"`
 	Author string    `json:"author"`         // name of the Git author
-	User   string    `json:"user,omitempty"` // the platform's user with the author's name or address
+	User   string    `json:"user,omitempty"` // of the platform, when the author is one
 	When   time.Time `json:"when"`
-	Files  []string  `json:"files,omitempty"` // at most MaxFiles
+	Files  []string  `json:"files,omitempty"` // that it changed, at most MaxFiles
 }
 
-// Limits of what is shown of commits.
+// Limits of what is looked at.
 const (
 	MaxCommits = 50
 	MaxFiles   = 50
@@ -52,48 +49,44 @@ const (
 
 // Commits answers about the source of what runs.
 type Commits interface {
-	// Range returns the commits of a project that are reachable from to and not from from,
-	// the newest first, at most MaxCommits, with the repository ("project/repo") that has
-	// them. Without from it is the commit to alone. It is fault.NotFound when no repository
-	// of the project has to.
+	// Range returns the commits that are reachable from to and not from from, the newest
+	// first, at most MaxCommits, and the repository of the project that has them. Without
+	// from it is the commit to alone. It is fault.NotFound when no repository has to.
 	Range(ctx context.Context, project, from, to string) (repo string, list []Commit, err error)
-	// Owners returns the users who own paths by CODEOWNERS at a commit, the owner of most
-	// paths first; none when there is no such file.
+	// Owners returns the users who own the paths by CODEOWNERS at a commit, who owns most
+	// of them first; none when there is no such file.
 	Owners(ctx context.Context, repo, commit string, paths []string) ([]string, error)
-	// Contains reports whether commit is reachable from tip in a repository of the project.
-	Contains(ctx context.Context, project, tip, commit string) (bool, error)
 }
 
-// Finding is a vulnerability of an image.
+// Finding is a vulnerability of a package in an image, or that code asks for.
 type Finding struct {
-	ID       string   `json:"id"` // of the advisory
-	Aliases  []string `json:"aliases,omitempty"`
-	Severity string   `json:"severity"` // critical, high, medium, low, unknown
-	Package  string   `json:"package"`
-	Version  string   `json:"version"`
-	Fixed    string   `json:"fixed,omitempty"` // lowest version that mends it
-	Summary  string   `json:"summary,omitempty"`
+	ID       string // of the advisory
+	Aliases  []string
+	Severity string // critical, high, medium, low, unknown
+	Package  string
+	Version  string
+	Fixed    string // lowest version that mends it; "" for none
+	Summary  string
+	Where    string // digest of the image, or path of the manifest
+	Running  bool   // the image runs somewhere
 }
 
-// Images answers what is known against images, and which of them count.
-type Images interface {
-	// Findings returns what holds against an image ("sha256:…") in a repository.
-	Findings(ctx context.Context, repository, image string) ([]Finding, error)
-	// Counts reports whether an image runs somewhere or is the newest of its repository.
-	Counts(ctx context.Context, repository, image string) (bool, error)
+// Vulnerabilities answers what is known against what counts.
+type Vulnerabilities interface {
+	// OfImages returns what holds against the images of a repository that run or are the
+	// newest there.
+	OfImages(ctx context.Context, repository string) ([]Finding, error)
+	// OfCode returns what holds against the packages that a commit of a repository asks for.
+	OfCode(ctx context.Context, repo, commit string) ([]Finding, error)
 }
 
-// Telemetry answers what operations of a service did. It may be nil.
+// Telemetry answers what services do.
 type Telemetry interface {
-	// Impact returns what an operation of a release does since a moment. Without telemetry
-	// it is the zero value.
+	// Impact returns what an operation of a release did since a moment; the zero value when
+	// nothing is known. An empty operation is all of the role.
 	Impact(ctx context.Context, project, environment, release, role, operation string, since time.Time) (Impact, error)
 	// Callers returns the roles that call a role, directly or through others.
 	Callers(ctx context.Context, project, environment, role string) ([]string, error)
-}
-
-// Notices tells people of what cannot wait. It may be nil.
-type Notices interface {
-	// Critical says that an item of critical severity was opened.
-	Critical(ctx context.Context, project string, item int64, title string) error
+	// LastError returns when a group of errors was seen last; zero when there is none such.
+	LastError(ctx context.Context, project, group string) (time.Time, error)
 }
