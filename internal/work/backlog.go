@@ -1,0 +1,296 @@
+package work
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
+)
+
+// Limits of what is listed.
+const (
+	defaultPage = 50
+	maxPage     = 500
+	maxColumn   = 200
+	maxText     = 200
+)
+
+// clause is a condition of SQL with its arguments.
+type clause struct {
+	sql  []string
+	args []any
+}
+
+func (c *clause) and(sql string, args ...any) {
+	c.sql = append(c.sql, sql)
+	c.args = append(c.args, args...)
+}
+
+func (c *clause) where() string { return `WHERE ` + strings.Join(c.sql, ` AND `) }
+
+// Backlog returns one page of the items of a project in the order of the backlog. It needs
+// read.
+func (s *Service) Backlog(ctx context.Context, a identity.Actor, project string, f Filter) (Backlog, error) {
+	if err := s.Auth.Require(ctx, a, project, identity.Read); err != nil {
+		return Backlog{}, err
+	}
+	c, err := s.selection(ctx, project, f)
+	if err != nil {
+		return Backlog{}, err
+	}
+	if f.After != "" {
+		if !isPlace(f.After) || len(f.After) > 2*maxPlace {
+			return Backlog{}, invalid("%q is no page.", clip(f.After)).WithNext("take the \"next\" of the page before")
+		}
+		c.and(`i.place > ?`, f.After)
+	}
+	limit := f.Limit
+	if limit <= 0 {
+		limit = defaultPage
+	}
+	limit = min(limit, maxPage)
+	rows, err := list(ctx, s.DB, c.where()+` ORDER BY i.place LIMIT ?`, append(c.args, limit+1)...)
+	if err != nil {
+		return Backlog{}, err
+	}
+	out := Backlog{Items: items(rows[:min(len(rows), limit)])}
+	if len(rows) > limit {
+		out.Next = rows[limit-1].Rank
+	}
+	return out, nil
+}
+
+// selection is the SQL of a filter.
+func (s *Service) selection(ctx context.Context, project string, f Filter) (clause, error) {
+	var c clause
+	c.and(`i.project = ?`, project)
+	switch state := strings.ToLower(f.State); {
+	case state == "":
+	case state == "open":
+		c.and(`i.category IN (?, ?)`, Proposed, InProgress)
+	case isCategory(state):
+		c.and(`i.category = ?`, state)
+	default:
+		list, err := states(ctx, s.DB, project)
+		if err != nil {
+			return c, err
+		}
+		st, err := pick(list, f.State)
+		switch {
+		case err == nil:
+			c.and(`i.state = ?`, st.Name)
+		case state == "closed":
+			c.and(`i.category IN (?, ?)`, Completed, Removed)
+		default:
+			return c, err
+		}
+	}
+	for _, w := range []struct {
+		column, value string
+		check         func(string) error
+	}{{"type", f.Type, checkType}, {"severity", f.Severity, checkSeverity}} {
+		if w.value == "" {
+			continue
+		}
+		if err := w.check(w.value); err != nil {
+			return c, err
+		}
+		c.and(`i.`+w.column+` = ?`, w.value)
+	}
+	switch f.Assignee {
+	case "":
+	case "none":
+		c.and(`i.assignee = ''`)
+	default:
+		c.and(`i.assignee = ?`, f.Assignee)
+	}
+	switch f.Source {
+	case "":
+	case "any":
+		c.and(`i.source <> ''`)
+	default:
+		c.and(`i.source = ?`, f.Source)
+	}
+	if f.Label != "" {
+		c.and(`i.labels LIKE ? ESCAPE '!'`, "%,"+escape(f.Label)+",%")
+	}
+	if f.Parent != 0 {
+		c.and(`i.parent = ?`, f.Parent)
+	}
+	return c, s.moreSelection(ctx, project, f, &c)
+}
+
+func (s *Service) moreSelection(ctx context.Context, project string, f Filter, c *clause) error {
+	switch f.Sprint {
+	case "":
+	case "none":
+		c.and(`i.sprint = ''`)
+	default:
+		p, err := s.sprintOf(ctx, s.DB, project, f.Sprint)
+		if err != nil {
+			return err
+		}
+		c.and(`i.sprint = ?`, p.ID)
+	}
+	if f.Text == "" {
+		return nil
+	}
+	if len(f.Text) > maxText {
+		return invalid("Search for at most %d bytes.", maxText)
+	}
+	if n, err := strconv.ParseInt(strings.TrimPrefix(strings.TrimSpace(f.Text), "#"), 10, 64); err == nil {
+		c.and(`(i.number = ? OR i.folded LIKE ? ESCAPE '!')`, n, "%"+escape(strings.ToLower(f.Text))+"%")
+		return nil
+	}
+	for word := range strings.FieldsSeq(strings.ToLower(f.Text)) {
+		c.and(`i.folded LIKE ? ESCAPE '!'`, "%"+escape(word)+"%")
+	}
+	return nil
+}
+
+// escape makes a text stand for itself in LIKE … ESCAPE '!'.
+func escape(s string) string {
+	return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(s)
+}
+
+// Open counts the items of a project that are not done, by type. It needs read.
+func (s *Service) Open(ctx context.Context, a identity.Actor, project string) (map[string]int, error) {
+	if err := s.Auth.Require(ctx, a, project, identity.Read); err != nil {
+		return nil, err
+	}
+	rows, err := s.DB.Query(ctx, `SELECT type, COUNT(*) FROM work_item WHERE project = ? AND category IN (?, ?) GROUP BY type`, project, Proposed, InProgress)
+	if err != nil {
+		return nil, fmt.Errorf("counting open items: %w", err)
+	}
+	defer rows.Close()
+	out := map[string]int{}
+	for rows.Next() {
+		var kind string
+		var n int
+		if err := rows.Scan(&kind, &n); err != nil {
+			return nil, fmt.Errorf("counting open items: %w", err)
+		}
+		out[kind] = n
+	}
+	return out, rows.Err()
+}
+
+// Ways to cut a board into lanes.
+const (
+	LaneAssignee = "assignee"
+	LaneType     = "type"
+	LaneParent   = "parent"
+)
+
+// Board returns the columns of a project by state: of one sprint, or of everything that is
+// in none when sprint is "none"; "" is @current where there is one, else everything. lane
+// is "", assignee, type or parent. Columns of the category removed are left out. It needs
+// read.
+func (s *Service) Board(ctx context.Context, a identity.Actor, project, sprint, lane string) (Board, error) {
+	if err := s.Auth.Require(ctx, a, project, identity.Read); err != nil {
+		return Board{}, err
+	}
+	if lane != "" {
+		if err := oneOf("way to cut a board", lane, LaneAssignee, LaneType, LaneParent); err != nil {
+			return Board{}, err
+		}
+	}
+	b := Board{Project: project, Columns: []Column{}}
+	f := Filter{Sprint: sprint}
+	if sprint == "" || sprint != "none" && sprint != "all" {
+		p, err := s.sprintOf(ctx, s.DB, project, cmpOr(sprint, "@current"))
+		switch {
+		case err == nil:
+			b.Sprint, f.Sprint = &p, p.ID
+		case sprint != "" || !fault.Is(err, fault.NotFound):
+			return Board{}, err
+		}
+	}
+	if f.Sprint == "all" {
+		f.Sprint = ""
+	}
+	list, err := states(ctx, s.DB, project)
+	if err != nil {
+		return b, err
+	}
+	for _, st := range list {
+		if st.Category == Removed {
+			continue
+		}
+		c, err := s.column(ctx, project, st, f)
+		if err != nil {
+			return b, err
+		}
+		b.Columns = append(b.Columns, c)
+	}
+	if lane != "" {
+		b.Lanes, err = s.lanes(ctx, b, lane)
+	}
+	return b, err
+}
+
+func cmpOr(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+func (s *Service) column(ctx context.Context, project string, st State, f Filter) (Column, error) {
+	out := Column{State: st}
+	c, err := s.selection(ctx, project, f)
+	if err != nil {
+		return out, err
+	}
+	c.and(`i.state = ?`, st.Name)
+	var pts int64
+	err = s.DB.QueryRow(ctx, `SELECT COUNT(*), COALESCE(SUM(i.points), 0) FROM work_item i `+c.where(), c.args...).Scan(&out.Count, &pts)
+	if err != nil {
+		return out, fmt.Errorf("counting the items of a column: %w", err)
+	}
+	out.Points = points(pts)
+	rows, err := list(ctx, s.DB, c.where()+` ORDER BY i.place LIMIT ?`, append(c.args, maxColumn)...)
+	out.Items = items(rows)
+	return out, err
+}
+
+// lanes groups the items of a board, the lane without a key last.
+func (s *Service) lanes(ctx context.Context, b Board, by string) ([]Lane, error) {
+	out := []Lane{}
+	for _, c := range b.Columns {
+		for _, it := range c.Items {
+			key := map[string]string{LaneAssignee: it.Assignee, LaneType: it.Type, LaneParent: strings.TrimPrefix(ref(it.Parent), "#")}[by]
+			i := slices.IndexFunc(out, func(l Lane) bool { return l.Key == key })
+			if i < 0 {
+				i = len(out)
+				out = append(out, Lane{Key: key, Title: key})
+			}
+			out[i].Items = append(out[i].Items, it.Number)
+		}
+	}
+	slices.SortStableFunc(out, func(x, y Lane) int {
+		if (x.Key == "") != (y.Key == "") {
+			return map[bool]int{true: 1, false: -1}[x.Key == ""]
+		}
+		return strings.Compare(x.Key, y.Key)
+	})
+	if by != LaneParent {
+		return out, nil
+	}
+	for i, l := range out {
+		n, err := strconv.ParseInt(l.Key, 10, 64)
+		if err != nil {
+			continue // The lane of those without a parent.
+		}
+		above, err := load(ctx, s.DB, n, false)
+		if err != nil {
+			return out, err
+		}
+		out[i].Title = above.Title
+	}
+	return out, nil
+}
