@@ -38,8 +38,10 @@ type body struct {
 	Packages    int     `json:"packages,omitempty"`
 	NoData      bool    `json:"no_data,omitempty"` // scanned without advisory data
 	Signed      bool    `json:"signed,omitempty"`
+	Blamed      bool    `json:"blamed,omitempty"` // an item is about what the change did
 	Provenance  bool    `json:"provenance,omitempty"`
 	Environment string  `json:"environment,omitempty"`
+	Weight      int     `json:"weight,omitempty"` // percent that a canary has; 0 without one
 	Subject     string  `json:"subject,omitempty"` // id of what a click opens, where the key is not it
 }
 
@@ -80,6 +82,8 @@ func cells(parts []part, direct bool) []Cell {
 			deployCell(&c, by[lock])
 		case LockHealth:
 			healthCell(&c, by[lock])
+		case LockBacklog:
+			backlogCell(&c, by[lock])
 		}
 		out = append(out, c)
 	}
@@ -244,9 +248,17 @@ func deployCell(c *Cell, releases []part) {
 	}
 	// A cell is narrow: the number first, the environment's name on the second line.
 	c.Fact = fmt.Sprintf("release %d", shown.body.Number)
+	canary := slices.IndexFunc(list, func(p part) bool { return p.body.Weight > 0 })
 	switch {
 	case c.State == Shut:
 		c.Detail = strings.TrimSuffix(shown.body.Name+": "+shown.body.Why, ": ")
+	case canary >= 0:
+		shown = list[canary]
+		c.Link = event.Of(event.KindRelease, shown.key)
+		c.Fact, c.Detail = fmt.Sprintf("%d %% canary", shown.body.Weight), shown.body.Environment+", "+shown.body.Name
+		if c.State == Held && shown.body.Why != "" {
+			c.Detail += ": " + shown.body.Why
+		}
 	case len(list) > 1:
 		c.Detail = plural(len(list), "environment")
 	default:

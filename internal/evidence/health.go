@@ -118,6 +118,9 @@ func healthCell(c *Cell, parts []part) {
 const (
 	kindTelemetry  = "telemetry"
 	kindComparison = "comparison"
+	kindCanary     = "canary"
+	kindDrift      = "drift"
+	kindError      = "error"
 )
 
 // releaseStations are the release itself, the first telemetry of it, and how it compared.
@@ -144,12 +147,25 @@ func releaseStations(subject event.Subject, events []event.Event) []Station {
 			if len(p.Operations) > 0 {
 				s.fact("operations that changed", strconv.Itoa(len(p.Operations)))
 			}
+		case event.TypeDriftFound:
+			p, _ := decode[event.DriftFound](e)
+			s.Kind, s.Title = kindDrift, p.Object+" is not as it was deployed"
+			if p.Mended {
+				s.Title = p.Object + " was put back"
+			}
+			s.fact("fields", strings.Join(p.Fields, ", "))
+			s.fact("by", p.Manager)
+		case event.TypeErrorFound:
+			p, _ := decode[event.ErrorFound](e)
+			s.Kind, s.Title = kindError, p.Type+" in "+p.Role
+			s.fact("message", p.Message)
+			s.fact("group", p.Group)
 		default:
 			continue
 		}
 		out = append(out, s)
 	}
-	return out
+	return append(out, canaryStations(subject, events)...)
 }
 
 // alertStations say that an alert fired, and when it resolved.

@@ -39,6 +39,10 @@ func (s *Service) handle(ctx context.Context, tx *store.Tx, e event.Event) error
 		event.TypeAlertFired:        f.alert,
 		event.TypeAlertResolved:     f.alert,
 		event.TypeReleaseCompared:   f.compared,
+		event.TypeCanaryStepped:     f.canary,
+		event.TypeCanaryFinished:    f.canary,
+		event.TypeItemCreated:       f.item,
+		event.TypeItemChanged:       f.item,
 	}
 	step, ok := steps[e.Type]
 	if !ok {

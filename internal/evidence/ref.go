@@ -26,6 +26,9 @@ var (
 	digestStart = regexp.MustCompile(`^sha256:[0-9a-f]{4,64}$`)
 	pullID      = regexp.MustCompile(`^[a-z0-9-]{1,63}/[^/\s]{1,100}/[0-9]{1,18}$`)
 	decisionID  = regexp.MustCompile(`^[0-9A-HJKMNP-TV-Z]{26}$`)
+	jobID       = regexp.MustCompile(`^[0-9]{1,18}/[^/\s]{1,300}$`)
+	repoID      = regexp.MustCompile(`^[a-z0-9-]{1,63}/[^/\s]{1,100}$`)
+	simpleName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$`)
 	releaseID   = regexp.MustCompile(`^[a-z0-9-]{1,63}/[^/\s]{1,100}/[0-9]{1,18}$`)
 )
 
@@ -33,7 +36,9 @@ var (
 const maxRef = 512
 
 // forms is what a person can write.
-const forms = "write commit/SHA, pull/PROJECT/REPOSITORY/N, image/DIGEST, image/REPOSITORY:TAG, run/N, decision/ID, release/PROJECT/ENVIRONMENT/N, pod/NAME or alert/ID"
+const forms = "write commit/SHA, pull/PROJECT/REPOSITORY/N, image/DIGEST, image/REPOSITORY:TAG, run/N, job/N/STAGE.JOB, decision/ID, " +
+	"release/PROJECT/ENVIRONMENT/N, pod/NAME, alert/ID, item/N, session/ID, sbom/DIGEST, scan/ID, signature/DIGEST, provenance/DIGEST, " +
+	"repo/PROJECT/REPOSITORY, project/NAME or user/NAME"
 
 func badRef(ref string) error {
 	if len(ref) > 80 {
@@ -63,6 +68,16 @@ func (s *Service) resolve(ctx context.Context, a identity.Actor, ref string) (fo
 	}
 	var seen []found
 	for _, c := range candidates {
+		if c.Kind() == event.KindUser {
+			// What is said of a user belongs to no project: to themselves, and to those who
+			// administer the installation.
+			if ok, err := s.mayKnow(ctx, a, c); err != nil {
+				return found{}, err
+			} else if ok {
+				seen = append(seen, found{c, ""})
+			}
+			continue
+		}
 		projects, err := s.projectsOf(ctx, c)
 		if err != nil {
 			return found{}, err
@@ -93,11 +108,27 @@ func (s *Service) resolve(ctx context.Context, a identity.Actor, ref string) (fo
 	return seen[0], nil
 }
 
+// mayKnow reports whether the actor may read what is said of a user, and something is.
+func (s *Service) mayKnow(ctx context.Context, a identity.Actor, user event.Subject) (bool, error) {
+	self := a.Kind == identity.KindUser && a.Name == user.ID() && a.Cap >= identity.Read
+	if !self && (!a.Admin || a.Cap < identity.Admin) {
+		return false, nil
+	}
+	events, err := s.events.Read(ctx, event.Query{Subject: user, Limit: 1})
+	return len(events) > 0, err
+}
+
 // candidates lists the subjects that a reference may mean, unauthorised.
 func (s *Service) candidates(ctx context.Context, ref string) ([]event.Subject, error) {
 	kind, id, ok := strings.Cut(ref, "/")
 	if !ok || id == "" {
 		return nil, badRef(ref)
+	}
+	if shape, ok := shapes(kind); ok {
+		if !shape.MatchString(id) {
+			return nil, badRef(ref)
+		}
+		return []event.Subject{event.Of(kind, id)}, nil
 	}
 	switch kind {
 	case event.KindCommit:
@@ -108,28 +139,26 @@ func (s *Service) candidates(ctx context.Context, ref string) ([]event.Subject, 
 		return s.events.Subjects(ctx, string(event.Of(kind, id)), 20)
 	case event.KindImage:
 		return s.images(ctx, id)
-	case event.KindRun:
+	case event.KindSBOM, event.KindSignature, event.KindProvenance:
+		if !strings.HasPrefix(id, "sha256:") {
+			id = "sha256:" + id
+		}
+		if !digestStart.MatchString(id) {
+			return nil, badRef(ref)
+		}
+		return s.events.Subjects(ctx, string(event.Of(kind, id)), 20)
+	case event.KindRun, event.KindItem:
 		n, err := strconv.ParseInt(strings.TrimPrefix(id, "#"), 10, 64)
 		if err != nil || n < 1 {
 			return nil, badRef(ref)
 		}
-		return []event.Subject{event.OfRun(n)}, nil
-	case event.KindPull:
-		if !pullID.MatchString(id) {
+		return []event.Subject{event.Of(kind, strconv.FormatInt(n, 10))}, nil
+	case event.KindDecision, event.KindAlert, event.KindSession, event.KindScan:
+		if !decisionID.MatchString(strings.ToUpper(id)) {
 			return nil, badRef(ref)
 		}
-		return []event.Subject{event.Of(kind, id)}, nil
-	case event.KindDecision, event.KindAlert:
-		id = strings.ToUpper(id)
-		if !decisionID.MatchString(id) {
-			return nil, badRef(ref)
-		}
-		return []event.Subject{event.Of(kind, id)}, nil
-	case event.KindRelease:
-		if !releaseID.MatchString(id) {
-			return nil, badRef(ref)
-		}
-		return []event.Subject{event.Of(kind, id)}, nil
+		// Identifiers are upper case; what somebody else made may not be.
+		return []event.Subject{event.Of(kind, strings.ToUpper(id)), event.Of(kind, id)}, nil
 	case event.KindPod:
 		if _, name, ok := strings.Cut(id, "/"); ok { // NAMESPACE/NAME
 			id = name
@@ -138,6 +167,14 @@ func (s *Service) candidates(ctx context.Context, ref string) ([]event.Subject, 
 		return append(named, event.Of(kind, id)), err
 	}
 	return nil, badRef(ref)
+}
+
+// shapes are the kinds whose references are the ids of the logbook as they are.
+func shapes(kind string) (*regexp.Regexp, bool) {
+	shape, ok := map[string]*regexp.Regexp{
+		event.KindPull: pullID, event.KindRelease: releaseID, event.KindJob: jobID, event.KindRepo: repoID, event.KindProject: simpleName, event.KindUser: simpleName,
+	}[kind]
+	return shape, ok
 }
 
 // images resolves DIGEST, REPOSITORY@DIGEST and REPOSITORY:TAG, with or without the

@@ -38,6 +38,14 @@ func stations(subject event.Subject, events []event.Event) []Station {
 		return alertStations(subject, events)
 	case event.KindPod:
 		return one(subject, last(events, event.TypePodChanged), podFacts)
+	case event.KindItem:
+		return itemStations(subject, events)
+	case event.KindSession:
+		return sessionStations(subject, events)
+	case event.KindJob:
+		return one(subject, last(events, event.TypeJobStarted, event.TypeJobFinished), jobFacts)
+	case event.KindRepo, event.KindProject, event.KindUser:
+		return one(subject, last(events), saidFacts)
 	}
 	return nil
 }

@@ -191,7 +191,7 @@ func leadTime(releases []released) (median *Duration, of int) {
 func failureRate(releases []released) (rate *float64, of int) {
 	finished, failed := 0, 0
 	for _, r := range releases {
-		if r.state == Passing || finished == failureRateOver {
+		if r.state == Passing || r.state == Held || finished == failureRateOver {
 			continue
 		}
 		finished++

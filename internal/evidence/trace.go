@@ -24,8 +24,9 @@ type Chain struct {
 
 // Station is one thing of a chain, with the event that says it.
 type Station struct {
-	// Kind is commit, pull, review, merge, run, tests, image, sbom, scan, signature,
-	// provenance, decision, release, pod, telemetry, comparison or alert.
+	// Kind is user, project, repo, commit, pull, review, merge, run, job, tests, image, sbom,
+	// scan, signature, provenance, decision, release, canary, pod, session, telemetry,
+	// comparison, drift, error, alert or item.
 	Kind    string        `json:"kind"`
 	Subject event.Subject `json:"subject"`
 	Title   string        `json:"title"`
@@ -49,8 +50,9 @@ const kindTests = "tests"
 // order is the order of the stations in a chain. All decisions stand together, so that
 // what the pull request was told can be compared with what the API server said.
 var order = []string{
-	event.KindCommit, event.KindPull, kindReview, kindMerge, event.KindRun, kindTests, event.KindImage, event.KindSBOM, event.KindScan,
-	event.KindSignature, event.KindProvenance, event.KindDecision, event.KindRelease, event.KindPod, kindTelemetry, kindComparison, event.KindAlert,
+	event.KindUser, event.KindProject, event.KindRepo, event.KindCommit, event.KindPull, kindReview, kindMerge, event.KindRun, event.KindJob, kindTests,
+	event.KindImage, event.KindSBOM, event.KindScan, event.KindSignature, event.KindProvenance, event.KindDecision, event.KindRelease, kindCanary,
+	event.KindPod, event.KindSession, kindTelemetry, kindComparison, kindDrift, kindError, event.KindAlert, event.KindItem,
 }
 
 // perStep and perChain bound a chain: how many things one step follows, and how many
@@ -62,26 +64,38 @@ const (
 
 // Trace returns the chain of what ref names: commit/SHA (also shortened), image/DIGEST,
 // image/REPOSITORY@DIGEST, image/REPOSITORY:TAG, pull/PROJECT/REPOSITORY/N, run/N,
-// decision/ID, release/PROJECT/ENVIRONMENT/N, pod/NAME, pod/UID or alert/ID. What the actor may not
-// read is fault.NotFound.
+// job/N/STAGE.JOB, decision/ID, release/PROJECT/ENVIRONMENT/N, pod/NAME, pod/UID, alert/ID,
+// item/N, session/ID, sbom/DIGEST, scan/ID, signature/DIGEST, provenance/DIGEST,
+// repo/PROJECT/REPOSITORY, project/NAME or user/NAME. What the actor may not read is
+// fault.NotFound.
 func (s *Service) Trace(ctx context.Context, a identity.Actor, ref string) (Chain, error) {
+	c, _, err := s.chain(ctx, a, ref)
+	return c, err
+}
+
+// chain makes a chain and hands out the walk that it was made from.
+func (s *Service) chain(ctx context.Context, a identity.Actor, ref string) (Chain, *walk, error) {
 	f, err := s.resolve(ctx, a, ref)
 	if err != nil {
-		return Chain{}, err
+		return Chain{}, nil, err
 	}
-	w := &walk{service: s, project: f.project, events: map[event.Subject][]event.Event{}}
+	w := &walk{service: s, project: f.project, events: map[event.Subject][]event.Event{}, parts: map[event.Subject]string{}}
 	if err := w.from(ctx, f.subject); err != nil {
-		return Chain{}, err
+		return Chain{}, nil, err
 	}
 	c := Chain{Subject: f.subject, Project: f.project, Truncated: w.truncated}
 	for _, subject := range w.list {
-		c.Stations = append(c.Stations, stations(subject, w.events[subject])...)
+		made := stations(subject, w.events[subject])
+		if part := w.parts[subject]; part != "" && len(made) > 0 {
+			made[0].fact("is", part)
+		}
+		c.Stations = append(c.Stations, made...)
 	}
 	slices.SortStableFunc(c.Stations, func(a, b Station) int {
 		return cmp.Or(cmp.Compare(slices.Index(order, a.Kind), slices.Index(order, b.Kind)), cmp.Compare(a.Seq, b.Seq))
 	})
 	c.Missing = missingEvidence(c.Stations)
-	return c, nil
+	return c, w, nil
 }
 
 // walk collects the subjects of a chain.
@@ -90,6 +104,7 @@ type walk struct {
 	project   string
 	events    map[event.Subject][]event.Event // of subjects in the chain, in the project
 	list      []event.Subject
+	parts     map[event.Subject]string // what a subject is to an item: "suspect of item 12"
 	truncated bool
 }
 
@@ -145,8 +160,15 @@ func (w *walk) from(ctx context.Context, s event.Subject) error {
 	if err := w.up(ctx, s, ""); err != nil {
 		return err
 	}
-	if s.Kind() == event.KindPull {
+	switch s.Kind() {
+	case event.KindPull:
 		return w.fromPull(ctx, s)
+	case event.KindItem:
+		return w.fromItem(ctx, s)
+	case event.KindPod:
+		if err := w.releaseOf(ctx, s); err != nil {
+			return err
+		}
 	}
 	return w.down(ctx, s)
 }
@@ -184,6 +206,12 @@ func (w *walk) up(ctx context.Context, s, via event.Subject) error {
 		return w.upPod(ctx, s)
 	case event.KindAlert:
 		return w.upAlert(ctx, s)
+	case event.KindJob:
+		return w.upEach(ctx, s, event.RelPartOf, "")
+	case event.KindSBOM, event.KindScan, event.KindSignature, event.KindProvenance:
+		return w.upEach(ctx, s, event.RelDescribes, "")
+	case event.KindItem:
+		return w.upItem(ctx, s)
 	}
 	return nil
 }
@@ -309,6 +337,7 @@ func (w *walk) down(ctx context.Context, s event.Subject) error {
 		event.KindImage:   {{event.RelDeploys, event.KindRelease}, {event.RelRunsIn, event.KindPod}},
 		event.KindRelease: {{event.RelPartOf, event.KindPod}, {event.RelConcerns, event.KindAlert}},
 		event.KindPod:     {{event.RelConcerns, event.KindAlert}},
+		event.KindRepo:    {{event.RelInto, event.KindCommit}},
 	}[s.Kind()] {
 		// The pods of an image are found at the image, so that a release that also runs
 		// others does not bring theirs.
@@ -322,7 +351,7 @@ func (w *walk) down(ctx context.Context, s event.Subject) error {
 			}
 		}
 	}
-	return nil
+	return w.itemsOf(ctx, s)
 }
 
 func (w *walk) downTo(ctx context.Context, s, next event.Subject) error {
@@ -339,8 +368,10 @@ func (w *walk) downTo(ctx context.Context, s, next event.Subject) error {
 	if err != nil {
 		return err
 	}
-	if s.Kind() == event.KindImage && next.Kind() == event.KindRelease {
-		return nil
+	// A release of an image also runs others, and what became of a pushed commit is asked
+	// at the commit.
+	if s.Kind() == event.KindImage && next.Kind() == event.KindRelease || s.Kind() == event.KindRepo {
+		return w.itemsOf(ctx, next)
 	}
 	return w.down(ctx, next)
 }
