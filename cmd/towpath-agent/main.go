@@ -1,6 +1,7 @@
 // Command towpath-agent runs jobs of a Towpath server on this host; as "towpath-agent node"
 // it brings what the containers of a node write, and the OTLP of its pods, to the server;
-// as "towpath-agent router" it sends the requests of a namespace to tracks and sessions.
+// as "towpath-agent router" it sends the requests of a namespace to tracks and sessions;
+// as "towpath-agent session" it stands in a namespace for a developer's program.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"towpath.dev/towpath/internal/agent/command"
 	"towpath.dev/towpath/internal/agent/node"
 	"towpath.dev/towpath/internal/agent/router"
+	"towpath.dev/towpath/internal/agent/session"
 	"towpath.dev/towpath/internal/agent/warden"
 )
 
@@ -36,6 +38,8 @@ func run(ctx context.Context, args []string) error {
 			return node.Command(ctx, args[1:], os.Stdout, os.Stderr)
 		case "router":
 			return router.Command(ctx, args[1:], os.Stderr)
+		case "session":
+			return session.Command(ctx, args[1:], os.Stderr)
 		}
 	}
 	return command.Run(ctx, args, os.Stderr)
