@@ -185,9 +185,13 @@ func (f *feed) jobSucceeded(ctx context.Context, run event.Run, j event.Job) err
 	r.Results += "."
 	r.Results = r.Results[max(0, len(r.Results)-maxResults):]
 	green := len(r.Results) - len(strings.TrimRight(r.Results, "."))
-	if r.State != Open || green < f.s.options.GreenRuns {
+	enough := f.s.options.GreenRuns
+	if r.Release != "" {
+		enough = 1 // It failed with its release, and is well with the next.
+	}
+	if r.State != Open || green < enough {
 		r.seq = f.e.Seq
 		return put(ctx, f.tx, r)
 	}
-	return f.well(ctx, r, 0, "", fmt.Sprintf("The last %d runs succeeded, the last at commit %.12s.", green, run.Commit))
+	return f.well(ctx, r, 0, "", fmt.Sprintf("%d run(s) succeeded since, the last at commit %.12s.", green, run.Commit))
 }

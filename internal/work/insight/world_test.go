@@ -2,8 +2,7 @@ package insight_test
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
+	"encoding/hex"
 	"log/slog"
 	"slices"
 	"strings"
@@ -96,19 +95,7 @@ func (s *shelf) OfCode(_ context.Context, repo, _ string) ([]insight.Finding, er
 }
 
 // sha is a commit that is named by a word.
-func sha(word string) string { return fmt.Sprintf("%-40s", word+":")[:0] + pad(word) }
-
-func pad(word string) string {
-	const hex = "0123456789abcdef"
-	var b strings.Builder
-	for b.Len() < 40 {
-		for _, c := range []byte(word) {
-			b.WriteByte(hex[c>>4])
-			b.WriteByte(hex[c&15])
-		}
-	}
-	return b.String()[:40]
-}
+func sha(word string) string { return strings.Repeat(hex.EncodeToString([]byte(word)), 40)[:40] }
 
 // world is an engine over a log, with the real items.
 type world struct {
@@ -202,13 +189,4 @@ func (w *world) all(t testing.TB) []work.Item {
 	}
 	slices.SortFunc(page.Items, func(a, b work.Item) int { return int(a.Number - b.Number) })
 	return page.Items
-}
-
-func payload(t testing.TB, v any) json.RawMessage {
-	t.Helper()
-	b, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
