@@ -14,6 +14,7 @@ import (
 	"towpath.dev/towpath/internal/clock"
 	"towpath.dev/towpath/internal/cluster"
 	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/dev"
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/evidence"
 	"towpath.dev/towpath/internal/identity"
@@ -63,6 +64,7 @@ type App struct {
 	Monitor  *monitor.Service
 	Alerts   *alert.Service
 	Insight  *insight.Service
+	Dev      *dev.Service
 
 	cfg       Config
 	clock     clock.Clock
@@ -102,7 +104,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) 
 	}()
 	for _, step := range []func(context.Context) error{
 		a.openFolder, a.bind, a.openKernel, a.openIssuer, a.openIdentity, a.openSource, a.openRegistry, a.openCluster, a.openDeploy, a.openPipeline,
-		a.openSupply, a.openEvidence, a.openPolicy, a.openTelemetry, a.admin, a.recover,
+		a.openSupply, a.openEvidence, a.openPolicy, a.openTelemetry, a.openDev, a.admin, a.recover,
 	} {
 		if err := step(ctx); err != nil {
 			return a, err
@@ -272,6 +274,7 @@ func (a *App) openCluster(ctx context.Context) error {
 func (a *App) openDeploy(context.Context) error {
 	a.Deploy = deploy.New(deploy.Deps{
 		DB: a.db, Log: a.Log, Auth: a.Identity, Clusters: a.Cluster, Images: tags{a.Registry}, Clock: a.clock, Logger: a.logger,
+		Agent: a.newAgentImage(),
 	}, deploy.Options{Registry: hostOf(a.URL), FrontDoor: a.Cluster.Status().FrontDoor})
 	return nil
 }
@@ -305,6 +308,7 @@ func (a *App) Run(ctx context.Context) error {
 		{"collector", func(ctx context.Context) error { return a.Registry.CollectForever(ctx, time.Hour) }},
 		{"cluster", a.Cluster.Run},
 		{"pods", a.Deploy.Run},
+		{"sessions", a.Dev.Run},
 		{"packs", a.maintain},
 		{"facts", a.facts.run},
 		{"policy", a.Policy.Run},

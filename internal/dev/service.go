@@ -74,7 +74,14 @@ func (s *Service) Start(ctx context.Context, a identity.Actor, r Request) (Opene
 		s.end(context.WithoutCancel(ctx), identity.SystemActor("dev"), v, Broken)
 		return Opened{}, err
 	}
-	return Opened{Session: v, Token: token, Env: target.Env, LeftOut: target.LeftOut, Services: target.Services, Domain: target.Domain, URLs: place.URLs}, nil
+	o := Opened{Session: v, Token: token, Env: target.Env, LeftOut: target.LeftOut, Services: target.Services, Domain: target.Domain, URLs: place.URLs}
+	if len(place.URLs) > 0 {
+		if o.Preview, err = s.Previews.Sign(ctx, place.URLs[0], v.ID, v.Key, v.Until); err != nil {
+			s.end(context.WithoutCancel(ctx), identity.SystemActor("dev"), v, Broken)
+			return Opened{}, fmt.Errorf("signing the preview of session %s: %w", v.ID, err)
+		}
+	}
+	return o, nil
 }
 
 // permit answers whether the actor may have a session in an environment.

@@ -84,9 +84,10 @@ type Opened struct {
 	Token    string     `json:"token"` // that the session's pod asks of the tunnel
 	Env      []Value    `json:"env"`   // environment of the workload's container
 	LeftOut  []string   `json:"left_out,omitempty"`
-	Services []Neighbor `json:"services"` // of the namespace
-	Domain   string     `json:"domain"`   // of the cluster: "cluster.local"
-	URLs     []string   `json:"urls"`     // of the environment's front
+	Services []Neighbor `json:"services"`          // of the namespace
+	Domain   string     `json:"domain"`            // of the cluster: "cluster.local"
+	URLs     []string   `json:"urls"`              // of the environment's front
+	Preview  string     `json:"preview,omitempty"` // the owner's own way in, signed; "" when the environment has no front
 }
 
 // Value is one value of the environment.
@@ -109,11 +110,18 @@ type Preview struct {
 	Expires time.Time `json:"expires"`
 }
 
-// Access is one request with a key as a router saw it.
+// Access is a request as a router saw it: with the key that was asked for, or without one
+// in a trace that began with it.
 type Access struct {
 	Time    time.Time `json:"time"`
+	Key     string    `json:"key,omitempty"`
+	Trace   string    `json:"trace,omitempty"`
 	Service string    `json:"service"`
-	Track   string    `json:"track,omitempty"`
-	Session string    `json:"session,omitempty"`
+	Port    int       `json:"port"`
+	Track   string    `json:"track,omitempty"`   // that answered, "" for a session
+	Session string    `json:"session,omitempty"` // id of the one that answered
+	Method  string    `json:"method"`
+	Path    string    `json:"path"`
 	Status  int       `json:"status"`
+	Reason  string    `json:"reason,omitempty"`
 }
