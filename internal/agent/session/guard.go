@@ -150,13 +150,13 @@ func (g *guard) barred(a netip.Addr, port int) bool {
 	switch {
 	case !a.IsValid(), a.Zone() != "", a.IsUnspecified(), a.IsMulticast(), a.IsLinkLocalUnicast():
 		return true
-	case a.IsLoopback():
-		return !g.loopback
 	case a == g.server:
 		return true
 	case port == route.AdminPort || port == route.ControlPort:
 		// Of routers and of other sessions' pods.
 		return true
+	case a.IsLoopback():
+		return !g.loopback
 	}
 	for _, n := range never() {
 		if a == n {
