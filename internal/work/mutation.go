@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"towpath.dev/towpath/internal/event"
+	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/store"
 )
@@ -93,8 +94,28 @@ func (m *mutation) state(ctx context.Context, name string) error {
 				WithNext("say why and until when: towpath item close %d --wont-fix 'WHY' --until 2027-01-31", m.it.Number)
 		}
 		m.it.Insight.Auto = false
+		if err := m.alone(ctx, st); err != nil {
+			return err
+		}
 	}
 	m.setState(st)
+	return nil
+}
+
+// alone refuses to open an old item of a signal that has a younger open one.
+func (m *mutation) alone(ctx context.Context, st State) error {
+	if m.it.Open() || st.Category != Proposed && st.Category != InProgress {
+		return nil
+	}
+	var n int64
+	err := m.tx.QueryRow(ctx, `SELECT COALESCE(MAX(number), 0) FROM work_item WHERE project = ? AND signal = ? AND category IN (?, ?)`,
+		m.it.Project, m.it.signal, Proposed, InProgress).Scan(&n)
+	if err != nil {
+		return fmt.Errorf("looking for other items of a signal: %w", err)
+	}
+	if n != 0 {
+		return fault.New(fault.Conflict, "The same signal has the open item %d.", n).WithNext("work on that one: towpath item show %d", n)
+	}
 	return nil
 }
 
@@ -198,6 +219,9 @@ func ref(number int64) string {
 
 // link adds a link unless it is there.
 func (m *mutation) link(ctx context.Context, l Link) error {
+	if m.inner {
+		l.Title = cut(l.Title, maxTitle) // What a machine saw may be longer.
+	}
 	l, err := checkLink(l)
 	if err != nil {
 		return err
@@ -205,6 +229,9 @@ func (m *mutation) link(ctx context.Context, l Link) error {
 	var n int
 	if err := m.tx.QueryRow(ctx, `SELECT COUNT(*) FROM work_link WHERE item = ?`, m.it.Number).Scan(&n); err != nil {
 		return fmt.Errorf("counting links: %w", err)
+	}
+	if n >= maxLinks && m.inner {
+		return nil // The first ones are evidence enough.
 	}
 	if n >= maxLinks {
 		return invalid("Item %d has %d links already.", m.it.Number, n).WithNext("remove some first")
@@ -243,7 +270,10 @@ func (m *mutation) finish(ctx context.Context) ([]event.Fact, error) {
 	if len(m.changes) == 0 && !m.quiet {
 		return nil, nil
 	}
-	m.it.Version, m.it.Updated = m.version+1, m.s.now()
+	if len(m.changes) > 0 {
+		// A count that grows is no change that somebody could be surprised by.
+		m.it.Version, m.it.Updated = m.version+1, m.s.now()
+	}
 	var err error
 	if m.version == 0 {
 		err = insert(ctx, m.tx, m.it)

@@ -50,6 +50,8 @@ type Pull struct {
 	Body   string
 	Source string // branch
 	Target string // branch
+	// Default says that the target is the repository's default branch.
+	Default bool
 }
 
 // Parts are what a Service needs. Commits and Pulls may be nil: nothing is linked from

@@ -21,11 +21,8 @@ const reopenWithin = 30 * 24 * time.Hour
 // longestWontFix is how long a signal may be kept silent.
 const longestWontFix = 2 * 366 * 24 * time.Hour
 
-// Limits of a signal.
-const (
-	maxResource = 500
-	maxSignals  = 2000 // of an item; further ones count, and are not listed
-)
+// maxResource is how many bytes each part of a signal's key has at most.
+const maxResource = 500
 
 // Raise makes a signal an item, or lets it count on the one that there is, whatever its
 // state. It needs write in the project, which the system has.
@@ -47,18 +44,18 @@ func (s *Service) RaiseIn(ctx context.Context, tx *store.Tx, a identity.Actor, g
 		return Raised{}, err
 	}
 	// Two servers must not make two items of one signal: the row is taken first.
-	fresh, err := touch(ctx, tx, g)
+	held, err := touch(ctx, tx, g)
 	if err != nil {
 		return Raised{}, err
 	}
-	it, found, err := s.homeOf(ctx, tx, g)
+	it, found, err := s.homeOf(ctx, tx, g, held)
 	if err != nil {
 		return Raised{}, err
 	}
 	if !found || it.gone(s.now()) {
 		return s.raiseNew(ctx, tx, a, g, it)
 	}
-	return s.raiseAgain(ctx, tx, a, g, it.Number, fresh)
+	return s.raiseAgain(ctx, tx, a, g, it.Number, held == 0)
 }
 
 // fill checks a signal and puts in what it leaves out.
@@ -98,21 +95,24 @@ func (it row) gone(now time.Time) bool {
 	return !it.Ended.IsZero() && it.Insight != nil && it.Insight.Until.IsZero() && now.Sub(it.Ended) > reopenWithin
 }
 
-// touch counts a signal; fresh says that it did not hold before.
-func touch(ctx context.Context, tx *store.Tx, g Signal) (fresh bool, err error) {
-	var before, cleared int64
-	err = tx.QueryRow(ctx, `SELECT count, cleared FROM work_signal WHERE project = ? AND signal = ?`, g.Project, g.Key()).Scan(&before, &cleared)
+// touch counts a signal. held is the item that it held on before, 0 when it did not.
+func touch(ctx context.Context, tx *store.Tx, g Signal) (held int64, err error) {
+	var cleared int64
+	err = tx.QueryRow(ctx, `SELECT item, cleared FROM work_signal WHERE project = ? AND signal = ?`, g.Project, g.Key()).Scan(&held, &cleared)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return false, fmt.Errorf("reading a signal: %w", err)
+		return 0, fmt.Errorf("reading a signal: %w", err)
+	}
+	if cleared != 0 {
+		held = 0
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO work_signal (project, signal, item, source, rule, resource, title, count, first_seen, last_seen, cleared, why)
 		VALUES (?,?,0,?,?,?,?,?,?,?,0,'') ON CONFLICT (project, signal) DO UPDATE SET count = work_signal.count + excluded.count, title = excluded.title,
 		last_seen = CASE WHEN excluded.last_seen > work_signal.last_seen THEN excluded.last_seen ELSE work_signal.last_seen END, cleared = 0, why = ''`,
 		g.Project, g.Key(), g.Source, g.Rule, g.Resource, g.Title, g.Times, millis(g.Seen), millis(g.Seen))
 	if err != nil {
-		return false, fmt.Errorf("counting a signal: %w", err)
+		return 0, fmt.Errorf("counting a signal: %w", err)
 	}
-	return before == 0 || cleared != 0, nil
+	return held, nil
 }
 
 // newest finds the youngest item of a key, and keeps it from others.
@@ -163,13 +163,16 @@ func (s *Service) raiseNew(ctx context.Context, tx *store.Tx, a identity.Actor, 
 
 // raised writes the item of a signal and what is to be said of it.
 func (s *Service) raised(ctx context.Context, m *mutation, g Signal, what string) (Raised, error) {
+	_, err := m.tx.Exec(ctx, `UPDATE work_signal SET item = ? WHERE project = ? AND signal = ?`, m.it.Number, g.Project, g.Key())
+	if err != nil {
+		return Raised{}, fmt.Errorf("giving a signal its item: %w", err)
+	}
+	if err := m.count(ctx); err != nil {
+		return Raised{}, err
+	}
 	facts, err := m.finish(ctx)
 	if err != nil {
 		return Raised{}, err
-	}
-	_, err = m.tx.Exec(ctx, `UPDATE work_signal SET item = ? WHERE project = ? AND signal = ?`, m.it.Number, g.Project, g.Key())
-	if err != nil {
-		return Raised{}, fmt.Errorf("giving a signal its item: %w", err)
 	}
 	if g.Note != "" && (what == RaisedReopened || what == RaisedJoined || what == RaisedRegressed) {
 		_, fact, err := s.comment(ctx, m.tx, m.who, m.it, g.Note)
@@ -194,9 +197,6 @@ func (s *Service) raiseAgain(ctx context.Context, tx *store.Tx, a identity.Actor
 	n.Count += g.Times
 	n.LastSeen = later(n.LastSeen, g.Seen)
 	n.Exposure = max(n.Exposure, g.Exposure)
-	if fresh {
-		n.Active++
-	}
 	what := RaisedRepeated
 	switch {
 	case m.it.Category == Removed && n.Until.After(s.now()):
@@ -221,6 +221,15 @@ func (s *Service) raiseAgain(ctx context.Context, tx *store.Tx, a identity.Actor
 		}
 	}
 	return s.raised(ctx, m, g, what)
+}
+
+// count finds how many signals hold on the item.
+func (m *mutation) count(ctx context.Context) error {
+	err := m.tx.QueryRow(ctx, `SELECT COUNT(*) FROM work_signal WHERE item = ? AND cleared = 0`, m.it.Number).Scan(&m.it.Insight.Active)
+	if err != nil {
+		return fmt.Errorf("counting the signals of item %d: %w", m.it.Number, err)
+	}
+	return nil
 }
 
 // reopen puts an item back to the first state that is open.
@@ -290,14 +299,17 @@ func (s *Service) ClearIn(ctx context.Context, tx *store.Tx, a identity.Actor, p
 	if n, err := res.RowsAffected(); err != nil || n == 0 {
 		return m.it.Item, err
 	}
-	return m.it.Item, s.cleared(ctx, m, why, evidence)
+	err = s.cleared(ctx, m, why, evidence)
+	return m.it.Item, err
 }
 
 // cleared takes a signal off its item, and completes the item when it was the last one.
 func (s *Service) cleared(ctx context.Context, m *mutation, why string, evidence []Link) error {
 	m.inner, m.quiet, m.why = true, true, why
 	n := m.it.Insight
-	n.Active = max(0, n.Active-1)
+	if err := m.count(ctx); err != nil {
+		return err
+	}
 	done := n.Active == 0 && m.it.Category != Completed && m.it.Category != Removed
 	for _, l := range evidence {
 		if err := m.link(ctx, l); err != nil {

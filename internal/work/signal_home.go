@@ -9,10 +9,15 @@ import (
 	"towpath.dev/towpath/internal/store"
 )
 
-// homeOf finds the item on which a signal counts: that of its key or group, else the one
-// that it joined before, else the one that it is to join now. When the item that it has
-// ended too long ago, the one that it is to join goes before.
-func (s *Service) homeOf(ctx context.Context, tx *store.Tx, g Signal) (row, bool, error) {
+// homeOf finds the item on which a signal counts: the one that it holds on (0 when it does
+// not hold), that of its key or group, else the one that it joined before, else the one
+// that it is to join now. When the item that it has ended too long ago, the one that it is
+// to join goes before.
+func (s *Service) homeOf(ctx context.Context, tx *store.Tx, g Signal, held int64) (row, bool, error) {
+	if held != 0 {
+		it, err := load(ctx, tx, held, true)
+		return it, err == nil, err
+	}
 	own, found, err := newest(ctx, tx, g.Project, g.GroupKey())
 	if err != nil {
 		return row{}, false, err

@@ -74,6 +74,8 @@ CREATE INDEX work_item_category ON work_item (project, category, place);
 CREATE INDEX work_item_sprint ON work_item (sprint, place) WHERE sprint <> '';
 CREATE INDEX work_item_parent ON work_item (parent) WHERE parent <> 0;
 CREATE INDEX work_item_signal ON work_item (project, signal, number) WHERE signal <> '';
+-- A signal has one open item at most, also with several servers.
+CREATE UNIQUE INDEX work_item_one ON work_item (project, signal) WHERE signal <> '' AND category IN ('proposed', 'in-progress');
 CREATE INDEX work_item_until ON work_item (until) WHERE until <> 0;
 CREATE TABLE work_history (
   id     TEXT   PRIMARY KEY,

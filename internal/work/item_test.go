@@ -1,0 +1,363 @@
+package work_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"towpath.dev/towpath/internal/event"
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/store"
+	"towpath.dev/towpath/internal/store/storetest"
+	"towpath.dev/towpath/internal/work"
+)
+
+func TestAnItemFromNewToClosed(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := build(t, db)
+		story := w.add(work.NewItem{Type: work.TypeStory, Title: "Checkout"})
+		it := w.add(work.NewItem{
+			Type: work.TypeBug, Title: "The cart loses items", Body: "<script>alert(1)</script> **md**", Assignee: "wanda", Points: 2.5, Priority: 1,
+			Severity: work.High, Labels: []string{"ui", " cart ", "ui"}, Parent: story.Number,
+			Links: []work.Link{{Rel: event.RelConcerns, Subject: "release:shop/production/48", Title: "48"}, {URL: "https://example.com/x"}},
+		})
+		want := work.Item{
+			Number: story.Number + 1, Project: "shop", Type: "bug", Title: "The cart loses items", Body: "<script>alert(1)</script> **md**", State: "New", Category: work.Proposed,
+			Assignee: "wanda", Points: 2.5, Priority: 1, Severity: "high", Labels: []string{"cart", "ui"}, Parent: story.Number, Version: 1,
+			Created: start, CreatedBy: "user:wanda", Updated: start,
+		}
+		if d := cmp.Diff(want, it, cmpopts.IgnoreFields(work.Item{}, "Rank")); d != "" {
+			t.Error(d)
+		}
+		_, err := w.Comment(t.Context(), user("wanda"), it.Number, "Seen twice.")
+		check(t, err)
+		it, err = w.Change(t.Context(), user("wanda"), it.Number, work.Edit{Expect: 1, State: ptr("active"), Title: ptr("The cart forgets"), Why: "clearer"})
+		check(t, err)
+		if it.State != "Active" || it.Category != work.InProgress || it.Version != 2 {
+			t.Errorf("%+v", it)
+		}
+		_, err = w.Change(t.Context(), user("wanda"), it.Number, work.Edit{Expect: 1, State: ptr("Closed")})
+		refused(t, err, fault.Conflict)
+		it, err = w.Change(t.Context(), user("wanda"), it.Number, work.Edit{State: ptr(work.Completed), Labels: ptr([]string{})})
+		check(t, err)
+		if it.State != "Closed" || !it.Ended.Equal(start) || len(it.Labels) != 0 || it.Open() {
+			t.Errorf("%+v", it)
+		}
+		d := w.get(it.Number)
+		var lines []string
+		for _, c := range d.History {
+			lines = append(lines, c.Actor+" "+c.Field+" "+c.From+" → "+c.To+" "+c.Reason)
+		}
+		if diff := cmp.Diff([]string{
+			"user:wanda created  → The cart loses items ", "user:wanda points 0 → 2.5 ", "user:wanda labels  → cart, ui ", "user:wanda parent  → #1 ",
+			"user:wanda link  → concerns release:shop/production/48 48 ", "user:wanda link  → relates https://example.com/x ",
+			"user:wanda title The cart loses items → The cart forgets clearer", "user:wanda state New → Active clearer",
+			"user:wanda labels cart, ui →  ", "user:wanda state Active → Closed ",
+		}, lines); diff != "" {
+			t.Error(diff)
+		}
+		if len(d.Comments) != 1 || len(d.Links) != 2 || d.Above == nil || d.Above.Title != "Checkout" || len(d.States) != 5 || d.Body == "" {
+			t.Errorf("%+v", d)
+		}
+		if above := w.get(story.Number); len(above.Children) != 1 || above.Children[0].Body != "" {
+			t.Errorf("%+v", above.Children)
+		}
+		made, changed := w.said(event.TypeItemCreated), w.said(event.TypeItemChanged)
+		if len(made) != 2 || len(changed) != 2 || changed[0].Change != "title,state" || changed[1].Category != work.Completed || len(w.said(event.TypeItemCommented)) != 1 {
+			t.Errorf("said %+v %+v", made, changed)
+		}
+		edges, err := w.log.Out(t.Context(), event.Subject("item:2"), event.RelConcerns, 10)
+		if err != nil || len(edges) != 1 || edges[0].To != "release:shop/production/48" {
+			t.Errorf("%v %v", edges, err)
+		}
+		found, err := w.ItemsOf(t.Context(), user("rita"), "shop", "release:shop/production/48")
+		if err != nil || len(found) != 1 || found[0].Number != 2 {
+			t.Errorf("%v %v", found, err)
+		}
+	})
+}
+
+func TestNothingSaidWhenNothingChanged(t *testing.T) {
+	w := build(t, storetest.SQLite(t))
+	it := w.add(work.NewItem{Title: "x", Points: 3})
+	for range 2 {
+		got, err := w.Change(t.Context(), user("wanda"), it.Number, work.Edit{Title: ptr("x"), Points: ptr(3.0), State: ptr("new"), Sprint: ptr("")})
+		check(t, err)
+		if got.Version != 1 {
+			t.Errorf("version %d", got.Version)
+		}
+	}
+	l := work.Link{Subject: "pull:shop/web/7"}
+	for range 2 {
+		_, err := w.Link(t.Context(), user("wanda"), it.Number, l)
+		check(t, err)
+	}
+	for range 2 {
+		_, err := w.Unlink(t.Context(), user("wanda"), it.Number, l)
+		check(t, err)
+	}
+	if said := w.said(event.TypeItemChanged); len(said) != 2 || said[0].Change != "link" || said[1].Change != "unlink" {
+		t.Errorf("%+v", said)
+	}
+}
+
+// TestBadInput gives every input beyond its limit.
+func TestBadInput(t *testing.T) {
+	w := build(t, storetest.SQLite(t))
+	above := w.add(work.NewItem{Title: "above"})
+	below := w.add(work.NewItem{Title: "below", Parent: above.Number})
+	many := make([]string, 21)
+	for i := range many {
+		many[i] = strings.Repeat("x", i+1)
+	}
+	for name, tt := range map[string]struct {
+		in   work.NewItem
+		want fault.Kind
+	}{
+		"no title":        {work.NewItem{}, fault.Invalid},
+		"two lines":       {work.NewItem{Title: "a\nb"}, fault.Invalid},
+		"turned around":   {work.NewItem{Title: "a\u202eb"}, fault.Invalid},
+		"long title":      {work.NewItem{Title: strings.Repeat("x", 257)}, fault.Invalid},
+		"no UTF-8":        {work.NewItem{Title: "\xff"}, fault.Invalid},
+		"huge body":       {work.NewItem{Title: "x", Body: strings.Repeat("x", 64<<10+1)}, fault.TooLarge},
+		"NUL in body":     {work.NewItem{Title: "x", Body: "a\x00"}, fault.Invalid},
+		"type":            {work.NewItem{Title: "x", Type: "epic"}, fault.Invalid},
+		"state":           {work.NewItem{Title: "x", State: "Doing"}, fault.Invalid},
+		"severity":        {work.NewItem{Title: "x", Severity: "worst"}, fault.Invalid},
+		"priority":        {work.NewItem{Title: "x", Priority: 5}, fault.Invalid},
+		"points":          {work.NewItem{Title: "x", Points: -1}, fault.Invalid},
+		"many points":     {work.NewItem{Title: "x", Points: 1001}, fault.Invalid},
+		"no number":       {work.NewItem{Title: "x", Points: math.NaN()}, fault.Invalid},
+		"endless points":  {work.NewItem{Title: "x", Points: math.Inf(1)}, fault.Invalid},
+		"assignee":        {work.NewItem{Title: "x", Assignee: "../etc"}, fault.Invalid},
+		"label":           {work.NewItem{Title: "x", Labels: []string{"a,b"}}, fault.Invalid},
+		"empty label":     {work.NewItem{Title: "x", Labels: []string{" "}}, fault.Invalid},
+		"many labels":     {work.NewItem{Title: "x", Labels: many}, fault.TooLarge},
+		"no such parent":  {work.NewItem{Title: "x", Parent: 99}, fault.NotFound},
+		"no such sprint":  {work.NewItem{Title: "x", Sprint: "@current"}, fault.NotFound},
+		"script link":     {work.NewItem{Title: "x", Links: []work.Link{{URL: "javascript:alert(1)"}}}, fault.Invalid},
+		"link elsewhere":  {work.NewItem{Title: "x", Links: []work.Link{{URL: "//evil.example"}}}, fault.Invalid},
+		"link with login": {work.NewItem{Title: "x", Links: []work.Link{{URL: "https://a:b@evil.example"}}}, fault.Invalid},
+		"relation":        {work.NewItem{Title: "x", Links: []work.Link{{Rel: "judges", Subject: "pull:shop/web/7"}}}, fault.Invalid},
+		"subject":         {work.NewItem{Title: "x", Links: []work.Link{{Subject: "file:/etc/passwd"}}}, fault.Invalid},
+		"path in subject": {work.NewItem{Title: "x", Links: []work.Link{{Subject: "repo:shop/../bank"}}}, fault.Invalid},
+		"empty link":      {work.NewItem{Title: "x", Links: []work.Link{{}}}, fault.Invalid},
+		"many links":      {work.NewItem{Title: "x", Links: make([]work.Link, 501)}, fault.TooLarge},
+	} {
+		_, err := w.Create(t.Context(), user("wanda"), "shop", tt.in)
+		if fault.KindOf(err) != tt.want {
+			t.Errorf("%s: %v, want %s", name, err, tt.want)
+		}
+	}
+	_, err := w.Change(t.Context(), user("wanda"), above.Number, work.Edit{Parent: &below.Number})
+	refused(t, err, fault.Invalid)
+	_, err = w.Change(t.Context(), user("wanda"), above.Number, work.Edit{Parent: &above.Number})
+	refused(t, err, fault.Invalid)
+	_, err = w.Comment(t.Context(), user("wanda"), above.Number, "")
+	refused(t, err, fault.Invalid)
+	_, err = w.Comment(t.Context(), user("wanda"), above.Number, strings.Repeat("x", 64<<10+1))
+	refused(t, err, fault.TooLarge)
+	if w.order() != "above below" || len(w.said(event.TypeItemChanged)) != 0 {
+		t.Errorf("something was kept: %s", w.order())
+	}
+}
+
+// TestWhoMayWhat calls every method as an admin of another project, as nobody, and as
+// members with more and more rights.
+func TestWhoMayWhat(t *testing.T) {
+	const ok = fault.Kind("")
+	read, write := [5]fault.Kind{fault.NotFound, fault.Unauthentic, ok, ok, ok}, [5]fault.Kind{fault.NotFound, fault.Unauthentic, fault.Denied, ok, ok}
+	maintain := [5]fault.Kind{fault.NotFound, fault.Unauthentic, fault.Denied, fault.Denied, ok}
+	who := []identity.Actor{user("mallory"), {}, user("rita"), user("wanda"), user("max")}
+	for name, tt := range map[string]struct {
+		want [5]fault.Kind
+		call func(w *world, a identity.Actor, n int64) error
+	}{
+		"Create": {write, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.Create(w.t.Context(), a, "shop", work.NewItem{Title: "n"})
+			return err
+		}},
+		"Get": {read, func(w *world, a identity.Actor, n int64) error { _, err := w.Get(w.t.Context(), a, n); return err }},
+		"Change": {write, func(w *world, a identity.Actor, n int64) error {
+			_, err := w.Change(w.t.Context(), a, n, work.Edit{Title: ptr("y")})
+			return err
+		}},
+		"Comment": {write, func(w *world, a identity.Actor, n int64) error {
+			_, err := w.Comment(w.t.Context(), a, n, "y")
+			return err
+		}},
+		"Link": {write, func(w *world, a identity.Actor, n int64) error {
+			_, err := w.Link(w.t.Context(), a, n, work.Link{URL: "/x"})
+			return err
+		}},
+		"Unlink": {write, func(w *world, a identity.Actor, n int64) error {
+			_, err := w.Unlink(w.t.Context(), a, n, work.Link{URL: "/x"})
+			return err
+		}},
+		"Move": {write, func(w *world, a identity.Actor, n int64) error {
+			_, err := w.Move(w.t.Context(), a, "shop", work.Move{Items: []int64{n}, Top: true})
+			return err
+		}},
+		"Backlog": {read, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.Backlog(w.t.Context(), a, "shop", work.Filter{})
+			return err
+		}},
+		"Board": {read, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.Board(w.t.Context(), a, "shop", "", "")
+			return err
+		}},
+		"States": {read, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.States(w.t.Context(), a, "shop")
+			return err
+		}},
+		"SetStates": {maintain, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.SetStates(w.t.Context(), a, "shop", nil)
+			return err
+		}},
+		"Open": {read, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.Open(w.t.Context(), a, "shop")
+			return err
+		}},
+		"ItemsOf": {read, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.ItemsOf(w.t.Context(), a, "shop", "pull:shop/web/7")
+			return err
+		}},
+		"Sprints": {read, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.Sprints(w.t.Context(), a, "shop")
+			return err
+		}},
+		"Sprint": {read, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.Sprint(w.t.Context(), a, "shop", "@current")
+			return err
+		}},
+		"CreateSprint": {write, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.CreateSprint(w.t.Context(), a, "shop", work.SprintEdit{Name: ptr("S" + a.Name), Start: ptr("2027-01-04"), End: ptr("2027-01-08")})
+			return err
+		}},
+		"ChangeSprint": {write, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.ChangeSprint(w.t.Context(), a, "shop", "S", work.SprintEdit{Goal: ptr("g")})
+			return err
+		}},
+		"Burndown": {read, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.Burndown(w.t.Context(), a, "shop", "S")
+			return err
+		}},
+		"Velocity": {read, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.Velocity(w.t.Context(), a, "shop")
+			return err
+		}},
+		"Tray": {read, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.Tray(w.t.Context(), a, "shop", "")
+			return err
+		}},
+		"Triage": {write, func(w *world, a identity.Actor, n int64) error {
+			_, err := w.Triage(w.t.Context(), a, "shop", []int64{n + 1}, work.Accepted, "")
+			return err
+		}},
+		"Raise": {write, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.Raise(w.t.Context(), a, signal("n"))
+			return err
+		}},
+		"Clear": {write, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.Clear(w.t.Context(), a, "shop", signal("s").Key(), "gone", nil)
+			return err
+		}},
+		"Find": {read, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.Find(w.t.Context(), a, "shop", signal("s").Key())
+			return err
+		}},
+		"Signals": {read, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.Signals(w.t.Context(), a, "shop", "error")
+			return err
+		}},
+		"WontFix": {write, func(w *world, a identity.Actor, n int64) error {
+			_, err := w.WontFix(w.t.Context(), a, n+1, "no", start.AddDate(0, 1, 0))
+			return err
+		}},
+		"CloseSprint": {write, func(w *world, a identity.Actor, _ int64) error {
+			_, err := w.CloseSprint(w.t.Context(), a, "shop", "S", "")
+			return ignoring(err, fault.Conflict) // The second one finds it closed.
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := build(t, storetest.SQLite(t))
+			it := w.add(work.NewItem{Title: "x"})
+			_, err := w.Raise(t.Context(), system, signal("s"))
+			check(t, err)
+			w.sprint("S", "2026-11-23", "2026-12-04")
+			for i, a := range who {
+				if got := fault.KindOf(tt.call(w, a, it.Number)); got != tt.want[i] {
+					t.Errorf("%s: %q, want %q", a, got, tt.want[i])
+				}
+			}
+		})
+	}
+}
+
+func ignoring(err error, kind fault.Kind) error {
+	if fault.Is(err, kind) {
+		return nil
+	}
+	return err
+}
+
+// TestProjectsAreApart lets somebody with every right in one project reach for another's.
+func TestProjectsAreApart(t *testing.T) {
+	w := build(t, storetest.SQLite(t))
+	ours := w.add(work.NewItem{Title: "ours"})
+	theirs, err := w.Create(t.Context(), user("mallory"), "bank", work.NewItem{Title: "theirs"})
+	check(t, err)
+	mallory := user("mallory")
+	_, unknown := w.Get(t.Context(), mallory, 999)
+	_, err = w.Get(t.Context(), mallory, ours.Number)
+	refused(t, err, fault.NotFound)
+	if strings.Replace(err.Error(), "item 1", "item 999", 1) != unknown.Error() {
+		t.Errorf("an item that is hidden answers %q, one that is none %q", err, unknown)
+	}
+	_, err = w.Move(t.Context(), mallory, "bank", work.Move{Items: []int64{ours.Number}, Top: true})
+	refused(t, err, fault.NotFound)
+	_, err = w.Move(t.Context(), mallory, "bank", work.Move{Items: []int64{theirs.Number}, After: ours.Number})
+	refused(t, err, fault.NotFound)
+	_, err = w.Change(t.Context(), mallory, theirs.Number, work.Edit{Parent: &ours.Number})
+	refused(t, err, fault.NotFound)
+	w.sprint("S", "2026-11-23", "2026-12-04")
+	_, err = w.Change(t.Context(), mallory, theirs.Number, work.Edit{Sprint: ptr("S")})
+	refused(t, err, fault.NotFound)
+	if b, err := w.Backlog(t.Context(), mallory, "bank", work.Filter{}); err != nil || len(b.Items) != 1 {
+		t.Errorf("%v %v", b, err)
+	}
+}
+
+func TestStates(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := build(t, db)
+		w.add(work.NewItem{Title: "x", State: "Active"})
+		ours := []work.State{{Name: "Todo", Category: work.Proposed}, {Name: "Active", Category: work.InProgress}, {Name: "Review", Category: work.InProgress}, {Name: "Done", Category: work.Completed}, {Name: "Dropped", Category: work.Removed}}
+		got, err := w.SetStates(t.Context(), user("max"), "shop", ours)
+		check(t, err)
+		if d := cmp.Diff(ours, got); d != "" {
+			t.Error(d)
+		}
+		_, err = w.SetStates(t.Context(), user("max"), "shop", []work.State{ours[0], ours[3], ours[4]})
+		refused(t, err, fault.Conflict)
+		for name, bad := range map[string][]work.State{
+			"no end":     ours[:3],
+			"twice":      append(append([]work.State{}, ours...), work.State{Name: "todo", Category: work.Proposed}),
+			"category":   append(append([]work.State{}, ours...), work.State{Name: "x", Category: "later"}),
+			"misleading": append(append([]work.State{}, ours...), work.State{Name: "completed", Category: work.Proposed}),
+		} {
+			if _, err := w.SetStates(t.Context(), user("max"), "shop", bad); !fault.Is(err, fault.Invalid) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		b, err := w.Board(t.Context(), user("rita"), "shop", "all", "")
+		check(t, err)
+		if len(b.Columns) != 4 || b.Columns[1].Count != 1 {
+			t.Errorf("%+v", b.Columns)
+		}
+	})
+}
