@@ -133,6 +133,8 @@ func (f *forward) rewrite(pr *httputil.ProxyRequest) {
 	if f.body != nil {
 		pr.Out.Body = f.body
 	}
+	// The server fills this very map when it has read the body.
+	pr.Out.Trailer = pr.In.Trailer
 }
 
 // takeBody makes the request's body one that can be sent again or copied as far as that is
@@ -206,6 +208,7 @@ func (f *forward) RoundTrip(req *http.Request) (*http.Response, error) {
 func (f *forward) try(req *http.Request) (*http.Response, error) {
 	out := req.Clone(req.Context())
 	out.URL.Host = f.p.at(f.host())
+	out.Trailer = req.Trailer
 	if f.body != nil {
 		out.Body = f.body.reader()
 	}
