@@ -56,3 +56,49 @@ CREATE TABLE insight_cause (
   project  TEXT   NOT NULL,
   document TEXT   NOT NULL
 );
+-- What DORA's numbers are made of. A change is one push to a default branch; a lead is its
+-- arrival in an environment; an incident is an item that signals about a release opened.
+CREATE TABLE dora_change (
+  project     TEXT   NOT NULL,
+  repo        TEXT   NOT NULL,
+  commit_hash TEXT   NOT NULL,
+  seq         BIGINT NOT NULL,
+  title       TEXT   NOT NULL,
+  author      TEXT   NOT NULL,
+  committed   BIGINT NOT NULL,
+  pushed      BIGINT NOT NULL,
+  PRIMARY KEY (project, repo, commit_hash)
+);
+CREATE INDEX dora_change_seq ON dora_change (project, repo, seq);
+CREATE TABLE dora_deployment (
+  release_id  TEXT   PRIMARY KEY,
+  project     TEXT   NOT NULL,
+  environment TEXT   NOT NULL,
+  commit_hash TEXT   NOT NULL,
+  run         BIGINT NOT NULL,
+  finished    BIGINT NOT NULL
+);
+CREATE INDEX dora_deployment_at ON dora_deployment (project, environment, finished);
+CREATE TABLE dora_lead (
+  project     TEXT   NOT NULL,
+  environment TEXT   NOT NULL,
+  repo        TEXT   NOT NULL,
+  commit_hash TEXT   NOT NULL,
+  release_id  TEXT   NOT NULL,
+  finished    BIGINT NOT NULL,
+  lead_ms     BIGINT NOT NULL,
+  PRIMARY KEY (project, environment, repo, commit_hash)
+);
+CREATE INDEX dora_lead_at ON dora_lead (project, environment, finished);
+CREATE TABLE dora_incident (
+  item        BIGINT NOT NULL,
+  opened      BIGINT NOT NULL,
+  project     TEXT   NOT NULL,
+  environment TEXT   NOT NULL,
+  release_id  TEXT   NOT NULL,
+  source      TEXT   NOT NULL,
+  title       TEXT   NOT NULL,
+  closed      BIGINT NOT NULL,
+  PRIMARY KEY (item, opened)
+);
+CREATE INDEX dora_incident_at ON dora_incident (project, environment, opened);

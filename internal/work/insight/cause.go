@@ -109,22 +109,19 @@ func (s *Service) owner(ctx context.Context, r row, c *Cause) error {
 	return err
 }
 
-// impact says what the cause costs: what telemetry knows, else what the event said.
+// impact says what the cause costs: what the event said, else what telemetry knows.
 func (s *Service) impact(ctx context.Context, r row, c *Cause) error {
 	c.Impact.Since = r.First
-	for _, o := range r.Operations {
+	if len(r.Operations) > 0 {
+		o := r.Operations[0]
 		c.Impact = Impact{Requests: o.Requests, FailureShare: o.FailureShare, P95: o.P95, Since: r.First}
-		break
-	}
-	if s.Telemetry == nil || r.Release == "" || len(r.Workloads) == 0 {
 		return nil
 	}
-	operation := ""
-	if len(r.Operations) > 0 {
-		operation = r.Operations[0].Name
+	if s.Telemetry == nil || r.Environment == "" || len(r.Workloads) == 0 {
+		return nil
 	}
-	now, err := s.Telemetry.Impact(ctx, r.Project, r.Environment, r.Release, r.Workloads[0], operation, r.First.Add(-time.Hour))
-	if err == nil && now.Requests > c.Impact.Requests {
+	now, err := s.Telemetry.Impact(ctx, r.Project, r.Environment, r.Workloads[0], r.First.Add(-time.Hour))
+	if err == nil && now.Requests > 0 {
 		now.Since, c.Impact = r.First, now
 	}
 	return err

@@ -82,9 +82,9 @@ type Vulnerabilities interface {
 
 // Telemetry answers what services do.
 type Telemetry interface {
-	// Impact returns what an operation of a release did since a moment; the zero value when
-	// nothing is known. An empty operation is all of the role.
-	Impact(ctx context.Context, project, environment, release, role, operation string, since time.Time) (Impact, error)
+	// Impact returns what a role of an environment did since a moment; the zero value when
+	// nothing is known.
+	Impact(ctx context.Context, project, environment, role string, since time.Time) (Impact, error)
 	// Callers returns the roles that call a role, directly or through others.
 	Callers(ctx context.Context, project, environment, role string) ([]string, error)
 	// LastError returns when a group of errors was seen last; zero when there is none such.
