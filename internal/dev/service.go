@@ -191,7 +191,9 @@ func (s *Service) Renew(ctx context.Context, a identity.Actor, id string) (Sessi
 	}
 	// What was allowed at the start may be forbidden since.
 	if _, err := s.permit(ctx, a, v.Project, v.Environment); err != nil {
-		s.end(ctx, a, v, Stopped)
+		if fault.Is(err, fault.Denied) {
+			s.end(ctx, a, v, Stopped)
+		}
 		return Session{}, err
 	}
 	v.Expires = earlier(now.Add(Lease), v.Until)

@@ -73,9 +73,10 @@ func (p *Plain) serve(ctx context.Context, l net.Listener, host string, port int
 func (p *Plain) Start(c Command) (Process, error) { return start(c, p.out) }
 
 // Dial connects to a port of loopback.
-func (p *Plain) Dial(ctx context.Context, port int) (net.Conn, error) { return dialLoopback(ctx, port) }
+func (p *Plain) Dial(ctx context.Context, port int) (net.Conn, error) { return DialLoopback(ctx, port) }
 
-func dialLoopback(ctx context.Context, port int) (net.Conn, error) {
+// DialLoopback connects to a port of this machine, by IPv4 first.
+func DialLoopback(ctx context.Context, port int) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err == nil {
