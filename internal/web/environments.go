@@ -47,6 +47,9 @@ func (h *handler) environment(w http.ResponseWriter, r request) error {
 	if v.History, err = h.Deploy.Releases(r.Context(), r.actor, r.project(), name, 100); err != nil {
 		return err
 	}
+	if v.Sessions, err = h.intercepting(r, name); err != nil {
+		return err
+	}
 	if v.Alerts, err = h.Alerts.Alerts(r.Context(), r.actor, alert.Filter{Project: r.project(), Environment: name, State: alert.Firing, Limit: alertsPerPage}); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"towpath.dev/towpath/internal/cluster"
 	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/dev"
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/evidence"
 	"towpath.dev/towpath/internal/identity"
@@ -30,6 +31,7 @@ import (
 	"towpath.dev/towpath/internal/source/protect"
 	"towpath.dev/towpath/internal/source/pull"
 	"towpath.dev/towpath/internal/source/ruleset"
+	"towpath.dev/towpath/internal/work"
 )
 
 // Identity says who somebody is and what they may do; identity.Service is one. Errors are
@@ -254,4 +256,37 @@ type Insight interface {
 	SetState(ctx context.Context, a identity.Actor, project, fingerprint, state string) (insight.Group, error)
 	// Comparison is fault.NotFound for a release ("shop/production/48") that was not compared.
 	Comparison(ctx context.Context, a identity.Actor, project, release string) (insight.Comparison, error)
+}
+
+// Work is what is to be done; work.Service is one.
+type Work interface {
+	// Board is of a sprint (name, id, @current), "" for all items, in lanes by assignee, type
+	// or parent, "" for none.
+	Board(ctx context.Context, a identity.Actor, project, sprint, lane string) (work.Board, error)
+	Backlog(ctx context.Context, a identity.Actor, project string, f work.Filter) (work.Backlog, error)
+	Get(ctx context.Context, a identity.Actor, number int64) (work.Detail, error)
+	Create(ctx context.Context, a identity.Actor, project string, in work.NewItem) (work.Item, error)
+	Change(ctx context.Context, a identity.Actor, number int64, in work.Edit) (work.Item, error)
+	Move(ctx context.Context, a identity.Actor, project string, m work.Move) ([]work.Item, error)
+	Comment(ctx context.Context, a identity.Actor, number int64, text string) (work.Comment, error)
+	WontFix(ctx context.Context, a identity.Actor, number int64, why string, until time.Time) (work.Item, error)
+	Sprints(ctx context.Context, a identity.Actor, project string) ([]work.Sprint, error)
+	// Sprint is named by its id, its name, @current or @next.
+	Sprint(ctx context.Context, a identity.Actor, project, ref string) (work.Sprint, error)
+	CreateSprint(ctx context.Context, a identity.Actor, project string, in work.SprintEdit) (work.Sprint, error)
+	ChangeSprint(ctx context.Context, a identity.Actor, project, ref string, in work.SprintEdit) (work.Sprint, error)
+	// CloseSprint puts what is left into the sprint carry names, "" into the backlog.
+	CloseSprint(ctx context.Context, a identity.Actor, project, ref, carry string) (work.Sprint, error)
+	Burndown(ctx context.Context, a identity.Actor, project, ref string) (work.Burndown, error)
+	Velocity(ctx context.Context, a identity.Actor, project string) (work.Velocity, error)
+	Tray(ctx context.Context, a identity.Actor, project, sprint string) (work.Tray, error)
+	// Triage notes what a planning made of insights: accept or defer.
+	Triage(ctx context.Context, a identity.Actor, project string, items []int64, decision, sprint string) ([]work.Item, error)
+}
+
+// Dev are developers' sessions; dev.Service is one.
+type Dev interface {
+	// List is of one environment, or of all with "".
+	List(ctx context.Context, a identity.Actor, project, environment string, all bool) ([]dev.Session, error)
+	Stop(ctx context.Context, a identity.Actor, id string) error
 }

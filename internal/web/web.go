@@ -26,6 +26,8 @@ type Deps struct {
 	Monitor     Monitor
 	Alerts      Alerts
 	Insight     Insight
+	Work        Work
+	Dev         Dev
 	Cluster     Cluster
 	Log         Logbook
 	Clock       clock.Clock
@@ -101,7 +103,12 @@ func (h *handler) routes() {
 	h.page("GET /projects/{project}/environments/{env}", h.environment)
 	h.page("GET /projects/{project}/environments/{env}/releases/{release}", h.release)
 
+	h.page("GET /projects/{project}/sessions", h.sessions)
+	h.form("POST /projects/{project}/sessions/{session}/stop", h.stopSession)
+
 	h.monitorRoutes()
+	h.workRoutes()
+	h.sprintRoutes()
 	h.policyRoutes("/projects/{project}/policy")
 	h.policyRoutes("/policy") // The whole installation, for its administrators.
 	h.page("/", h.nowhere)

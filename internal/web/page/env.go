@@ -5,14 +5,16 @@ import (
 	"strings"
 
 	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/dev"
 	"towpath.dev/towpath/internal/monitor/alert"
 )
 
 // EnvironmentView is what an environment's page shows.
 type EnvironmentView struct {
 	deploy.Environment
-	History []deploy.Release
-	Alerts  []alert.Alert // that fire here
+	History  []deploy.Release
+	Alerts   []alert.Alert // that fire here
+	Sessions []dev.Session // that are on
 }
 
 // ReleaseState is where a release stands.

@@ -94,6 +94,7 @@ func Rooms() []Room {
 		{Key: "environments", Text: "Environments", Path: "/environments", Icon: "environments", Goto: "e"},
 		{Key: "policy", Text: "Policy", Path: "/policy", Icon: "policy", Goto: "o"},
 		{Key: "monitor", Text: "Monitor", Path: "/monitor", Icon: "status", Goto: "m"},
+		{Key: "board", Text: "Board", Path: "/board", Icon: "board", Goto: "b"},
 	}
 }
 

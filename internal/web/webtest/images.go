@@ -174,6 +174,6 @@ func (f *Fixture) Deps() web.Deps {
 	return web.Deps{
 		Identity: identityTokens{f}, Source: Source{f}, Pipeline: Pipeline{f}, Registry: Registry{f}, Supply: Supply{f}, Deploy: Deploy{f},
 		Evidence: Evidence{f}, Cluster: Cluster{}, Log: Logbook{f}, Clock: clock.Fixed(Now, 0), Pulls: Pulls{f}, Rulesets: Rulesets{f}, Protection: Protection{f}, Policy: Policy{f}, Compliance: Compliance{f}, Enforcement: Enforcement{},
-		Monitor: Monitor{f}, Alerts: Alerts{f}, Insight: Insight{f},
+		Monitor: Monitor{f}, Alerts: Alerts{f}, Insight: Insight{f}, Work: Work{f}, Dev: Dev{f},
 	}
 }

@@ -1,0 +1,260 @@
+package webtest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"towpath.dev/towpath/internal/dev"
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/work"
+)
+
+// Work has a few items, of which a signal made one, and three sprints.
+type Work struct{ f *Fixture }
+
+func items() []work.Item {
+	at := Now.Add(-3 * time.Hour)
+	insight := &work.Insight{Source: "canary", Key: "k1", Count: 214, Active: 1, Exposure: 8, FirstSeen: at, LastSeen: Now.Add(-2 * time.Minute), Auto: true}
+	return []work.Item{
+		{
+			Number: 41, Project: "shop", Type: work.TypeBug, Title: "cart: GET /api/cart fails in 5 % of requests <b>since</b> release 48", State: "Active", Category: work.InProgress,
+			Severity: work.Critical, Assignee: "ada", Points: 2, Sprint: "Sprint 12", SprintID: "s12", Body: "The **canary** of release 48 answered with 500.\n\n- suspect: `e81f0c7`", Labels: []string{"insight", "cart"},
+			Rank: "500000000000000", Version: 7, Created: at, CreatedBy: "system:insight", Updated: Now.Add(-2 * time.Minute), Insight: insight,
+		},
+		{Number: 40, Project: "shop", Type: work.TypeStory, Title: "Carts survive a restart", State: "New", Category: work.Proposed, Points: 5, Sprint: "Sprint 12", SprintID: "s12", Rank: "500000001000000", Version: 2, Created: at, CreatedBy: "user:ada", Updated: at},
+		{Number: 39, Project: "shop", Type: work.TypeSecurity, Title: "CVE-2026-1234 in two images", State: "New", Category: work.Proposed, Severity: work.High, Rank: "500000002000000", Version: 1, Created: at, CreatedBy: "system:insight", Updated: at, Insight: &work.Insight{Source: "vulnerability", Key: "k2", Count: 2, Active: 2, FirstSeen: at, LastSeen: at}},
+		{Number: 38, Project: "shop", Type: work.TypeTask, Title: "Say in the README how to run one service", State: "Closed", Category: work.Completed, Points: 1, Rank: "500000003000000", Version: 4, Created: at, CreatedBy: "user:bob", Updated: at, Ended: at},
+	}
+}
+
+func states() []work.State {
+	return []work.State{{Name: "New", Category: work.Proposed}, {Name: "Active", Category: work.InProgress}, {Name: "Resolved", Category: work.Resolved}, {Name: "Closed", Category: work.Completed}}
+}
+
+func sprints() []work.Sprint {
+	day := 24 * time.Hour
+	start := Now.Truncate(day).Add(-7 * day)
+	return []work.Sprint{
+		{ID: "s13", Project: "shop", Name: "Sprint 13", Start: start.Add(14 * day), End: start.Add(27 * day), State: work.SprintPlanned, Room: 20, Security: 20, Version: 1},
+		{ID: "s12", Project: "shop", Name: "Sprint 12", Start: start, End: start.Add(13 * day), Goal: "Nobody loses a cart", State: work.SprintActive, Current: true, Points: 21, Done: 8, Items: 9, Room: 24, Security: 20, Version: 3},
+		{ID: "s11", Project: "shop", Name: "Sprint 11", Start: start.Add(-14 * day), End: start.Add(-day), State: work.SprintClosed, Points: 19, Done: 18, Items: 7, Version: 5},
+	}
+}
+
+// Board has a column for each state.
+func (k Work) Board(ctx context.Context, a identity.Actor, project, sprint, lane string) (work.Board, error) {
+	b := work.Board{Project: project}
+	if err := k.f.Require(ctx, a, project, identity.Read); err != nil {
+		return b, err
+	}
+	if all := sprints(); !k.f.Empty && sprint != "none" {
+		b.Sprint = &all[1]
+	}
+	for _, st := range states() {
+		c := work.Column{State: st, Items: []work.Item{}}
+		for _, i := range items() {
+			if !k.f.Empty && i.State == st.Name {
+				c.Items, c.Count, c.Points = append(c.Items, i), c.Count+1, c.Points+i.Points
+			}
+		}
+		b.Columns = append(b.Columns, c)
+	}
+	if lane == work.LaneAssignee {
+		b.Lanes = []work.Lane{{Key: "ada", Title: "ada", Items: []int64{41}}, {Items: []int64{40, 39, 38}}}
+	}
+	return b, nil
+}
+
+// Backlog lists the items.
+func (k Work) Backlog(ctx context.Context, a identity.Actor, project string, f work.Filter) (work.Backlog, error) {
+	b := work.Backlog{Items: []work.Item{}}
+	if err := k.f.Require(ctx, a, project, identity.Read); err != nil || k.f.Empty {
+		return b, err
+	}
+	for _, i := range items() {
+		if f.State == "closed" && i.Open() || f.State == "open" && !i.Open() || f.Source != "" && i.Insight == nil || f.Sprint != "" && f.Sprint != i.SprintID && (f.Sprint != "none" || i.SprintID != "") {
+			continue
+		}
+		b.Items = append(b.Items, i)
+	}
+	return b, nil
+}
+
+// Get finds an item.
+func (k Work) Get(ctx context.Context, a identity.Actor, number int64) (work.Detail, error) {
+	if err := k.f.Require(ctx, a, "shop", identity.Read); err != nil {
+		return work.Detail{}, err
+	}
+	for _, i := range items() {
+		if i.Number != number || k.f.Empty {
+			continue
+		}
+		d := work.Detail{Item: i, States: states()}
+		if i.Number == 41 {
+			d.Links = []work.Link{
+				{Rel: "concerns", Kind: "release", Subject: "release:shop/production/48", Made: i.Created, By: "system:insight"},
+				{Rel: "suspects", Kind: "commit", Subject: "commit:" + Newest, Title: "Pick products by their score <script>alert(1)</script>", Made: i.Created, By: "system:insight"},
+				{Rel: "concerns", Kind: "url", URL: "/projects/shop/monitor/logs?q=AppRequests", Title: "The requests that failed", By: "system:insight"},
+			}
+			d.Comments = []work.Comment{{ID: "c1", Author: "user:ada", Body: "It is the new cache. <script>alert(1)</script>", Made: Now.Add(-time.Hour)}}
+			d.History = []work.Change{{ID: "h1", Time: i.Created, Actor: "system:insight", Field: "created"}, {ID: "h2", Time: Now.Add(-2 * time.Hour), Actor: "user:ada", Field: "state", From: "New", To: "Active"}}
+			d.Signals = []work.SignalState{{Key: "k1", Rule: "error-rate", Resource: "cart", Title: "5.1 % of GET /api/cart fail, 0.0 % before", Count: 214, FirstSeen: i.Created, LastSeen: Now}}
+			d.Children = []work.Item{{Number: 42, Title: "Alert before the canary ends", State: "New", Category: work.Proposed}}
+		}
+		return d, nil
+	}
+	return work.Detail{}, fault.New(fault.NotFound, "There is no item %d.", number)
+}
+
+func (k Work) write(ctx context.Context, a identity.Actor, format string, args ...any) error {
+	if err := k.f.Require(ctx, a, "shop", identity.Write); err != nil {
+		return err
+	}
+	Pulls(k).said(format, args...)
+	return nil
+}
+
+// Create and the others note what was asked for.
+func (k Work) Create(ctx context.Context, a identity.Actor, _ string, in work.NewItem) (work.Item, error) {
+	return items()[1], k.write(ctx, a, "create %s %q %v points", in.Type, in.Title, in.Points)
+}
+
+// Change notes it.
+func (k Work) Change(ctx context.Context, a identity.Actor, number int64, in work.Edit) (work.Item, error) {
+	return items()[0], k.write(ctx, a, "change %d at %d: %s, %q, %v points, %v", number, in.Expect, *in.State, *in.Assignee, *in.Points, *in.Labels)
+}
+
+// Move notes it.
+func (k Work) Move(ctx context.Context, a identity.Actor, _ string, m work.Move) ([]work.Item, error) {
+	return nil, k.write(ctx, a, "move %v before %d to %s", m.Items, m.Before, fmt.Sprint(deref(m.State)))
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// Comment notes it.
+func (k Work) Comment(ctx context.Context, a identity.Actor, number int64, text string) (work.Comment, error) {
+	return work.Comment{}, k.write(ctx, a, "comment on %d: %q", number, text)
+}
+
+// WontFix notes it.
+func (k Work) WontFix(ctx context.Context, a identity.Actor, number int64, why string, until time.Time) (work.Item, error) {
+	return items()[0], k.write(ctx, a, "won't fix %d until %s: %s", number, until.Format(time.DateOnly), why)
+}
+
+// Sprints are three, or none.
+func (k Work) Sprints(ctx context.Context, a identity.Actor, project string) ([]work.Sprint, error) {
+	if err := k.f.Require(ctx, a, project, identity.Read); err != nil || k.f.Empty {
+		return []work.Sprint{}, err
+	}
+	return sprints(), nil
+}
+
+// Sprint finds one.
+func (k Work) Sprint(ctx context.Context, a identity.Actor, project, ref string) (work.Sprint, error) {
+	all, err := k.Sprints(ctx, a, project)
+	for _, s := range all {
+		if s.ID == ref || s.Name == ref || ref == "@current" && s.Current {
+			return s, err
+		}
+	}
+	if err == nil {
+		err = fault.New(fault.NotFound, "There is no sprint %.40q.", ref)
+	}
+	return work.Sprint{}, err
+}
+
+// CreateSprint notes it.
+func (k Work) CreateSprint(ctx context.Context, a identity.Actor, _ string, in work.SprintEdit) (work.Sprint, error) {
+	return sprints()[0], k.write(ctx, a, "create sprint %q from %s to %s", *in.Name, *in.Start, *in.End)
+}
+
+// ChangeSprint notes it.
+func (k Work) ChangeSprint(ctx context.Context, a identity.Actor, _, ref string, in work.SprintEdit) (work.Sprint, error) {
+	return sprints()[0], k.write(ctx, a, "change sprint %s at %d", ref, in.Expect)
+}
+
+// CloseSprint notes it.
+func (k Work) CloseSprint(ctx context.Context, a identity.Actor, _, ref, carry string) (work.Sprint, error) {
+	return sprints()[1], k.write(ctx, a, "close sprint %s into %s", ref, carry)
+}
+
+// Burndown has eight days of fourteen.
+func (k Work) Burndown(ctx context.Context, a identity.Actor, project, ref string) (work.Burndown, error) {
+	s, err := k.Sprint(ctx, a, project, ref)
+	b := work.Burndown{Sprint: s}
+	for i := range 14 {
+		d := work.BurnDay{Day: s.Start.AddDate(0, 0, i).Format(time.DateOnly), Ideal: 18 * (1 - float64(i)/13)}
+		if i < 8 {
+			d.Known, d.Scope, d.Remaining, d.Items = true, 18+float64(i/3), 21-float64(i), 9-i/2
+		}
+		b.Days = append(b.Days, d)
+	}
+	return b, err
+}
+
+// Velocity is of one sprint.
+func (k Work) Velocity(ctx context.Context, a identity.Actor, project string) (work.Velocity, error) {
+	all, err := k.Sprints(ctx, a, project)
+	if len(all) == 0 {
+		return work.Velocity{}, err
+	}
+	return work.Velocity{Average: 18, Sprints: all[2:]}, err
+}
+
+// Tray has two insights.
+func (k Work) Tray(ctx context.Context, a identity.Actor, project, _ string) (work.Tray, error) {
+	all, err := k.Sprints(ctx, a, project)
+	if len(all) == 0 {
+		return work.Tray{}, err
+	}
+	i := items()
+	return work.Tray{
+		Sprint: &all[0], Since: Now.Add(-7 * 24 * time.Hour), Velocity: 18, Room: 20, Planned: 23, Budget: 4, Spent: 2, Unestimated: 3,
+		Insights: []work.TrayItem{{Item: i[0], Score: 64, InSprint: true, Suggested: "@current"}, {Item: i[2], Score: 12, Suggested: "@next"}},
+	}, err
+}
+
+// Triage notes it.
+func (k Work) Triage(ctx context.Context, a identity.Actor, _ string, n []int64, decision, sprint string) ([]work.Item, error) {
+	return nil, k.write(ctx, a, "%s %v into %q", decision, n, sprint)
+}
+
+// Dev has one session that is on and one that has ended.
+type Dev struct{ f *Fixture }
+
+// List lists them.
+func (d Dev) List(ctx context.Context, a identity.Actor, project, environment string, all bool) ([]dev.Session, error) {
+	if err := d.f.Require(ctx, a, project, identity.Read); err != nil || d.f.Empty {
+		return []dev.Session{}, err
+	}
+	on := dev.Session{
+		ID: "01JD8SESSION", Project: "shop", Environment: "staging", Namespace: "shop-staging", Service: "cart", Workload: "cart", User: "ada", Mode: "run", State: "connected",
+		Started: Now.Add(-25 * time.Minute), Expires: Now.Add(40 * time.Second), Until: Now.Add(7 * time.Hour), Ports: []dev.Port{{Name: "http", Port: 80, Target: 8080}},
+	}
+	ended := on
+	ended.ID, ended.User, ended.Ended, ended.Why = "01JD8SESSIONENDED", "bob", Now.Add(-time.Hour), "stopped"
+	out := []dev.Session{}
+	if environment == "" || environment == on.Environment {
+		out = append(out, on)
+		if all {
+			out = append(out, ended)
+		}
+	}
+	return out, nil
+}
+
+// Stop notes it.
+func (d Dev) Stop(ctx context.Context, a identity.Actor, id string) error {
+	if err := d.f.Require(ctx, a, "shop", identity.Write); err != nil {
+		return err
+	}
+	Pulls(d).said("stop session %s", id)
+	return nil
+}
