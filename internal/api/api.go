@@ -77,6 +77,7 @@ func (a *server) routes() {
 	a.pipelineRoutes()
 	a.registryRoutes()
 	a.deployRoutes()
+	a.canaryRoutes()
 	a.evidenceRoutes()
 	a.pullRoutes()
 	a.ruleRoutes()
@@ -84,6 +85,8 @@ func (a *server) routes() {
 	a.policyRoutes()
 	a.monitorRoutes()
 	a.devRoutes()
+	a.workRoutes()
+	a.signalRoutes()
 	a.platformRoutes()
 }
 

@@ -37,6 +37,9 @@ import (
 	"towpath.dev/towpath/internal/source/ssh"
 	"towpath.dev/towpath/internal/store"
 	"towpath.dev/towpath/internal/vault"
+	"towpath.dev/towpath/internal/work"
+	"towpath.dev/towpath/internal/work/dora"
+	signals "towpath.dev/towpath/internal/work/insight"
 )
 
 // App is a server with everything wired, made by New.
@@ -53,6 +56,7 @@ type App struct {
 	Supply   *supply.Service
 	Deploy   *deploy.Service
 	Evidence *evidence.Service
+	Exporter *evidence.Exporter
 	Cluster  cluster.Cluster
 	Log      *event.Log
 	Rulesets *ruleset.Service
@@ -64,7 +68,10 @@ type App struct {
 	Monitor  *monitor.Service
 	Alerts   *alert.Service
 	Insight  *insight.Service
+	Work     *work.Service
 	Dev      *dev.Service
+	Insights *signals.Service
+	Dora     *dora.Service
 
 	cfg       Config
 	clock     clock.Clock
@@ -103,8 +110,8 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (a *App, err error) 
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		a.openFolder, a.bind, a.openKernel, a.openIssuer, a.openIdentity, a.openSource, a.openRegistry, a.openCluster, a.openDeploy, a.openPipeline,
-		a.openSupply, a.openEvidence, a.openPolicy, a.openTelemetry, a.openDev, a.admin, a.recover,
+		a.openFolder, a.bind, a.openKernel, a.openIssuer, a.openIdentity, a.openWork, a.openSource, a.openRegistry, a.openCluster, a.openDeploy, a.openPipeline,
+		a.openSupply, a.openEvidence, a.openPolicy, a.openTelemetry, a.openDev, a.openInsights, a.admin, a.recover,
 	} {
 		if err := step(ctx); err != nil {
 			return a, err
@@ -203,7 +210,7 @@ func (a *App) openSource(ctx context.Context) error {
 		return err
 	}
 	a.Source.UseGuards(a.Rulesets, a.Protect)
-	a.Pulls = pull.New(a.db, a.Log, a.clock, pull.Needs{Auth: a.Identity, Repos: a.Source, Rules: a.Rulesets},
+	a.Pulls = pull.New(a.db, a.Log, a.clock, pull.Needs{Auth: a.Identity, Repos: a.Source, Rules: a.Rulesets, Items: a.Work},
 		pull.Options{Host: hostOf(a.URL), Logger: a.logger})
 	return nil
 }
@@ -288,11 +295,6 @@ func (a *App) openSupply(ctx context.Context) error {
 	return err
 }
 
-func (a *App) openEvidence(context.Context) error {
-	a.Evidence = evidence.New(a.db, a.Log, a.Identity, a.logger)
-	return nil
-}
-
 // recover settles what a crash of the last server left halfway.
 func (a *App) recover(ctx context.Context) error {
 	return errors.Join(a.Source.Recover(ctx), a.Deploy.Recover(ctx))
@@ -315,6 +317,7 @@ func (a *App) Run(ctx context.Context) error {
 		{"pipeline", a.Pipeline.Run},
 		{"pull requests", a.Pulls.Run},
 		{"checks", a.runPulls},
+		{"work", a.Work.Run},
 		{"agents", a.runAgents},
 	}
 	if a.ssh != nil {
@@ -322,6 +325,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	parts = append(parts, a.guardParts()...)
 	parts = append(parts, a.telemetryParts()...)
+	parts = append(parts, a.insightParts()...)
 	if a.issuer != nil {
 		parts = append([]part{{"issuer", func(ctx context.Context) error { return serve(ctx, a.issuer, a.clusterHandler()) }}}, parts...)
 	}

@@ -13,6 +13,7 @@ import (
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/policy/rule"
+	"towpath.dev/towpath/internal/registry"
 	"towpath.dev/towpath/internal/registry/supply"
 )
 
@@ -142,6 +143,10 @@ func (f *facts) learn(ctx context.Context, digest string) (rule.Image, error) {
 		if i.Signed, err = f.merged(ctx, digest); err != nil {
 			return i, err
 		}
+	}
+	// The platform vouches for what it made itself: nobody else can push to its repositories.
+	if len(repositories) > 0 && !slices.ContainsFunc(repositories, func(r string) bool { return registry.ProjectOf(r) != registry.OwnProject }) {
+		i.Signed = true
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

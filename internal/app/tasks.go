@@ -297,6 +297,9 @@ func (t tasks) helm(ctx context.Context, call pipeline.TaskCall, out func(string
 		return nil, err
 	}
 	c.ReuseValues = c.ReuseValues && !truth(in["resetValues"], false)
+	if call.Strategy.Name == "canary" && call.Strategy.Increment > 0 {
+		c.Strategy = &deploy.CanaryRequest{Increment: call.Strategy.Increment}
+	}
 	var said bytes.Buffer
 	r, err := t.deploy.Helm(ctx, c, func(line string) {
 		out(line)

@@ -66,6 +66,7 @@ func (e *env) envs() *cobra.Command {
 			}
 			return e.print(got, func() table {
 				t := table{rows: [][]string{{"environment", got.Name}, {"namespace", got.Namespace}}}
+				t.rows = append(t.rows, settingRows(got.Settings)...)
 				if r := got.Current; r != nil {
 					t.rows = append(t.rows, []string{"serves", strings.Join(r.Hosts, " ")})
 					for _, p := range r.Pods {
@@ -104,7 +105,7 @@ func (e *env) envs() *cobra.Command {
 			})
 		},
 	})
-	return noun("env", "Environments, releases and pods", list, show, create)
+	return noun("env", "Environments, releases and pods", list, show, create, e.envEdit(), e.envRouting())
 }
 
 // ready says how many pods are ready: "4 of 4".

@@ -14,6 +14,7 @@ import (
 	"helm.sh/helm/v4/pkg/strvals"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
 	"towpath.dev/towpath/internal/fault"
@@ -22,6 +23,9 @@ import (
 
 // DefaultTimeout is how long a release may take to become ready when nobody says.
 const DefaultTimeout = 5 * time.Minute
+
+// manifestsChart is the name of the chart that plain manifests are wrapped in.
+const manifestsChart = "manifests"
 
 // undoTimeout bounds going back to the version before.
 const undoTimeout = 2 * time.Minute
@@ -49,6 +53,9 @@ type Chart struct {
 	NoWait      bool     // do not wait until it is ready; then nothing is rolled back either
 	NoInstall   bool     // upgrade only
 	ReuseValues bool     // start from the values of the revision before
+
+	// Strategy asks for a canary; nil takes the strategy of the environment.
+	Strategy *CanaryRequest
 }
 
 // Manifests asks for plain Kubernetes objects to be applied.
@@ -81,9 +88,13 @@ func (s *Service) Helm(ctx context.Context, c Chart, say Say) (Release, error) {
 	if err != nil {
 		return Release{}, err
 	}
-	return s.release(ctx, c.Target, ch.Name()+"-"+ch.Metadata.Version, helmJob{
-		chart: ch, values: values, wait: !c.NoWait, install: !c.NoInstall, reset: !c.ReuseValues, post: &pinner{},
+	r, err := s.release(ctx, c.Target, ch.Name()+"-"+ch.Metadata.Version, helmJob{
+		chart: ch, values: values, wait: !c.NoWait, install: !c.NoInstall, reset: !c.ReuseValues, post: &pinner{}, try: c.Strategy,
 	}, say)
+	if err != nil || r.Result != Started || c.Strategy != nil && c.Strategy.Increment > 0 {
+		return r, err
+	}
+	return s.followTrial(ctx, r, say)
 }
 
 // Apply deploys plain manifests as the `deploy` action of KubernetesManifest@1 does:
@@ -101,7 +112,7 @@ func (s *Service) Apply(ctx context.Context, m Manifests, say Say) (Release, err
 	}
 	// The text goes through a file, not through a template: braces in it mean nothing.
 	ch, err := loader.LoadFiles([]*archive.BufferedFile{
-		{Name: "Chart.yaml", Data: []byte("apiVersion: v2\nname: manifests\nversion: 0.0.0\n")},
+		{Name: "Chart.yaml", Data: []byte("apiVersion: v2\nname: " + manifestsChart + "\nversion: 0.0.0\n")},
 		{Name: "all.yaml", Data: []byte(all.String())},
 		{Name: "templates/all.yaml", Data: []byte("{{ .Files.Get \"all.yaml\" }}\n")},
 	})
@@ -162,41 +173,18 @@ func (s *Service) release(ctx context.Context, t Target, chartName string, j hel
 	if err != nil {
 		return Release{}, err
 	}
-	ctx, done, err := s.shift.enter(ctx)
+	ctx, at, err := s.occupy(ctx, env, fmt.Sprintf("run/%d", job.Run), say)
 	if err != nil {
 		return Release{}, err
 	}
-	defer done()
-	unlock, err := s.locks.take(ctx, env.Project+"/"+env.Name)
-	if err != nil {
-		return Release{}, err
-	}
-	defer unlock()
-
-	if err := s.await(ctx); err != nil {
-		return Release{}, err
-	}
-	admin, err := s.adminClient(ctx)
-	if err != nil {
-		return Release{}, err
-	}
-	installation, err := s.Installation(ctx)
-	if err != nil {
-		return Release{}, err
-	}
-	if err := prepare(ctx, admin, env, installation); err != nil {
-		return Release{}, err
+	defer at.free()
+	if r, done, err := s.inTheWay(ctx, at, t, j, say); done || err != nil {
+		return r, err
 	}
 	r := Release{
 		Project: env.Project, Environment: env.Name, Namespace: env.Namespace, Name: t.Name, Chart: chartName,
 		Run: job.Run, Commit: job.Commit, Actor: t.Actor.String(), Requester: job.Requester,
 	}
-	giveBack, err := lease(ctx, admin, env.Namespace, fmt.Sprintf("run/%d", job.Run), say, s.Logger)
-	if err != nil {
-		return r, err
-	}
-	defer giveBack()
-
 	if t.Timeout <= 0 {
 		t.Timeout = DefaultTimeout
 	}
@@ -204,7 +192,28 @@ func (s *Service) release(ctx context.Context, t Target, chartName string, j hel
 	if err != nil {
 		return r, err
 	}
-	acc, err := newAccess(cfg, env.Namespace)
+	j.name, j.timeout, j.stage, j.job = t.Name, t.Timeout, job.Stage, job.Job
+	return s.perform(ctx, at, t.Actor, r, j, cfg, say)
+}
+
+// inTheWay deals with the canary that a release finds in its environment: the next round of
+// the same pipeline's goes on with it, and then done is true; another one gives way.
+func (s *Service) inTheWay(ctx context.Context, at *site, t Target, j helmJob, say Say) (r Release, done bool, err error) {
+	open, err := s.openCanary(ctx, at.env)
+	if err != nil || open == nil {
+		return r, false, err
+	}
+	job := t.Actor.Job
+	if j.try != nil && j.try.Increment > 0 && open.Trial.External && open.View.Run == job.Run && open.Stage == job.Stage && open.Name == t.Name {
+		r, err := s.round(ctx, at, open.View.Release, j.try.Increment, say)
+		return r, true, err
+	}
+	return r, false, s.supersede(ctx, at, open.View.Release, t.Actor.String(), say)
+}
+
+// perform makes a release of an environment that is held, with the rights of cfg.
+func (s *Service) perform(ctx context.Context, at *site, a identity.Actor, r Release, j helmJob, cfg *rest.Config, say Say) (Release, error) {
+	acc, err := newAccess(cfg, at.env.Namespace)
 	if err != nil {
 		return r, err
 	}
@@ -212,25 +221,70 @@ func (s *Service) release(ctx context.Context, t Target, chartName string, j hel
 	if err != nil {
 		return r, err
 	}
-	j.name, j.timeout = t.Name, t.Timeout
-	j.post.ctx, j.post.actor, j.post.registry, j.post.auth, j.post.images = ctx, t.Actor, s.opts.Registry, s.Auth, s.Images
+	j.post.ctx, j.post.actor, j.post.registry, j.post.auth, j.post.images = ctx, a, s.opts.Registry, s.Auth, s.Images
+	if j.try == nil && !j.whole && at.env.Strategy != nil && len(at.env.Strategy.Steps) > 0 && j.chart.Name() != manifestsChart {
+		j.try = &CanaryRequest{Strategy: *at.env.Strategy}
+	}
+	if j.try != nil && at.env.Routing != On {
+		say(fmt.Sprintf("A canary needs its share of the traffic: routing is turned on for environment %s.", at.env.Name))
+		if err := s.turn(ctx, at, true, say); err != nil {
+			return r, err
+		}
+		if err := s.set(ctx, a, at.env, "routing", On); err != nil {
+			return r, err
+		}
+		at.env.Routing = On
+	}
+	var step *swapper
+	if at.env.Routing == On {
+		if step, err = s.routed(ctx, at, j.name, j.post, say); err != nil {
+			return r, err
+		}
+	}
 	if err := s.begin(ctx, &r); err != nil {
 		return r, err
 	}
 	if s.Gate != nil {
 		j.post.admit = func(objects []map[string]any) error {
 			return s.Gate.Admit(ctx, Admission{
-				Actor: t.Actor, Project: env.Project, Environment: env.Name, Namespace: env.Namespace, Release: r.ID(), Objects: objects,
+				Actor: a, Project: at.env.Project, Environment: at.env.Name, Namespace: at.env.Namespace, Release: r.ID(), Objects: objects,
 			}, say)
 		}
 	}
 	j.note = fmt.Sprintf("release %s by run %d, commit %.12s", r.ID(), r.Run, r.Commit)
-	err = s.carryOut(ctx, &r, h, j, admin, say)
+	if j.try != nil {
+		err := s.tryFirst(ctx, attempt{at: at, release: &r, helm: h, config: cfg, job: j, ask: *j.try, say: say})
+		if !errors.Is(err, errAllAtOnce) {
+			return r, err
+		}
+		j.post.seen, j.post.hosts, j.post.kinds = nil, nil, nil
+	}
+	err = s.carryOut(ctx, &r, h, j, at.admin, say)
+	if err == nil && step != nil {
+		err = s.keepRoutes(ctx, at.env, j.name, step, true)
+	}
 	// The end is recorded even when the run was cancelled meanwhile.
 	if rerr := s.finish(context.WithoutCancel(ctx), &r); rerr != nil {
 		return r, errors.Join(err, rerr)
 	}
 	return r, err
+}
+
+// tryFirst begins a canary; what cannot even begin ends the release.
+func (s *Service) tryFirst(ctx context.Context, a attempt) error {
+	if was, err := a.helm.recover(a.job.name); err != nil {
+		return err
+	} else if was != "" {
+		a.say(fmt.Sprintf("An earlier revision was left %s; it is marked as failed now.", was))
+	}
+	err := s.try(ctx, a)
+	if err == nil || errors.Is(err, errAllAtOnce) {
+		return err
+	}
+	if a.release.Result == Started {
+		a.release.Result, a.release.Why = Failed, publicWhy(err)
+	}
+	return errors.Join(err, s.finish(context.WithoutCancel(ctx), a.release))
 }
 
 // await gives a cluster that is starting, after `towpath up`, the time that it needs.

@@ -79,6 +79,10 @@ type helmJob struct {
 	install bool // install when there is no release yet
 	reset   bool // forget values of the revision before
 	note    string
+	try     *CanaryRequest // nil: as the environment says
+	whole   bool           // all at once, whatever the environment says
+	stage   string         // of the job that asks
+	job     string
 }
 
 // apply installs or upgrades and waits until everything is ready by kstatus, until

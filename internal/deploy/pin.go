@@ -230,3 +230,8 @@ func cutTag(s string) (name, tag string, ok bool) {
 	}
 	return s[:i], s[i+1:], true
 }
+
+// pinnerFor returns a pinner that resolves images in the name of an actor.
+func (s *Service) pinnerFor(ctx context.Context, a identity.Actor) *pinner {
+	return &pinner{ctx: ctx, actor: a, registry: s.opts.Registry, auth: s.Auth, images: s.Images}
+}

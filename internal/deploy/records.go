@@ -284,6 +284,11 @@ func (s *Service) begin(ctx context.Context, r *Release) error {
 
 // finish records how a release ended, with its pods.
 func (s *Service) finish(ctx context.Context, r *Release) error {
+	return s.finishWith(ctx, r, func(*store.Tx) error { return nil })
+}
+
+// finishWith is finish with something else that is recorded in the same moment.
+func (s *Service) finishWith(ctx context.Context, r *Release, also func(*store.Tx) error) error {
 	r.Finished = s.Clock.Now()
 	images, err := json.Marshal(nonNil(r.Images))
 	if err != nil {
@@ -306,6 +311,9 @@ func (s *Service) finish(ctx context.Context, r *Release) error {
 				return err
 			}
 			facts = append(facts, podFact(*r, p))
+		}
+		if err := also(tx); err != nil {
+			return err
 		}
 		return s.Log.Append(ctx, tx, facts...)
 	})

@@ -23,7 +23,7 @@ import (
 const (
 	routerName    = "towpath-router"
 	routerApp     = "app.kubernetes.io/name"
-	routerAdmin   = 9902
+	routerAdmin   = route.AdminPort
 	routedPolicy  = "towpath-routed"
 	routerManager = "towpath-routing" // field manager of what the platform applies
 )
@@ -272,9 +272,9 @@ func routerVersion(ctx context.Context, c kubernetes.Interface, pod *corev1.Pod)
 
 // writeTable puts a table into its ConfigMap, unless a newer one is there.
 func writeTable(ctx context.Context, c kubernetes.Interface, namespace string, t route.Table) error {
-	document, err := json.Marshal(t)
+	document, err := route.Encode(t)
 	if err != nil {
-		return fmt.Errorf("encoding routes: %w", err)
+		return err
 	}
 	const annotation = "towpath.dev/version"
 	api := c.CoreV1().ConfigMaps(namespace)

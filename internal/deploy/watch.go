@@ -24,6 +24,14 @@ func (s *Service) Recover(ctx context.Context) error {
 		return err
 	}
 	for _, r := range open {
+		// A canary goes on where it was.
+		tried, err := liveCanary(ctx, s.DB, r)
+		if err != nil {
+			return err
+		}
+		if tried {
+			continue
+		}
 		r.Result, r.Why = Failed, "the server ended while this release was under way; the next one puts it right"
 		if err := s.finish(ctx, &r); err != nil {
 			return err
@@ -42,6 +50,7 @@ func (s *Service) Run(ctx context.Context) error {
 			s.Logger.Warn("a release is still under way; the next start records its end")
 		}
 	}()
+	go s.tendAll(ctx)
 	for ctx.Err() == nil {
 		client, err := s.adminClient(ctx)
 		if err == nil {

@@ -136,10 +136,21 @@ func (s *Service) require(ctx context.Context, a identity.Actor, repository stri
 		}
 		return fault.New(fault.Denied, "The cluster's node may pull images, and nothing else.")
 	}
+	if own(a, repository) {
+		return nil
+	}
 	if err := s.auth.Require(ctx, a, ProjectOf(repository), r); err != nil {
 		return fmt.Errorf("authorising %s for %s: %w", r, repository, err)
 	}
 	return nil
+}
+
+// OwnProject is the first segment of the platform's own repositories. No project may have
+// that name, so that nobody but the platform reads or writes there; nodes pull, as always.
+const OwnProject = "towpath"
+
+func own(a identity.Actor, repository string) bool {
+	return a.Kind == identity.KindSystem && ProjectOf(repository) == OwnProject
 }
 
 // mayPush is the authorisation of every write that may begin a repository: an
@@ -150,6 +161,9 @@ func (s *Service) mayPush(ctx context.Context, a identity.Actor, repository stri
 	}
 	if !a.Known() || a.Kind == identity.KindNode {
 		return s.require(ctx, a, repository, identity.Write)
+	}
+	if own(a, repository) {
+		return nil
 	}
 	if err := s.auth.EnsureProject(ctx, a, ProjectOf(repository)); err != nil {
 		return fmt.Errorf("authorising a push to %s: %w", repository, err)
