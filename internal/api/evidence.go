@@ -7,11 +7,26 @@ import (
 	"towpath.dev/towpath/internal/evidence"
 )
 
+// BundleAnswer is a bundle, byte for byte as it was signed.
+type BundleAnswer struct {
+	ContentType string `header:"Content-Type"`
+	Body        []byte
+}
+
 func (a *server) evidenceRoutes() {
-	op(a, http.MethodGet, "/trace", "trace-show", "The evidence chain through a commit, image, run, release or pod", func(ctx context.Context, in *struct {
-		Ref string `query:"ref" required:"true" doc:"commit/SHA, image/DIGEST, image/REPOSITORY:TAG, run/N, release/PROJECT/ENV/N, pod/NAME" maxLength:"512"`
+	op(a, http.MethodGet, "/trace", "trace-show", "The evidence chain through a thing: back to its commits and forward to its items", func(ctx context.Context, in *struct {
+		Ref string `query:"ref" required:"true" doc:"commit/SHA, pull/PROJECT/REPOSITORY/N, image/DIGEST, image/REPOSITORY:TAG, run/N, release/PROJECT/ENV/N, pod/NAME, alert/ID, item/N, session/ID" maxLength:"512"`
 	}) (*Body[evidence.Chain], error) {
 		return body(a.Evidence.Trace(ctx, actor(ctx), in.Ref))
+	})
+	op(a, http.MethodGet, "/trace/bundle", "trace-export", "The evidence chain with its documents as a signed bundle", func(ctx context.Context, in *struct {
+		Ref string `query:"ref" required:"true" doc:"as of the evidence chain" maxLength:"512"`
+	}) (*BundleAnswer, error) {
+		raw, err := a.Exporter.Bundle(ctx, actor(ctx), in.Ref)
+		return &BundleAnswer{ContentType: "application/vnd.towpath.evidence.v1+json", Body: raw}, err
+	})
+	op(a, http.MethodGet, "/trace/key", "trace-key", "The public key with which bundles are signed", func(ctx context.Context, _ *Empty) (*Body[evidence.Key], error) {
+		return body(a.Exporter.Key(ctx, actor(ctx)))
 	})
 	op(a, http.MethodGet, "/projects/{project}/path", "path-show", "The Path: every change on its way, and what holds it", func(ctx context.Context, in *struct {
 		In

@@ -41,6 +41,7 @@ type Services struct {
 	Supply   *supply.Service
 	Deploy   *deploy.Service
 	Evidence *evidence.Service
+	Exporter *evidence.Exporter
 	Cluster  cluster.Cluster
 	Rulesets *ruleset.Service
 	Protect  *protect.Service

@@ -59,7 +59,7 @@ func (a *App) services() api.Services {
 		Rulesets: a.Rulesets, Protect: a.Protect, Pulls: a.Pulls, Policy: a.Policy, Audit: a.Audit, Sync: a.Sync, Judge: a.judge, SSH: ssh,
 		Monitor: a.Monitor, Alerts: a.Alerts, Insight: a.Insight, Dev: a.Dev,
 		Identity: a.Identity, Source: a.Source, Pipeline: a.Pipeline, Registry: a.Registry, Supply: a.Supply, Deploy: a.Deploy,
-		Evidence: a.Evidence, Cluster: a.Cluster, Log: a.Log, PublicURL: a.URL, Version: a.cfg.Version, Started: a.started,
+		Evidence: a.Evidence, Exporter: a.Exporter, Cluster: a.Cluster, Log: a.Log, PublicURL: a.URL, Version: a.cfg.Version, Started: a.started,
 	}
 }
 

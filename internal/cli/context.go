@@ -22,6 +22,9 @@ type target struct {
 type settings struct {
 	Current  string            `json:"current"`
 	Contexts map[string]target `json:"contexts"`
+	// EvidenceKeys are the keys with which servers sign bundles, by the server's address:
+	// what `towpath verify` trusts without being told.
+	EvidenceKeys map[string]string `json:"evidence_keys,omitempty"`
 }
 
 func (e *env) settingsPath() (string, error) {

@@ -122,6 +122,7 @@ func demands(r ruleset.Rules) string {
 		out = append(out, text)
 		add(p.CodeOwners, "code owners")
 		add(p.ResolvedThreads, "threads resolved")
+		add(p.Item, "an item named")
 	}
 	for _, c := range r.RequiredChecks {
 		out = append(out, "check "+c.Name)

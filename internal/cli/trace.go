@@ -12,13 +12,24 @@ import (
 )
 
 func (e *env) trace() *cobra.Command {
-	return e.inProject(&cobra.Command{
-		Use: "trace KIND/ID", Short: "Print the evidence chain through a commit, image, run, release or pod", Args: cobra.ExactArgs(1),
-		Example: "  towpath trace commit/41ab07d\n  towpath trace image/shop/web:12\n  towpath trace run/7\n  towpath trace release/shop/production/3\n  towpath trace pod/web-5d8c7-x2x4k -o json",
+	var file string
+	cmd := &cobra.Command{
+		Use: "trace KIND/ID", Short: "Print the evidence chain through a thing, back to its commits and forward to its items", Args: cobra.ExactArgs(1),
+		Long: "Print the evidence chain: what a thing came from, and what came of it. With --bundle the chain goes into a file,\n" +
+			"with its events, their hashes, and the documents that they name (SBOM, scan, signature, provenance), signed by the\n" +
+			"server; `towpath verify FILE` checks it without any server.\n\n" +
+			"KIND/ID is commit/SHA, pull/PROJECT/REPOSITORY/N, image/DIGEST, image/REPOSITORY:TAG, run/N, job/N/STAGE.JOB,\n" +
+			"decision/ID, release/PROJECT/ENVIRONMENT/N, pod/NAME, alert/ID, item/N, session/ID, sbom/DIGEST, scan/ID,\n" +
+			"signature/DIGEST, provenance/DIGEST, repo/PROJECT/REPOSITORY, project/NAME or user/NAME.",
+		Example: "  towpath trace commit/41ab07d\n  towpath trace image/shop/web:12\n  towpath trace release/shop/production/3\n  towpath trace pod/web-5d8c7-x2x4k -o json\n" +
+			"  towpath trace item/12\n  towpath trace item/12 --bundle item-12.json",
 		RunE: func(c *cobra.Command, args []string) error {
 			client, err := e.client()
 			if err != nil {
 				return err
+			}
+			if file != "" {
+				return e.export(c.Context(), client, args[0], file)
 			}
 			var got evidence.Chain
 			if err := client.Get(c.Context(), "/trace", url.Values{"ref": {args[0]}}, &got); err != nil {
@@ -26,7 +37,9 @@ func (e *env) trace() *cobra.Command {
 			}
 			return e.print(got, func() table { return chainTable(got) })
 		},
-	})
+	}
+	cmd.Flags().StringVar(&file, "bundle", "", "write the chain and its documents to this file, signed; - is standard output")
+	return e.inProject(cmd)
 }
 
 func chainTable(c evidence.Chain) table {

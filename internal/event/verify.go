@@ -56,6 +56,11 @@ func (l *Log) Verify(ctx context.Context, progress func(seq int64)) (Report, err
 	return Report{Events: last.Seq, Head: last.Hash, OK: true}, nil
 }
 
+// Intact reports whether the content of an event, with the hash of the one before it, still
+// has the event's hash. Of an event that stands alone, outside of the log, this is all that
+// can be said: whether it belongs to a log says the hash that the next event continues.
+func (e Event) Intact() bool { return e.digest() == e.Hash }
+
 func bad(seq int64, format string, args ...any) Report {
 	return Report{BadSeq: seq, Why: fmt.Sprintf("event %d ", seq) + fmt.Sprintf(format, args...)}
 }

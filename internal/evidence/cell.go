@@ -41,7 +41,7 @@ type body struct {
 	Blamed      bool    `json:"blamed,omitempty"` // an item is about what the change did
 	Provenance  bool    `json:"provenance,omitempty"`
 	Environment string  `json:"environment,omitempty"`
-	Weight      int     `json:"weight,omitempty"` // percent that a canary has; 0 without one
+	Weight      int     `json:"weight,omitempty"`  // percent that a canary has; 0 without one
 	Subject     string  `json:"subject,omitempty"` // id of what a click opens, where the key is not it
 }
 
