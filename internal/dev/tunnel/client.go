@@ -1,7 +1,6 @@
 package tunnel
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -154,7 +153,7 @@ func (c *Client) Sync(ctx context.Context, b Build, binary, base []byte) (Status
 	defer stop()
 	// An answer before the end means that the pod refused: then writing fails, and the
 	// answer says why.
-	packing := pack(s, bytes.NewReader(binary), b.Size, base)
+	packing := pack(s, binary, base)
 	if packing == nil {
 		packing = s.CloseWrite()
 	}
