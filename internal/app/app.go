@@ -57,7 +57,6 @@ type App struct {
 	Deploy   *deploy.Service
 	Evidence *evidence.Service
 	Exporter *evidence.Exporter
-	Exporter *evidence.Exporter
 	Cluster  cluster.Cluster
 	Log      *event.Log
 	Rulesets *ruleset.Service
