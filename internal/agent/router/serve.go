@@ -206,9 +206,9 @@ func (f *forward) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (f *forward) try(req *http.Request) (*http.Response, error) {
-	out := req.Clone(req.Context())
-	out.URL.Host = f.p.at(f.host())
-	out.Trailer = req.Trailer
+	out, target := req.WithContext(req.Context()), *req.URL
+	target.Host = f.p.at(f.host())
+	out.URL = &target
 	if f.body != nil {
 		out.Body = f.body.reader()
 	}
