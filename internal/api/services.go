@@ -23,6 +23,9 @@ import (
 	"towpath.dev/towpath/internal/source/protect"
 	"towpath.dev/towpath/internal/source/pull"
 	"towpath.dev/towpath/internal/source/ruleset"
+	"towpath.dev/towpath/internal/work"
+	"towpath.dev/towpath/internal/work/dora"
+	signals "towpath.dev/towpath/internal/work/insight"
 )
 
 // Judge renders what pull requests would apply.
@@ -54,6 +57,9 @@ type Services struct {
 	Alerts   *alert.Service
 	Insight  *insight.Service
 	Dev      *dev.Service
+	Work     *work.Service
+	Insights *signals.Service
+	Dora     *dora.Service
 	Log      *event.Log
 
 	PublicURL string

@@ -11,6 +11,7 @@ import (
 	"towpath.dev/towpath/internal/blob"
 	"towpath.dev/towpath/internal/cluster"
 	"towpath.dev/towpath/internal/fault"
+	signals "towpath.dev/towpath/internal/work/insight"
 )
 
 // Config is what a server is started with. The zero value of a field takes the default
@@ -65,6 +66,10 @@ type Config struct {
 	// NotifyAllow are hosts and networks to which alerts may be sent although their
 	// addresses are not public.
 	NotifyAllow []string
+
+	// Signals are the windows after which signals become items, and items close; zero values
+	// are the product's.
+	Signals signals.Options
 
 	// AdminTokenFile holds a token that the user admin is given; "" means that
 	// Data/admin-token is made at the first start.

@@ -57,7 +57,7 @@ func (a *App) services() api.Services {
 	}
 	return api.Services{
 		Rulesets: a.Rulesets, Protect: a.Protect, Pulls: a.Pulls, Policy: a.Policy, Audit: a.Audit, Sync: a.Sync, Judge: a.judge, SSH: ssh,
-		Monitor: a.Monitor, Alerts: a.Alerts, Insight: a.Insight, Dev: a.Dev,
+		Monitor: a.Monitor, Alerts: a.Alerts, Insight: a.Insight, Dev: a.Dev, Insights: a.Insights, Dora: a.Dora, Work: a.Work,
 		Identity: a.Identity, Source: a.Source, Pipeline: a.Pipeline, Registry: a.Registry, Supply: a.Supply, Deploy: a.Deploy,
 		Evidence: a.Evidence, Exporter: a.Exporter, Cluster: a.Cluster, Log: a.Log, PublicURL: a.URL, Version: a.cfg.Version, Started: a.started,
 	}
