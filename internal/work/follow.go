@@ -142,7 +142,8 @@ type mention struct {
 // may be called again for the same push. Commits and branches reach items of their own
 // project only.
 func (s *Service) LinkPush(ctx context.Context, actor string, in event.CommitPushed) error {
-	list, err := s.Commits.Range(ctx, in.Repo, in.Before, in.Commit, maxRange)
+	branch := strings.TrimPrefix(in.Ref, "refs/heads/")
+	list, err := s.Commits.Range(ctx, in.Repo, branch, in.Before, in.Commit, maxRange)
 	if fault.Is(err, fault.NotFound) {
 		return nil // The repository or the branch is gone since.
 	}
@@ -150,7 +151,7 @@ func (s *Service) LinkPush(ctx context.Context, actor string, in event.CommitPus
 		return err
 	}
 	var found []mention
-	for _, c := range slices.Backward(list) {
+	for _, c := range list {
 		to := event.Of(event.KindCommit, c.Hash)
 		for _, r := range link.Text(c.Message) {
 			if r.Squash && s.isPull(ctx, in.Repo, r.Number) {
@@ -159,11 +160,11 @@ func (s *Service) LinkPush(ctx context.Context, actor string, in event.CommitPus
 			found = append(found, mention{r, to, cut(c.Title, maxTitle)})
 		}
 	}
-	if n, ok := link.Branch(in.Ref); ok {
+	if n, ok := link.Branch(branch); ok {
 		found = append(found, mention{link.Reference{Number: n}, event.Of(event.KindCommit, in.Commit), cut(in.Title, maxTitle)})
 	}
 	project, _, _ := strings.Cut(in.Repo, "/")
-	ends := in.Default || s.releases(strings.TrimPrefix(in.Ref, "refs/heads/"))
+	ends := in.Default || s.releases(branch)
 	return s.mentioned(ctx, actor, project, found, ends)
 }
 

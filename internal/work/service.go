@@ -23,10 +23,11 @@ type Authoriser interface {
 
 // Commits are the messages of what was pushed.
 type Commits interface {
-	// Range returns the commits that tip has and before has not, newest first, at most
-	// limit; before of 40 zeros is a new branch, and means those that the default branch has
-	// not. fault.NotFound when the repository or a commit is gone.
-	Range(ctx context.Context, repo, before, tip string, limit int) ([]Commit, error)
+	// Range returns the commits that tip has and before has not, oldest first, the newest
+	// limit of them. before of 40 zeros is a new branch (its short name is branch): those
+	// that the default branch has not, or all when it is that. fault.NotFound when the
+	// repository or a commit is gone.
+	Range(ctx context.Context, repo, branch, before, tip string, limit int) ([]Commit, error)
 }
 
 // Commit is one commit as it is looked at for references.

@@ -73,7 +73,7 @@ type code struct {
 	pulls   map[int64]work.Pull
 }
 
-func (c *code) Range(_ context.Context, _, _, tip string, _ int) ([]work.Commit, error) {
+func (c *code) Range(_ context.Context, _, _, _, tip string, _ int) ([]work.Commit, error) {
 	list, ok := c.commits[tip]
 	if !ok {
 		return nil, fault.New(fault.NotFound, "There is no commit %s.", tip)

@@ -80,6 +80,9 @@ func (s *Service) gate(ctx context.Context, a identity.Actor, at place, v view) 
 	if err := s.judgeThreads(ctx, &j); err != nil {
 		return j.gate, err
 	}
+	if err := s.judgeItem(ctx, &j); err != nil {
+		return j.gate, err
+	}
 	j.gate.Allowed = len(j.gate.Blocks) == 0 && j.gate.May
 	return j.gate, nil
 }
@@ -325,6 +328,40 @@ func (s *Service) judgeThreads(ctx context.Context, j *judging) error {
 	j.block(Block{
 		Kind: BlockThread, What: plural(len(list), "thread") + " not resolved", Why: j.sets() + " demand it",
 		Next: "answer and resolve them", Who: []string{identity.KindUser + ":" + j.Author, writer}, Since: list[0].Created, Name: list[0].Path,
+	})
+	return nil
+}
+
+// judgeItem wants the title, the body, the branch or a commit to name an item of the
+// project.
+func (s *Service) judgeItem(ctx context.Context, j *judging) error {
+	if !j.req.Item || j.State != Open {
+		return nil
+	}
+	var found []int64
+	if s.items != nil {
+		texts := []string{j.Title, j.Body}
+		if j.Base != "" && j.Head != "" {
+			commits, err := s.proposed(ctx, j.at, j.row)
+			if err != nil {
+				return err
+			}
+			for _, c := range commits {
+				texts = append(texts, c.Title+"\n\n"+c.Body)
+			}
+		}
+		var err error
+		if found, err = s.items.Referenced(ctx, j.project, j.Source, texts); err != nil {
+			return err
+		}
+	}
+	if len(found) > 0 {
+		return nil
+	}
+	j.block(Block{
+		Kind: BlockItem, What: "No item is named", Why: j.sets() + " demand a reference to what is to be done",
+		Next: "write #12 or AB#12 with the number of an item into the title or the body; make one with `towpath item create`",
+		Who:  []string{identity.KindUser + ":" + j.Author, writer}, Since: j.Opened,
 	})
 	return nil
 }

@@ -73,6 +73,18 @@ func TestEachBlock(t *testing.T) {
 			_, err = w.Resolve(w.t.Context(), actor("ada"), repo, 1, list[0].ID, true)
 			check(w.t, err)
 		}},
+		{pull.BlockItem, func(w *world, _ pull.Pull) { w.protect(ruleset.Rules{PullRequest: &ruleset.PullRequest{Item: true}}) },
+			"item: No item is named", func(w *world, _ pull.Pull) {
+				body := "Towards #12."
+				_, err := w.Edit(w.t.Context(), actor("ada"), repo, 1, pull.Edit{Body: &body})
+				check(w.t, err)
+			}},
+		{pull.BlockItem, func(w *world, _ pull.Pull) { w.protect(ruleset.Rules{PullRequest: &ruleset.PullRequest{Item: true}}) },
+			"item: No item is named", func(w *world, p pull.Pull) {
+				w.move("ada", "refs/heads/fix", p.Head, func(s *source.Scratch) string {
+					return w.commit(s, []string{p.Head}, "ada", time.Unix(1700000000, 0).UTC(), "AB#12", map[string]string{"c.txt": "c\n"})
+				})
+			}},
 		{pull.BlockRuleset, func(w *world, _ pull.Pull) {
 			w.protect(ruleset.Rules{PullRequest: &ruleset.PullRequest{Methods: []string{"merge"}}})
 			w.protectRefs("linear", []string{"main"}, ruleset.Rules{LinearHistory: true})

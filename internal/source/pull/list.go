@@ -132,6 +132,11 @@ func (s *Service) Commits(ctx context.Context, a identity.Actor, repo string, n 
 	if err != nil {
 		return nil, err
 	}
+	return s.proposed(ctx, at, p)
+}
+
+// proposed reads the commits of a pull request, oldest first.
+func (s *Service) proposed(ctx context.Context, at place, p row) ([]git.Commit, error) {
 	nodes, err := at.git.RevList(ctx, at.dir, nil, p.Head, p.Base, maxCommits)
 	if err != nil {
 		return nil, err

@@ -51,11 +51,19 @@ type Rules interface {
 	Passes(ctx context.Context, a identity.Actor, repo, branch string) (bool, error)
 }
 
+// Items are what is to be done. work.Service is one.
+type Items interface {
+	// Referenced returns the numbers of the items of a project that a branch's name or
+	// texts refer to; numbers that are no items of the project are left out.
+	Referenced(ctx context.Context, project, branch string, texts []string) ([]int64, error)
+}
+
 // Needs are the parts that pull requests are made of.
 type Needs struct {
 	Auth  Authoriser
 	Repos Repositories
 	Rules Rules
+	Items Items // nil: no pull request refers to an item
 }
 
 // Options of a Service.
@@ -76,6 +84,7 @@ type Service struct {
 	auth  Authoriser
 	repos Repositories
 	rules Rules
+	items Items
 	opts  Options
 
 	wake chan struct{} // something is dirty
@@ -96,7 +105,7 @@ func New(db *store.DB, log *event.Log, c clock.Clock, n Needs, o Options) *Servi
 		o.Logger = slog.Default()
 	}
 	return &Service{
-		db: db, log: log, clock: c, auth: n.Auth, repos: n.Repos, rules: n.Rules, opts: o,
+		db: db, log: log, clock: c, auth: n.Auth, repos: n.Repos, rules: n.Rules, items: n.Items, opts: o,
 		wake: make(chan struct{}, 1), gates: map[string]chan struct{}{},
 	}
 }

@@ -226,6 +226,7 @@ const (
 	BlockOwner    = "code-owner"
 	BlockCheck    = "check"
 	BlockThread   = "thread"
+	BlockItem     = "item"
 	BlockRuleset  = "ruleset"
 )
 

@@ -89,7 +89,7 @@ func build(t *testing.T, db *store.DB) *world {
 
 // restart makes a new service over the same data, as after a crash.
 func (w *world) restart() {
-	w.Service = pull.New(w.db, w.log, clock.System(), pull.Needs{Auth: w.ids, Repos: w.src, Rules: w.rules},
+	w.Service = pull.New(w.db, w.log, clock.System(), pull.Needs{Auth: w.ids, Repos: w.src, Rules: w.rules, Items: twelve{}},
 		pull.Options{Host: "towpath.test:7080", Logger: slog.New(slog.DiscardHandler)})
 }
 
@@ -299,4 +299,14 @@ func (w *world) text(commit, path string) string {
 	data, err := w.src.File(w.t.Context(), actor("rita"), repo, commit, path)
 	check(w.t, err)
 	return string(data)
+}
+
+// twelve knows one item, the number 12 of shop.
+type twelve struct{}
+
+func (twelve) Referenced(_ context.Context, project, branch string, texts []string) ([]int64, error) {
+	if project == "shop" && strings.Contains(branch+"\n"+strings.Join(texts, "\n"), "#12") {
+		return []int64{12}, nil
+	}
+	return nil, nil
 }

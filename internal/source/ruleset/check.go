@@ -62,6 +62,7 @@ func sum(repo source.Repo, list []Ruleset, branch string) Requirements {
 		q.CodeOwners = q.CodeOwners || p.CodeOwners
 		q.DropStale = q.DropStale || p.DropStale
 		q.ResolvedThreads = q.ResolvedThreads || p.ResolvedThreads
+		q.Item = q.Item || p.Item
 		q.Methods = both(q.Methods, p.Methods)
 	}
 	if q.Linear {

@@ -10,6 +10,7 @@ type Requirements struct {
 	ResolvedThreads bool     // every thread is resolved
 	Checks          []Check  // must have succeeded on the head
 	Linear          bool     // no merge commits
+	Item            bool     // it refers to an item: what is to be done
 	// Methods are those that are allowed, of merge, squash and rebase; an empty list allows
 	// all. When rulesets leave nothing in common it holds the word "none" only.
 	Methods []string

@@ -34,7 +34,7 @@ const (
 //	    "blockForcePush": true,
 //	    "linearHistory": false,
 //	    "restrictPushes": ["role:maintain"],
-//	    "pullRequest": {"approvals": 1, "codeOwners": true, "dropStale": true, "resolvedThreads": true, "methods": ["squash"]},
+//	    "pullRequest": {"approvals": 1, "codeOwners": true, "dropStale": true, "resolvedThreads": true, "item": true, "methods": ["squash"]},
 //	    "requiredChecks": [{"name": "policy", "source": "system:policy"}]
 //	  }
 //	}
@@ -70,11 +70,14 @@ type Rules struct {
 
 // PullRequest is what a ruleset demands of a pull request before it is merged.
 type PullRequest struct {
-	Approvals       int      `json:"approvals,omitempty"` // 0 to 10
-	CodeOwners      bool     `json:"codeOwners,omitempty"`
-	DropStale       bool     `json:"dropStale,omitempty"`
-	ResolvedThreads bool     `json:"resolvedThreads,omitempty"`
-	Methods         []string `json:"methods,omitempty"` // merge, squash, rebase; none means all
+	Approvals       int  `json:"approvals,omitempty"` // 0 to 10
+	CodeOwners      bool `json:"codeOwners,omitempty"`
+	DropStale       bool `json:"dropStale,omitempty"`
+	ResolvedThreads bool `json:"resolvedThreads,omitempty"`
+	// Item wants a reference to an item of the project: AB#12 or #12 in title, body or the
+	// message of a commit, or a branch such as 12-fix-cart.
+	Item    bool     `json:"item,omitempty"`
+	Methods []string `json:"methods,omitempty"` // merge, squash, rebase; none means all
 }
 
 // pull reports whether commits come by pull request only.

@@ -1,0 +1,95 @@
+package app
+
+import (
+	"context"
+
+	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/source/git"
+	"towpath.dev/towpath/internal/work"
+)
+
+// openWork wires items and sprints. It comes before the source code, whose pull requests
+// ask it for items; what it reads there it asks for when it runs.
+func (a *App) openWork(context.Context) error {
+	a.Work = work.New(work.Parts{
+		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queue: a.queue, Commits: written{a}, Pulls: written{a}, Logger: a.logger,
+		Releases: []string{"release/*", "releases/*"},
+	})
+	return nil
+}
+
+// written answers what people wrote about code.
+type written struct{ app *App }
+
+var (
+	_ work.Commits = written{}
+	_ work.Pulls   = written{}
+)
+
+func workActor() identity.Actor { return identity.SystemActor("work") }
+
+// Range returns the commits of a push.
+func (w written) Range(ctx context.Context, repo, branch, before, tip string, limit int) ([]work.Commit, error) {
+	r, dir, err := w.app.Source.Locate(ctx, workActor(), repo)
+	if err != nil {
+		return nil, err
+	}
+	program := w.app.Source.Git()
+	without := before
+	switch {
+	case before == git.Zero && branch == r.DefaultBranch:
+		without = ""
+	case before == git.Zero:
+		without = "refs/heads/" + r.DefaultBranch
+	}
+	names := []string{tip + "^{commit}"}
+	if without != "" {
+		names = append(names, without+"^{commit}")
+	}
+	found, err := program.Info(ctx, dir, names...)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) != len(names) || found[0].Type != "commit" {
+		return nil, fault.New(fault.NotFound, "The commit %s of %s is gone.", tip, repo)
+	}
+	if without != "" {
+		without = ""
+		if found[1].Type == "commit" {
+			without = found[1].Hash
+		}
+	}
+	nodes, err := program.RevList(ctx, dir, nil, tip, without, limit)
+	if err != nil {
+		return nil, err
+	}
+	hashes := make([]string, 0, len(nodes))
+	for _, n := range nodes {
+		hashes = append(hashes, n.Hash)
+	}
+	list, err := program.Commits(ctx, dir, hashes)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]work.Commit, 0, len(list))
+	for _, c := range list {
+		out = append(out, work.Commit{Hash: c.Hash, Title: c.Title, Message: c.Title + "\n\n" + c.Body})
+	}
+	return out, nil
+}
+
+// Pull returns a pull request.
+func (w written) Pull(ctx context.Context, repo string, number int64) (work.Pull, error) {
+	p, err := w.app.Pulls.Get(ctx, workActor(), repo, number)
+	if err != nil {
+		return work.Pull{}, err
+	}
+	r, err := w.app.Source.Repo(ctx, workActor(), repo)
+	if err != nil {
+		return work.Pull{}, err
+	}
+	return work.Pull{
+		Repo: p.Repo, Number: p.Number, Title: p.Title, Body: p.Body, Source: p.Source, Target: p.Target, Default: p.Target == r.DefaultBranch,
+	}, nil
+}
