@@ -261,8 +261,11 @@ func (v *validator) deployment(job *parse.Node) {
 	}
 	for _, p := range strategy.Pairs {
 		switch {
-		case p.Key.Value == "canary" && !v.options.Features.Canary, p.Key.Value == "rolling" && !v.options.Features.Rolling:
+		case p.Key.Value == "canary" && !v.options.Features.Canary:
 			v.unable(p.Key, p.Key.Value, "use runOnce")
+		case p.Key.Value == "rolling" && !v.options.Features.Rolling:
+			v.unable(p.Key, p.Key.Value, "it goes over virtual machines, and the environments here are namespaces of Kubernetes; use canary, "+
+				"or runOnce with the Deployment's own rolling update (maxSurge, maxUnavailable)")
 		case p.Value.Get("deploy") == nil:
 			v.found.Errorf(p.Value.Pos, "Y205", "The strategy '%s' needs the hook 'deploy'", p.Key.Value)
 		}
