@@ -53,6 +53,8 @@ var forms = []struct {
 	{"/projects/shop/sprints/s13/start", url.Values{"expect": {"1"}}, "/projects/shop/sprints/s13", "change sprint s13 at 1"},
 	{"/projects/shop/sprints/s12/close", nil, "/projects/shop/sprints/s12", "close sprint s12 into @next"},
 	{"/projects/shop/planning", url.Values{"item": {"39"}, "do": {"deferred"}, "sprint": {"s13"}}, "/projects/shop/planning", `deferred [39] into "s13"`},
+	{"/projects/shop/canaries/promote", url.Values{"release": {"shop/production/48"}}, "/projects/shop/environments/production/releases/48", "promote shop/production/48 full=false"},
+	{"/projects/shop/canaries/reject", url.Values{"release": {"shop/production/48"}, "why": {" no "}}, "/projects/shop/environments/production/releases/48", `reject shop/production/48 "no"`},
 	{"/projects/shop/sessions/01JD8SESSION/stop", nil, "/projects/shop/sessions", "stop session 01JD8SESSION"},
 	{"/projects/shop/policy/assignments/baseline/remove", nil, "/projects/shop/policy", "unassign baseline"},
 	{"/projects/shop/monitor/alerts/" + webtest.AlertID + "/acknowledge", url.Values{"note": {"mine"}}, "/projects/shop/monitor/alerts/" + webtest.AlertID, "acknowledge " + webtest.AlertID + ` "mine"`},

@@ -199,6 +199,12 @@ func (h *handler) found(r request, v *page.ReleaseView) error {
 	if v.Alerts, err = h.Alerts.OfRelease(r.Context(), r.actor, v.Project, v.Environment, v.Number); err != nil && !fault.Is(err, fault.Unavailable) {
 		return err
 	}
+	switch c, err := h.Deploy.Canary(r.Context(), r.actor, id); {
+	case err == nil:
+		v.Canary, v.MayDecide = &c, h.holds(r, identity.Write)
+	case !fault.Is(err, fault.NotFound):
+		return err
+	}
 	switch c, err := h.Insight.Comparison(r.Context(), r.actor, v.Project, id); {
 	case err == nil:
 		v.Comparison = &c

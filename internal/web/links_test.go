@@ -57,6 +57,6 @@ func TestTwoClicks(t *testing.T) {
 // known are links to what the fixture does not have, though an installation would: pods
 // and images of other releases.
 func known(path string) bool {
-	return slices.ContainsFunc([]string{"/environments/staging", "/runs/19", "/runs/203", "/runs/204", "chart", "/web"}, func(p string) bool { return strings.Contains(path, p) }) ||
+	return slices.ContainsFunc([]string{"/environments/staging/releases", "/runs/19", "/runs/203", "/runs/204", "chart", "/web"}, func(p string) bool { return strings.Contains(path, p) }) ||
 		strings.Contains(path, "/commit/") || strings.HasPrefix(path, "/projects/billing")
 }

@@ -9,6 +9,7 @@ import (
 
 	"towpath.dev/towpath/internal/cluster"
 	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/deploy/canary"
 	"towpath.dev/towpath/internal/dev"
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/evidence"
@@ -32,6 +33,7 @@ import (
 	"towpath.dev/towpath/internal/source/pull"
 	"towpath.dev/towpath/internal/source/ruleset"
 	"towpath.dev/towpath/internal/work"
+	"towpath.dev/towpath/internal/work/dora"
 )
 
 // Identity says who somebody is and what they may do; identity.Service is one. Errors are
@@ -196,6 +198,16 @@ type Deploy interface {
 	Environment(ctx context.Context, a identity.Actor, project, name string) (deploy.Environment, error)
 	Releases(ctx context.Context, a identity.Actor, project, env string, limit int) ([]deploy.Release, error)
 	Release(ctx context.Context, a identity.Actor, project, env string, number int64) (deploy.Release, error)
+	// Canary is fault.NotFound for a release ("shop/production/48") that was not tried.
+	Canary(ctx context.Context, a identity.Actor, release string) (canary.View, error)
+	// PromoteCanary lets one that waits go on, with full to its end.
+	PromoteCanary(ctx context.Context, a identity.Actor, release string, full bool) (canary.View, error)
+	RejectCanary(ctx context.Context, a identity.Actor, release, why string) (canary.View, error)
+}
+
+// Dora are the four numbers of delivery; dora.Service is one.
+type Dora interface {
+	Report(ctx context.Context, a identity.Actor, project string, q dora.Question) (dora.Report, error)
 }
 
 // Evidence is the Path and the chains; evidence.Service is one.

@@ -27,6 +27,7 @@ type Deps struct {
 	Alerts      Alerts
 	Insight     Insight
 	Work        Work
+	Dora        Dora
 	Dev         Dev
 	Cluster     Cluster
 	Log         Logbook
@@ -105,6 +106,10 @@ func (h *handler) routes() {
 
 	h.page("GET /projects/{project}/sessions", h.sessions)
 	h.form("POST /projects/{project}/sessions/{session}/stop", h.stopSession)
+
+	h.page("GET /projects/{project}/dora", h.dora)
+	h.form("POST /projects/{project}/canaries/promote", h.promoteCanary)
+	h.form("POST /projects/{project}/canaries/reject", h.rejectCanary)
 
 	h.monitorRoutes()
 	h.workRoutes()

@@ -144,7 +144,7 @@ var pages = []string{
 	"/projects/shop/monitor/rules", "/projects/shop/monitor/rules?show=active&q=pod", "/projects/shop/monitor/rules/pod-crash-looping", "/projects/shop/monitor/rules/01R1", "/projects/shop/monitor/rules/new", "/projects/shop/monitor/rules/new?q=AppRequests",
 	"/projects/shop/monitor/rules/new?kind=metric&q=up",
 	"/projects/shop/board", "/projects/shop/board?sprint=none&lanes=assignee&q=cart", "/projects/shop/backlog", "/projects/shop/backlog?show=insights&q=%3Cscript%3E", "/projects/shop/backlog?show=New",
-	"/projects/shop/items/41", "/projects/shop/items/38", "/projects/shop/sprints", "/projects/shop/sprints/s12", "/projects/shop/planning", "/projects/shop/sessions", "/projects/shop/sessions?show=all",
+	"/projects/shop/items/41", "/projects/shop/items/38", "/projects/shop/sprints", "/projects/shop/sprints/s12", "/projects/shop/planning", "/projects/shop/dora", "/projects/shop/dora?by=month&environment=staging", "/projects/shop/environments/production/releases/48", "/projects/shop/environments/staging", "/projects/shop/sessions", "/projects/shop/sessions?show=all",
 }
 
 func TestEveryPageIsShownToWhoMayReadIt(t *testing.T) {

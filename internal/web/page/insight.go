@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/deploy/canary"
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/monitor"
 	"towpath.dev/towpath/internal/monitor/alert"
@@ -246,6 +247,8 @@ type ReleaseView struct {
 	Alerts     []alert.Alert           // that it concerns
 	Observed   []event.ReleaseObserved // its first telemetry
 	Groups     []insight.Group         // errors that came with it
+	Canary     *canary.View            // nil for one that was not tried
+	MayDecide  bool                    // about the canary
 }
 
 // verdictState is how a release or an operation does beside the one before.

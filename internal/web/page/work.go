@@ -11,7 +11,7 @@ import (
 
 // workTabs are the pages of the room Board.
 func workTabs() []tab {
-	return []tab{{"/board", "Board"}, {"/backlog", "Backlog"}, {"/sprints", "Sprints"}, {"/planning", "Planning"}}
+	return []tab{{"/board", "Board"}, {"/backlog", "Backlog"}, {"/sprints", "Sprints"}, {"/planning", "Planning"}, {"/dora", "Delivery"}}
 }
 
 // BoardView is the board of a project.

@@ -139,13 +139,18 @@ func (d Deploy) Environments(ctx context.Context, a identity.Actor, project stri
 		return nil, err
 	}
 	prod, _ := d.Environment(ctx, a, project, "production")
-	return []deploy.Environment{prod, {Project: "shop", Name: "staging", Namespace: "shop-staging", Created: Now.Add(-80 * 24 * time.Hour)}}, nil
+	staging, _ := d.Environment(ctx, a, project, "staging")
+	return []deploy.Environment{prod, staging}, nil
 }
 
-// Environment returns production; any other name is not there.
+// Environment returns production, or staging, to which nothing was deployed; any other name
+// is not there.
 func (d Deploy) Environment(ctx context.Context, a identity.Actor, project, name string) (deploy.Environment, error) {
 	if err := d.f.Require(ctx, a, project, identity.Read); err != nil {
 		return deploy.Environment{}, err
+	}
+	if name == "staging" && !d.f.Empty {
+		return deploy.Environment{Project: "shop", Name: name, Namespace: "shop-staging", Created: Now.Add(-80 * 24 * time.Hour)}, nil
 	}
 	if name != "production" {
 		return deploy.Environment{}, fault.New(fault.NotFound, "Project %s has no environment %s.", project, name).WithNext("list them with `towpath env list --project %s`", project)
@@ -174,6 +179,6 @@ func (f *Fixture) Deps() web.Deps {
 	return web.Deps{
 		Identity: identityTokens{f}, Source: Source{f}, Pipeline: Pipeline{f}, Registry: Registry{f}, Supply: Supply{f}, Deploy: Deploy{f},
 		Evidence: Evidence{f}, Cluster: Cluster{}, Log: Logbook{f}, Clock: clock.Fixed(Now, 0), Pulls: Pulls{f}, Rulesets: Rulesets{f}, Protection: Protection{f}, Policy: Policy{f}, Compliance: Compliance{f}, Enforcement: Enforcement{},
-		Monitor: Monitor{f}, Alerts: Alerts{f}, Insight: Insight{f}, Work: Work{f}, Dev: Dev{f},
+		Monitor: Monitor{f}, Alerts: Alerts{f}, Insight: Insight{f}, Work: Work{f}, Dev: Dev{f}, Dora: Dora{f},
 	}
 }

@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"time"
 
+	"towpath.dev/towpath/internal/deploy/canary"
 	"towpath.dev/towpath/internal/dev"
+	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/work"
+	"towpath.dev/towpath/internal/work/dora"
 )
 
 // Work has a few items, of which a signal made one, and three sprints.
@@ -257,4 +260,72 @@ func (d Dev) Stop(ctx context.Context, a identity.Actor, id string) error {
 	}
 	Pulls(d).said("stop session %s", id)
 	return nil
+}
+
+// Dora answers with the four numbers of six weeks.
+type Dora struct{ f *Fixture }
+
+// Report has two deployments, a change and an incident.
+func (d Dora) Report(ctx context.Context, a identity.Actor, project string, q dora.Question) (dora.Report, error) {
+	r := dora.Report{Project: project, Environment: q.Environment, Bucket: q.Bucket, From: Now.AddDate(0, 0, -42), To: Now}
+	if r.Environment == "" {
+		r.Environment = dora.Production
+	}
+	if r.Bucket == "" {
+		r.Bucket = dora.Week
+	}
+	if err := d.f.Require(ctx, a, project, identity.Read); err != nil || d.f.Empty {
+		return r, err
+	}
+	r.Total = dora.Numbers{Deployments: 31, PerDay: 0.74, Changes: 58, Lead: 5400, Incidents: 2, FailureRate: 2.0 / 31, Restored: 1, Restore: 1260}
+	for i := range 6 {
+		n := dora.Numbers{Deployments: 3 + i, PerDay: float64(3+i) / 7, Lead: float64(9000 - 900*i), FailureRate: float64(i%3) / 20, Restore: float64(600 * (i % 2))}
+		r.Points = append(r.Points, dora.Point{Start: r.From.AddDate(0, 0, 7*i), Numbers: n})
+	}
+	r.Deployments = []dora.Deployment{{Release: "shop/production/48", Commit: Newest, Run: 2041, At: Now.Add(-time.Hour), Changes: 2}, {Release: "shop/production/47", Commit: Third, At: Now.Add(-30 * time.Hour), Changes: 1}}
+	r.Changes = []dora.Change{{Repo: "shop/shop", Commit: Newest, Title: "Pick <i>products</i> by their score", Author: "Ada", Lead: 7300, Release: "shop/production/48"}}
+	r.Incidents = []dora.Incident{{Item: 41, Title: "cart: GET /api/cart fails", Source: "canary", Release: "shop/production/48", Opened: Now.Add(-time.Hour)}, {Item: 38, Title: "web is slow", Opened: Now.Add(-50 * time.Hour), Closed: Now.Add(-49 * time.Hour)}}
+	return r, nil
+}
+
+// Canary is that of release 48, which is tried.
+func (d Deploy) Canary(ctx context.Context, a identity.Actor, release string) (canary.View, error) {
+	if err := d.f.Require(ctx, a, "shop", identity.Read); err != nil {
+		return canary.View{}, err
+	}
+	if release != "shop/production/48" || d.f.Empty {
+		return canary.View{}, fault.New(fault.NotFound, "Release %.60q was not tried.", release)
+	}
+	v := canary.View{
+		Release: release, Project: "shop", Environment: "production", Stable: "shop/production/47", State: canary.Paused, Why: "step 2 of 3 asks for a person <script>", Driver: "environment",
+		Step: 2, Steps: []canary.Step{{Weight: 10, Pause: canary.Duration(time.Minute)}, {Weight: 25, Person: true}, {Weight: 50}}, Weight: 25, Samples: 812, MinSamples: 100,
+		Workloads: []string{"cart"}, Services: []string{"cart"}, Started: Now.Add(-6 * time.Minute), StepSince: Now.Add(-2 * time.Minute),
+		Operations: []event.Operation{{Role: "cart", Name: "GET /api/cart", Requests: 812, FailureShare: 0.051, FailureBefore: 0}},
+	}
+	for _, m := range []string{"error-rate", "latency-p95"} {
+		s := canary.Series{Service: "cart", Metric: m}
+		for i := range 12 {
+			s.Points = append(s.Points, canary.Measurement{Service: "cart", Metric: m, At: Now.Add(time.Duration(i-12) * 10 * time.Second), Outcome: "success", Value: canary.Value{Canary: 0.01 + float64(i%4)/200, Baseline: 0.012, Samples: int64(60 * i)}})
+		}
+		v.Series = append(v.Series, s)
+	}
+	return v, nil
+}
+
+// PromoteCanary notes what was asked for.
+func (d Deploy) PromoteCanary(ctx context.Context, a identity.Actor, release string, full bool) (canary.View, error) {
+	return d.decide(ctx, a, "promote %s full=%v", release, full)
+}
+
+// RejectCanary notes it.
+func (d Deploy) RejectCanary(ctx context.Context, a identity.Actor, release, why string) (canary.View, error) {
+	return d.decide(ctx, a, "reject %s %q", release, why)
+}
+
+func (d Deploy) decide(ctx context.Context, a identity.Actor, format string, args ...any) (canary.View, error) {
+	if err := d.f.Require(ctx, a, "shop", identity.Write); err != nil {
+		return canary.View{}, err
+	}
+	Pulls(d).said(format, args...)
+	return canary.View{Release: "shop/production/48", Project: "shop", Environment: "production"}, nil
 }
