@@ -58,7 +58,7 @@ func newBackends() *backends {
 		b.two[i] = transport()
 		b.two[i].Protocols.SetUnencryptedHTTP2(true)
 		// A pod that vanished without a word is found by a ping.
-		b.two[i].HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second, MaxReceiveBufferPerStream: 1 << 20, MaxReceiveBufferPerConnection: 8 << 20}
+		b.two[i].HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second, MaxReceiveBufferPerStream: 512 << 10, MaxReceiveBufferPerConnection: 2 << 20}
 	}
 	return b
 }

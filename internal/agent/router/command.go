@@ -34,7 +34,7 @@ func Command(ctx context.Context, args []string, stderr io.Writer) error {
 	flags.StringVar(&cfg.Admin, "admin", fmt.Sprintf(":%d", route.AdminPort), "`address` for metrics, health and what the router knows")
 	flags.StringVar(&cfg.Host, "host", "", "`address` without a port that routed ports listen on; empty is all")
 	flags.DurationVar(&cfg.Grace, "grace", 5*time.Second, "how long to go on accepting when told to stop")
-	flags.DurationVar(&cfg.Drain, "drain", 25*time.Second, "how long requests may take after that")
+	flags.DurationVar(&cfg.Drain, "drain", 20*time.Second, "how long requests may take after that")
 	name := flags.String("configmap", route.ConfigMap, "`name` of the ConfigMap with the table, in the namespace POD_NAMESPACE")
 	table := flags.String("table", "", "`file` with the table, instead of a ConfigMap")
 	if err := flags.Parse(args); err != nil {

@@ -22,14 +22,19 @@ func (f *forward) enter(w *response, st *state) bool {
 	key, rest, ok := strings.Cut(f.in.Host, ".")
 	key = strings.ToLower(key)
 	live := f.live(st.keys[key])
+	token, byLink := f.token()
 	if !ok || rest == "" || len(live) == 0 {
+		if token != "" && f.ended(st, token, key) {
+			f.key, f.reason = key, "the session of this preview has ended: ask for a new one"
+			refuse(w, f.in, http.StatusForbidden, f.reason)
+			return false
+		}
 		if f.p.service.Edge {
 			route.Strip(f.in.Header)
 		}
 		return true
 	}
 	f.key = key
-	token, byLink := f.token()
 	p, err := route.Verify(st.table.PreviewKey, token, f.r.cfg.Now())
 	switch {
 	case token == "":
@@ -62,6 +67,13 @@ func (f *forward) enter(w *response, st *state) bool {
 	dropCookie(f.in.Header)
 	route.Add(f.in.Header, key)
 	return true
+}
+
+// ended reports whether a token is good for a key. Without a live session of that key the
+// service's own answer would be taken for the session's.
+func (f *forward) ended(st *state, token, key string) bool {
+	p, err := route.Verify(st.table.PreviewKey, token, f.r.cfg.Now())
+	return err == nil && p.Key == key
 }
 
 // link says how a preview's link is had.

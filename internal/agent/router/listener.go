@@ -40,7 +40,7 @@ func (r *Router) listen(number int, p *port) (*listener, error) {
 	l.server = &http.Server{
 		Handler:   http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.serve(l, w, req) }),
 		Protocols: protocols, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, ErrorLog: discard(),
-		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: 1 << 20, MaxReceiveBufferPerConnection: 8 << 20},
+		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: 512 << 10, MaxReceiveBufferPerConnection: 2 << 20},
 		DisableGeneralOptionsHandler: true,
 	}
 	go func() { _ = l.server.Serve(ln) }()

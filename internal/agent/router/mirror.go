@@ -27,19 +27,29 @@ func (f *forward) mirrored() bool {
 	return m.Name != "" && f.session == nil && f.track.Name != m.Name && f.in.Header.Get("Upgrade") == "" && f.in.ContentLength <= maxCopy
 }
 
-// mirror sends the copy of a request that was answered, without waiting. The answer is
-// counted and dropped.
-func (f *forward) mirror() {
-	if f.resp == nil || !f.mirrored() {
-		return
-	}
-	all, ok := f.body.copied()
-	if !ok {
-		return
+// reserve takes one of the places for copies, when the request is to be copied and there
+// is one. It comes before the body is kept, so that the memory for copies is bounded, too.
+func (f *forward) reserve() bool {
+	if !f.mirrored() {
+		return false
 	}
 	select {
 	case f.r.mirrors <- struct{}{}:
+		f.reserved = true
 	default:
+	}
+	return f.reserved
+}
+
+// mirror sends the copy of a request that was answered, without waiting. The answer is
+// counted and dropped.
+func (f *forward) mirror() {
+	if !f.reserved {
+		return
+	}
+	all, ok := f.body.copied()
+	if f.resp == nil || !ok || !f.mirrored() { // a session has fallen back, or the body was too large
+		<-f.r.mirrors
 		return
 	}
 	out := f.in.Clone(context.Background())

@@ -135,8 +135,8 @@ func (r *Router) record(f *forward, w *response, start time.Time, broken bool) {
 	r.access.add(rec)
 	if track != "" {
 		r.seen.count(rec.Service, track, status, took)
-		f.mirror()
 	}
+	f.mirror()
 }
 
 func isGRPC(h http.Header) bool {

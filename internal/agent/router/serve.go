@@ -35,6 +35,8 @@ type forward struct {
 	body    *body          // nil for a request without one
 	resp    *http.Response // the backend's, nil before it
 	reason  string         // why there is none
+
+	reserved bool // a place for a copy is taken
 }
 
 // serve answers a request of a listener.
@@ -109,9 +111,18 @@ func (f *forward) proxy(w *response) {
 		return
 	}
 	proxy := httputil.ReverseProxy{
-		Rewrite: f.rewrite, Transport: f, FlushInterval: -1, ModifyResponse: f.mark,
+		Rewrite: f.rewrite, Transport: f, FlushInterval: -1,
 		BufferPool: &f.r.out.buffers, ErrorLog: discard(),
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { f.fail(w, err) },
+	}
+	proxy.ModifyResponse = func(resp *http.Response) error {
+		if resp.ContentLength == 0 {
+			// A gRPC response may be a header that ends the stream ("Trailers-Only"). Flushed,
+			// the header would go alone, and its client miss the trailers.
+			proxy.FlushInterval = 0
+		}
+		f.mark(resp)
+		return nil
 	}
 	proxy.ServeHTTP(w, f.in)
 }
@@ -140,11 +151,12 @@ func (f *forward) rewrite(pr *httputil.ProxyRequest) {
 // takeBody makes the request's body one that can be sent again or copied as far as that is
 // needed.
 func (f *forward) takeBody() error {
+	mirror := f.reserve()
 	if f.in.Body == nil || f.in.Body == http.NoBody || f.in.ContentLength == 0 {
 		return nil
 	}
 	var err error
-	f.body, err = newBody(f.in.Body, f.in.ContentLength, f.session != nil && f.session.Fallback, f.mirrored())
+	f.body, err = newBody(f.in.Body, f.in.ContentLength, f.session != nil && f.session.Fallback, mirror)
 	return err
 }
 
@@ -156,7 +168,7 @@ func (f *forward) host() string {
 }
 
 // mark sets the headers that say who answered, and keeps the response for the record.
-func (f *forward) mark(resp *http.Response) error {
+func (f *forward) mark(resp *http.Response) {
 	f.resp = resp
 	if !f.p.table.Production {
 		resp.Header.Del(HeaderSession)
@@ -174,7 +186,6 @@ func (f *forward) mark(resp *http.Response) error {
 	if f.entry != nil {
 		f.entry.relocate(resp.Header)
 	}
-	return nil
 }
 
 // retryAfter is the pause before a backend that refused the connection is asked again:

@@ -200,7 +200,7 @@ func TestSyncSendsTheDifference(t *testing.T) {
 	if _, err := c.Sync(t.Context(), build, second, first); err != nil {
 		t.Fatal(err)
 	}
-	if difference := *up - whole; difference > 1<<20 {
+	if difference := *up - whole; difference > len(second)/2 {
 		t.Errorf("the change went up as %d bytes of %d", difference, len(second))
 	}
 	found := false

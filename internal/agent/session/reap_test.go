@@ -1,0 +1,49 @@
+package session
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestOrphansAreReaped makes this process the one to whom orphans are given, as the first
+// process of a pod is, and sees that an orphan's status is taken while that of a child of
+// our own is left to whoever waits for it.
+func TestOrphansAreReaped(t *testing.T) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) }()
+	r := &reaper{own: map[int]bool{}}
+	own := exec.Command("sh", "-c", "exit 7")
+	if err := r.start(own); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := exec.Command("sh", "-c", "true & echo $!").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	orphan := strings.TrimSpace(string(raw))
+	// Both have ended before the reaper looks.
+	for _, pid := range []string{orphan, strconv.Itoa(own.Process.Pid)} {
+		n, err := strconv.Atoi(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for !ended(n, os.Getpid()) {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	r.reap(os.Getpid())
+	if _, err := os.Stat("/proc/" + orphan); err == nil {
+		t.Error("the orphan is still there")
+	}
+	if err := r.wait(own); err == nil || err.Error() != "exit status 7" {
+		t.Errorf("waiting for our own child gives %v, want exit status 7", err)
+	}
+}
