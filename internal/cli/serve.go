@@ -35,6 +35,7 @@ type serverFlags struct {
 	blobs string
 	s3    map[string]string
 
+	signals              map[string]string
 	lakeMiB, lakeDiskMiB int64
 	logLevel             string
 }
@@ -65,6 +66,7 @@ func (e *env) bind(c *cobra.Command) *serverFlags {
 	fl.Int64Var(&f.lakeDiskMiB, "lake-disk", 0, "MiB that logs and traces may take on disk; the oldest go first (default: no bound)")
 	fl.StringVar(&f.cfg.ClickHouse, "clickhouse-dsn-file", "", "file with the DSN of a ClickHouse that keeps logs and traces in place of the lake")
 	fl.DurationVar(&f.cfg.ScrapeEvery, "scrape-every", f.cfg.ScrapeEvery, "how often metrics are scraped")
+	fl.StringToStringVar(&f.signals, "signal-windows", nil, "windows of signals and items: every, debounce, window, hold, alert, error, crash, policy, storm, flush; e.g. alert=1m,error=5m")
 	fl.StringSliceVar(&f.cfg.RemoteWrite, "remote-write", nil, "URLs that all metrics are written to as well, by Prometheus remote write")
 	fl.StringVar(&f.cfg.RemoteWriteToken, "remote-write-token-file", "", "file with the bearer token for them")
 	fl.StringSliceVar(&f.cfg.NotifyAllow, "notify-allow", nil, "hosts and networks to which alerts may be sent although they are not public, e.g. 127.0.0.1 or 10.0.0.0/8")
@@ -88,6 +90,9 @@ func (f *serverFlags) config() (app.Config, slog.Level, error) {
 	}
 	c.LakeMemory, c.LakeBytes = f.lakeMiB<<20, f.lakeDiskMiB<<20
 	var level slog.Level
+	if err := signalWindows(f.signals, &c.Signals); err != nil {
+		return c, level, err
+	}
 	err := level.UnmarshalText([]byte(f.logLevel))
 	return c, level, err
 }

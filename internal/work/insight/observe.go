@@ -104,7 +104,7 @@ func (f *feed) well(ctx context.Context, r row, quiet time.Duration, cure, why s
 		return nil
 	}
 	r.seq, r.Cure, r.Why = f.e.Seq, cure, why
-	if r.State == Candidate && r.Item == 0 && r.Source != SourceCanary && r.Source != SourceRegression {
+	if r.State == Candidate && r.Source != SourceCanary && r.Source != SourceRegression {
 		// It was over before anybody was told: the debounce is for this.
 		r.State, r.Resolved, r.due = Resolved, f.e.Time, time.Time{}
 		return put(ctx, f.tx, r)
