@@ -70,7 +70,7 @@ func (p *Plain) serve(ctx context.Context, l net.Listener, host string, port int
 }
 
 // Start starts a program on the host.
-func (p *Plain) Start(c Command) (Process, error) { return start(c, p.out) }
+func (p *Plain) Start(c Command) (Process, error) { return start(c, p.out, ownGroup()) }
 
 // Dial connects to a port of loopback.
 func (p *Plain) Dial(ctx context.Context, port int) (net.Conn, error) { return DialLoopback(ctx, port) }

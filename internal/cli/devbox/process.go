@@ -24,12 +24,12 @@ type process struct {
 
 // start starts a program whose end the death of this one brings. The thread that starts it
 // waits for it: Linux sends the death signal when that thread ends.
-func start(c Command, out Output) (*process, error) {
+func start(c Command, out Output, attr *syscall.SysProcAttr) (*process, error) {
 	path, err := exec.LookPath(c.Args[0])
 	if err != nil {
 		return nil, fmt.Errorf("finding %s: %w", c.Args[0], err)
 	}
-	cmd := &exec.Cmd{Path: path, Args: c.Args, Env: c.Env, Dir: c.Dir, Stdout: out.Out, Stderr: out.Err, SysProcAttr: ownGroup()}
+	cmd := &exec.Cmd{Path: path, Args: c.Args, Env: c.Env, Dir: c.Dir, Stdout: out.Out, Stderr: out.Err, SysProcAttr: attr}
 	// Children of a program may hold its output open; that must not hold up its end.
 	cmd.WaitDelay = time.Second
 	p := &process{cmd: cmd, done: make(chan struct{})}

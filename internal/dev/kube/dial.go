@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -138,9 +137,4 @@ func (p *Pods) Accesses(ctx context.Context, namespace, key string) ([]dev.Acces
 		out = append(out, got...)
 	}
 	return out, nil
-}
-
-// arguments start the agent as the near end of a tunnel.
-func arguments(s dev.Session, ports []string) []string {
-	return []string{"session", "--id", s.ID, "--ports", strings.Join(ports, ","), "--token-file", secretDir + "/token"}
 }

@@ -30,8 +30,11 @@ const nobody = 65532
 // readyWithin bounds the wait for a session's pod.
 const readyWithin = 90 * time.Second
 
-// secretDir is where the pod finds its token.
-const secretDir = "/etc/towpath-session"
+// secretDir is where the pod finds its token, workDir where it keeps the developer's binary.
+const (
+	secretDir = "/etc/towpath-session"
+	workDir   = "/work"
+)
 
 func name(s dev.Session) string { return "towpath-session-" + strings.ToLower(s.ID) }
 
@@ -63,14 +66,27 @@ func (p *Pods) Create(ctx context.Context, s dev.Session, token string) (string,
 	if _, err := c.CoreV1().Secrets(s.Namespace).Create(ctx, secret, metav1.CreateOptions{}); err != nil {
 		return "", fmt.Errorf("making the secret of session %s: %w", s.ID, err)
 	}
-	if _, err := c.CoreV1().Pods(s.Namespace).Create(ctx, pod(s, image), metav1.CreateOptions{}); err != nil {
+	services, err := c.CoreV1().Services(s.Namespace).List(ctx, metav1.ListOptions{Limit: maxServices})
+	if err != nil {
+		return "", fmt.Errorf("listing the services of %s: %w", s.Namespace, err)
+	}
+	if s.Mode == dev.Sync {
+		if _, err := c.CoreV1().Services(s.Namespace).Create(ctx, service(s), metav1.CreateOptions{}); err != nil {
+			return "", fmt.Errorf("making the service of session %s: %w", s.ID, err)
+		}
+	}
+	if _, err := c.CoreV1().Pods(s.Namespace).Create(ctx, pod(s, image, arguments(s, services.Items)), metav1.CreateOptions{}); err != nil {
 		if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
 			return "", fault.Wrap(fault.Denied, err, "The cluster refuses the pod of a session in namespace %s: %v.", s.Namespace, err).
 				WithNext("look at the policies of environment %s", s.Environment)
 		}
 		return "", fmt.Errorf("making the pod of session %s: %w", s.ID, err)
 	}
-	return p.await(ctx, c, s)
+	host, err := p.await(ctx, c, s)
+	if err == nil && s.Mode == dev.Sync {
+		host = name(s)
+	}
+	return host, err
 }
 
 // await waits until the pod is ready and returns its address.
@@ -137,6 +153,7 @@ func (p *Pods) Remove(ctx context.Context, s dev.Session) error {
 	var errs []error
 	for what, err := range map[string]error{
 		"pod":            c.CoreV1().Pods(s.Namespace).Delete(ctx, name(s), deleteNow),
+		"service":        c.CoreV1().Services(s.Namespace).Delete(ctx, name(s), metav1.DeleteOptions{}),
 		"secret":         c.CoreV1().Secrets(s.Namespace).Delete(ctx, name(s), metav1.DeleteOptions{}),
 		"network policy": c.NetworkingV1().NetworkPolicies(s.Namespace).Delete(ctx, name(s), metav1.DeleteOptions{}),
 	} {
@@ -150,24 +167,20 @@ func (p *Pods) Remove(ctx context.Context, s dev.Session) error {
 // pod is a session's pod. It passes pod security "restricted"; it may listen below 1024
 // because services have such ports, by a sysctl of its own network namespace that the
 // profile allows, not by a capability.
-func pod(s dev.Session, image string) *corev1.Pod {
+func pod(s dev.Session, image string, args []string) *corev1.Pod {
 	no, yes, uid, grace := false, true, int64(nobody), int64(5)
-	ports := make([]string, 0, len(s.Ports))
-	for _, port := range s.Ports {
-		ports = append(ports, strconv.Itoa(port.Port))
-	}
 	return &corev1.Pod{
 		ObjectMeta: meta(s),
 		Spec: corev1.PodSpec{
 			AutomountServiceAccountToken: &no, EnableServiceLinks: &no, TerminationGracePeriodSeconds: &grace,
-			// A session is the developer's: a pod that ended stays down until they start another.
-			RestartPolicy: corev1.RestartPolicyAlways,
+			// It ends well when its lease is over, and is to stay so.
+			RestartPolicy: corev1.RestartPolicyOnFailure,
 			SecurityContext: &corev1.PodSecurityContext{
 				RunAsNonRoot: &yes, RunAsUser: &uid, RunAsGroup: &uid, FSGroup: &uid,
 				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 				Sysctls:        []corev1.Sysctl{{Name: "net.ipv4.ip_unprivileged_port_start", Value: "0"}},
 			},
-			Containers: []corev1.Container{container(s, image, ports)},
+			Containers: []corev1.Container{container(s, image, args)},
 			Volumes: []corev1.Volume{
 				{Name: "token", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: name(s), DefaultMode: mode(0o440)}}},
 				{Name: "work", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: quantity("1Gi")}}},
@@ -176,11 +189,11 @@ func pod(s dev.Session, image string) *corev1.Pod {
 	}
 }
 
-func container(s dev.Session, image string, ports []string) corev1.Container {
+func container(s dev.Session, image string, args []string) corev1.Container {
 	no, yes := false, true
 	return corev1.Container{
-		Name: "session", Image: image,
-		Args: arguments(s, ports),
+		Name: "session", Image: image, Args: args,
+		Env: []corev1.EnvVar{{Name: "POD_NAMESPACE", Value: s.Namespace}},
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes, RunAsNonRoot: &yes,
 			Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
@@ -191,7 +204,7 @@ func container(s dev.Session, image string, ports []string) corev1.Container {
 		},
 		VolumeMounts: []corev1.VolumeMount{
 			{Name: "token", MountPath: secretDir, ReadOnly: true},
-			{Name: "work", MountPath: "/work"},
+			{Name: "work", MountPath: workDir},
 		},
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 	}
@@ -234,4 +247,43 @@ func policy(s dev.Session) *networkingv1.NetworkPolicy {
 			},
 		},
 	}
+}
+
+// service maps the ports of the session's service to those that the developer's binary
+// listens on, because with sync nothing in the pod stands between the two.
+func service(s dev.Session) *corev1.Service {
+	out := &corev1.Service{ObjectMeta: meta(s), Spec: corev1.ServiceSpec{Selector: map[string]string{LabelSession: strings.ToLower(s.ID)}}}
+	for _, p := range s.Ports {
+		out.Spec.Ports = append(out.Spec.Ports, corev1.ServicePort{
+			Name: "p" + strconv.Itoa(p.Port), Port: int32(p.Port), TargetPort: intstr.FromInt(p.Target),
+		})
+	}
+	return out
+}
+
+// arguments start the agent as the near end of a tunnel. What the developer's program may
+// reach by address, without asking for a name first, are the services that stand in its
+// environment.
+func arguments(s dev.Session, services []corev1.Service) []string {
+	var ports []string
+	for _, p := range s.Ports {
+		port := p.Port
+		if s.Mode == dev.Sync {
+			port = p.Target
+		}
+		ports = append(ports, strconv.Itoa(port))
+	}
+	out := []string{
+		"session", "--id", s.ID, "--ports", strings.Join(ports, ","), "--token-file", secretDir + "/token", "--control", "127.0.0.1:" + strconv.Itoa(TunnelPort),
+		"--max-age", s.Until.Sub(s.Started).Round(time.Second).String(),
+	}
+	if s.Mode == dev.Sync {
+		out = append(out, "--sync", workDir)
+	}
+	for _, svc := range services {
+		if ip := svc.Spec.ClusterIP; ip != "" && ip != corev1.ClusterIPNone && svc.Labels[LabelSession] == "" {
+			out = append(out, "--allow", ip)
+		}
+	}
+	return out
 }
