@@ -326,11 +326,12 @@ func TestOldClients(t *testing.T) {
 	start(t, route.Table{Version: 1, Services: []route.Service{cart}})
 	backend(t, hostStable, cart.Ports[0].Port, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).Flush()
-		fmt.Fprintf(w, "upgrade %q", r.Header.Get("Upgrade"))
+		fmt.Fprintf(w, "upgrade %q", r.Header.Get("Upgrade")+r.Header.Get("HTTP2-Settings"))
 	}))
 	for _, request := range []string{
 		"GET / HTTP/1.0\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: cart\r\nConnection: close\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: cart\r\nConnection: close, Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
 	} {
 		conn, err := net.Dial("tcp", front(cart))
 		if err != nil {

@@ -14,5 +14,4 @@ func dropH2CUpgrade(h http.Header) {
 	}
 	h.Del("Upgrade")
 	h.Del("Http2-Settings")
-	h.Del("Connection")
 }
