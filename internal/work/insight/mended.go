@@ -19,9 +19,9 @@ func (s *Service) mended(ctx context.Context, r row) (why string, ok bool, err e
 	case SourceError:
 		return s.errorGone(ctx, r)
 	case SourceAlert:
-		return fmt.Sprintf("%s It stayed so for %s.", r.Why, s.options.AlertQuiet), true, nil
+		return fmt.Sprintf("%s; it stayed so for %s.", strings.TrimSuffix(r.Why, "."), s.options.AlertQuiet), true, nil
 	case SourceCrash:
-		return fmt.Sprintf("%s It stayed so for %s.", r.Why, s.options.CrashQuiet), true, nil
+		return fmt.Sprintf("%s; it stayed so for %s.", strings.TrimSuffix(r.Why, "."), s.options.CrashQuiet), true, nil
 	case SourcePolicy, SourceAdmission:
 		return fmt.Sprintf("%s Nothing was refused for %s since.", r.Why, s.options.PolicyQuiet), true, nil
 	}

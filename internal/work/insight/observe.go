@@ -52,7 +52,7 @@ func (f *feed) observe(ctx context.Context, o observation) error {
 	r.Environment, r.Release, r.Severity = o.environment, o.release, o.severity
 	r.Healthy, r.Cure, r.Why = time.Time{}, "", ""
 	if r.State == Open {
-		r.due = time.Time{} // It was well for a while and is not any more.
+		r.due = now.Add(f.s.options.FlushEvery) // Whether it was well for a while or has something new: the item is told.
 	}
 	if r.State == Resolved {
 		r.State, r.due, r.Resolved = Candidate, now.Add(o.wait), time.Time{}

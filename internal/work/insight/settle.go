@@ -91,7 +91,9 @@ func (s *Service) flush(ctx context.Context, r row) error {
 	}
 	return s.change(ctx, r, func(now *row) bool {
 		now.repeats -= min(r.repeats, now.repeats)
-		now.due = time.Time{}
+		if now.Healthy.IsZero() {
+			now.due = time.Time{}
+		}
 		return true
 	})
 }
@@ -116,6 +118,12 @@ func (s *Service) open(ctx context.Context, r row, now time.Time) error {
 		return err
 	}
 	n := raised.Item.Number
+	if raised.What == work.RaisedRepeated && r.Item == n && r.Fixed != "" {
+		// The item is open already, and can be mended from now on.
+		if _, err := s.Items.Comment(ctx, Actor(), n, "Can be mended now: "+markdown(r.Title)); err != nil && !fault.Is(err, fault.TooLarge) {
+			return err
+		}
+	}
 	c.Item = n
 	if err := s.keepCause(ctx, c); err != nil {
 		return err
@@ -181,6 +189,11 @@ func (s *Service) verify(ctx context.Context, r row, now time.Time) error {
 			is.Healthy, is.due, is.Cure, is.Why = time.Time{}, time.Time{}, "", ""
 			return true
 		})
+	}
+	if r.repeats > 0 {
+		if err := s.flush(ctx, r); err != nil {
+			return err
+		}
 	}
 	done, err := s.clear(ctx, r, why, now)
 	if err != nil {
