@@ -70,6 +70,8 @@ type Trial struct {
 	Now      map[string]Sample `json:"now"`
 	Counts   []Count           `json:"counts"`
 	Why      string            `json:"why,omitempty"`
+
+	compiled map[string]conditions // by metric
 }
 
 // New begins a trial.
@@ -163,8 +165,24 @@ func (t *Trial) count(service, metric string) *Count {
 	return &t.Counts[len(t.Counts)-1]
 }
 
+// conditions compiles the conditions of a metric once.
+func (t *Trial) conditions(m Metric) (conditions, error) {
+	if c, ok := t.compiled[m.Name]; ok {
+		return c, nil
+	}
+	c, err := compile(m)
+	if err != nil {
+		return c, err
+	}
+	if t.compiled == nil {
+		t.compiled = map[string]conditions{}
+	}
+	t.compiled[m.Name] = c
+	return c, nil
+}
+
 func (t *Trial) measure(c *Count, m Metric, s Sample, now time.Time) (Measurement, error) {
-	conditions, err := compile(m)
+	conditions, err := t.conditions(m)
 	if err != nil {
 		return Measurement{}, err
 	}
