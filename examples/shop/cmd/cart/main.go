@@ -4,6 +4,7 @@ package main
 import (
 	"os"
 
+	"shop/internal/cart"
 	"shop/internal/service"
 	"shop/internal/shop"
 )
@@ -11,4 +12,8 @@ import (
 // buildID is set by the linker: -ldflags "-X main.buildID=…".
 var buildID string
 
-func main() { os.Exit(service.Main("cart", buildID, shop.Cart)) }
+// brokenShare is the share of requests for a cart that fail. It stands here to be changed by a commit: 0.05 is a regression that
+// only traffic shows.
+const brokenShare = 0.0
+
+func main() { os.Exit(service.Main("cart", buildID, shop.CartWith(cart.Broken(brokenShare)))) }

@@ -186,3 +186,14 @@ func TestCartRefusals(t *testing.T) {
 		})
 	}
 }
+
+func TestABrokenCartFailsWhenItIsRead(t *testing.T) {
+	for share, want := range map[float64]int{0: http.StatusOK, 1: http.StatusInternalServerError} {
+		h := cart.Handler(hop.Self{Service: "cart"}, cart.NewStore(5), nil, cart.Broken(share))
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/v1/carts/00000000000000000000000000000000", nil))
+		if rec.Code != want {
+			t.Errorf("a share of %v answers %d, not %d", share, rec.Code, want)
+		}
+	}
+}

@@ -36,6 +36,7 @@ type server struct {
 	self   hop.Self
 	store  *Store
 	quoter Quoter
+	read   func() error // before a cart is read
 }
 
 // Handler serves carts:
@@ -45,10 +46,13 @@ type server struct {
 //	PUT  /v1/carts/{id}/items/{sku}  {"quantity"}: set the quantity; 0 takes it out
 //
 // Each answers with the Cart. A product that pricing does not know is refused with status 404.
-func Handler(self hop.Self, store *Store, quoter Quoter) http.Handler {
-	s := &server{self: self, store: store, quoter: quoter}
+func Handler(self hop.Self, store *Store, quoter Quoter, options ...Option) http.Handler {
+	s := &server{self: self, store: store, quoter: quoter, read: func() error { return nil }}
+	for _, o := range options {
+		o(s)
+	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/carts/{id}", s.answer(func(http.ResponseWriter, *http.Request) error { return nil }))
+	mux.HandleFunc("GET /v1/carts/{id}", s.answer(func(http.ResponseWriter, *http.Request) error { return s.read() }))
 	mux.HandleFunc("POST /v1/carts/{id}/items", s.answer(s.add))
 	mux.HandleFunc("PUT /v1/carts/{id}/items/{sku}", s.answer(s.set))
 	return mux

@@ -32,8 +32,15 @@ func Catalog(f *service.Frame, _ func(string) string) (service.App, error) {
 
 // Cart composes the cart service; PRICING_URL names the price service.
 func Cart(f *service.Frame, getenv func(string) string) (service.App, error) {
-	quoter := pricing.NewClient(pricingURL(getenv), f.Client())
-	return service.App{HTTP: cart.Handler(f.Self, cart.NewStore(maxCarts), quoter)}, nil
+	return CartWith()(f, getenv)
+}
+
+// CartWith is Cart with options.
+func CartWith(options ...cart.Option) service.Compose {
+	return func(f *service.Frame, getenv func(string) string) (service.App, error) {
+		quoter := pricing.NewClient(pricingURL(getenv), f.Client())
+		return service.App{HTTP: cart.Handler(f.Self, cart.NewStore(maxCarts), quoter, options...)}, nil
+	}
 }
 
 // Web composes the storefront; CATALOG_ADDR, PRICING_URL and CART_URL name its neighbours.
