@@ -43,7 +43,7 @@ func (s *Service) Backlog(ctx context.Context, a identity.Actor, project string,
 		return Backlog{}, err
 	}
 	if f.After != "" {
-		if !isPlace(f.After) || len(f.After) > 2*maxPlace {
+		if !isPlace(f.After) || len(f.After) > maxPlace {
 			return Backlog{}, invalid("%q is no page.", clip(f.After)).WithNext("take the \"next\" of the page before")
 		}
 		c.and(`i.place > ?`, f.After)

@@ -97,8 +97,23 @@ func (in Move) check() error {
 // places reports whether items get another place in the backlog.
 func (in Move) places() bool { return in.Before != 0 || in.After != 0 || in.Top || in.Bottom }
 
-// gap finds the two places between which the items go; "" is an end.
+// gap finds the two places between which the items go; "" is an end. When one is too long
+// the places of the project are written anew first.
 func (s *Service) gap(ctx context.Context, tx *store.Tx, project string, in Move) (low, high string, err error) {
+	if !in.places() {
+		return "", "", nil
+	}
+	low, high, err = neighbours(ctx, tx, project, in)
+	if err != nil || max(len(low), len(high))+len(in.Items) <= maxPlace {
+		return low, high, err
+	}
+	if err := s.anew(ctx, tx, project); err != nil {
+		return "", "", err
+	}
+	return neighbours(ctx, tx, project, in)
+}
+
+func neighbours(ctx context.Context, tx *store.Tx, project string, in Move) (low, high string, err error) {
 	switch {
 	case in.Top:
 		high, err = beside(ctx, tx, project, "", in.Items, false)
@@ -106,8 +121,6 @@ func (s *Service) gap(ctx context.Context, tx *store.Tx, project string, in Move
 	case in.Bottom:
 		low, err = beside(ctx, tx, project, "", in.Items, true)
 		return low, "", err
-	case in.Before == 0 && in.After == 0:
-		return "", "", nil
 	}
 	by, err := load(ctx, tx, max(in.Before, in.After), false)
 	if err != nil {
@@ -115,14 +128,6 @@ func (s *Service) gap(ctx context.Context, tx *store.Tx, project string, in Move
 	}
 	if by.Project != project {
 		return "", "", noItem(by.Number)
-	}
-	if len(by.Rank) > maxPlace-len(in.Items) {
-		if err := s.anew(ctx, tx, project); err != nil {
-			return "", "", err
-		}
-		if by, err = load(ctx, tx, by.Number, false); err != nil {
-			return "", "", err
-		}
 	}
 	if in.Before != 0 {
 		low, err = beside(ctx, tx, project, by.Rank, in.Items, true)

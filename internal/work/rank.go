@@ -15,8 +15,9 @@ const (
 	wholeFirst  = 500_000_000_000_000
 	wholeMost   = 999_999_999_999_999
 	// maxPlace is the longest place. It is reached only by hundreds of moves to one and the
-	// same gap; the project's places are then written anew.
-	maxPlace = 200
+	// same gap; the project's places are then written anew. A call that moves maxBulk items
+	// must find room below it.
+	maxPlace = 400
 )
 
 // Between returns a place after a and before b. "" stands for the beginning and for the end.

@@ -2,6 +2,7 @@ package work_test
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -175,3 +176,5 @@ func (w *world) said(kind string) []event.Item {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
