@@ -24,10 +24,18 @@ func TestOrphansAreReaped(t *testing.T) {
 	if err := r.start(own); err != nil {
 		t.Fatal(err)
 	}
-	raw, err := exec.Command("sh", "-c", "true & echo $!").Output()
+	// The orphan lives until its input ends, which is after its parent is gone.
+	in, hold, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	parent := exec.Command("sh", "-c", "cat <&3 >/dev/null 2>&1 & echo $!")
+	parent.ExtraFiles = []*os.File{in}
+	raw, err := parent.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = in.Close(), hold.Close()
 	orphan := strings.TrimSpace(string(raw))
 	// Both have ended before the reaper looks.
 	for _, pid := range []string{orphan, strconv.Itoa(own.Process.Pid)} {
