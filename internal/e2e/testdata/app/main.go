@@ -32,7 +32,12 @@ func main() {
 			http.Error(w, "not ready on purpose", http.StatusServiceUnavailable)
 		}
 	})
+	faulty, asked := os.Getenv("FAULTY") == "true", atomic.Int64{}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		if faulty && asked.Add(1)%4 == 0 {
+			http.Error(w, "faulty on purpose", http.StatusInternalServerError)
+			return
+		}
 		fmt.Fprintf(w, "%s %s\n", os.Getenv("BUILD_ID"), os.Getenv("HOSTNAME"))
 	})
 	mux.HandleFunc("/say", say)
