@@ -45,7 +45,7 @@ func (e *env) devDoctor() *cobra.Command {
 			"that was called without the key was called by one that drops it.",
 		Example: "  towpath dev doctor 01JAB… --path /api/cart",
 		RunE: func(c *cobra.Command, args []string) error {
-			d, err := e.diagnose(c.Context(), args[0], path, tries)
+			d, err := e.diagnoseSession(c.Context(), args[0], path, tries)
 			if err != nil {
 				return err
 			}
@@ -71,7 +71,7 @@ func (e *env) devDoctor() *cobra.Command {
 	return c
 }
 
-func (e *env) diagnose(ctx context.Context, id, path string, tries int) (diagnosis, error) {
+func (e *env) diagnoseSession(ctx context.Context, id, path string, tries int) (diagnosis, error) {
 	s, err := fetch[dev.Session](ctx, e, sessionPath(id, ""), nil)
 	if err != nil {
 		return diagnosis{}, err
