@@ -119,7 +119,7 @@ func (s *Service) selection(ctx context.Context, project string, f Filter) (clau
 		c.and(`i.labels LIKE ? ESCAPE '!'`, "%,"+escape(f.Label)+",%")
 	}
 	if f.Parent != 0 {
-		c.and(`i.parent = ?`, f.Parent)
+		c.and(`i.parent = ? AND i.parent <> 0`, f.Parent)
 	}
 	return c, s.moreSelection(ctx, project, f, &c)
 }
@@ -134,7 +134,7 @@ func (s *Service) moreSelection(ctx context.Context, project string, f Filter, c
 		if err != nil {
 			return err
 		}
-		c.and(`i.sprint = ?`, p.ID)
+		c.and(`i.sprint = ? AND i.sprint <> ''`, p.ID)
 	}
 	if f.Text == "" {
 		return nil

@@ -34,7 +34,7 @@ func (s *Service) Get(ctx context.Context, a identity.Actor, number int64) (Deta
 	if d.Signals, err = signalsOf(ctx, s.DB, number); err != nil {
 		return d, err
 	}
-	children, err := list(ctx, s.DB, `WHERE i.parent = ? ORDER BY i.place LIMIT 200`, number)
+	children, err := list(ctx, s.DB, `WHERE i.parent = ? AND i.parent <> 0 ORDER BY i.place LIMIT 200`, number)
 	if err != nil {
 		return d, err
 	}

@@ -108,7 +108,7 @@ func (m *mutation) alone(ctx context.Context, st State) error {
 		return nil
 	}
 	var n int64
-	err := m.tx.QueryRow(ctx, `SELECT COALESCE(MAX(number), 0) FROM work_item WHERE project = ? AND signal = ? AND category IN (?, ?)`,
+	err := m.tx.QueryRow(ctx, `SELECT COALESCE(MAX(number), 0) FROM work_item WHERE project = ? AND signal = ? AND signal <> '' AND category IN (?, ?)`,
 		m.it.Project, m.it.signal, Proposed, InProgress).Scan(&n)
 	if err != nil {
 		return fmt.Errorf("looking for other items of a signal: %w", err)

@@ -134,7 +134,7 @@ func (s *Service) bars(ctx context.Context, project string, t *Tray) error {
 	}
 	var spent, zero int64
 	err = s.DB.QueryRow(ctx, `SELECT COALESCE(SUM(CASE WHEN type = ? OR signal <> '' THEN points ELSE 0 END), 0), COALESCE(SUM(CASE WHEN points = 0 THEN 1 ELSE 0 END), 0)
-		FROM work_item WHERE sprint = ? AND category <> ?`, TypeSecurity, t.Sprint.ID, Removed).Scan(&spent, &zero)
+		FROM work_item WHERE sprint = ? AND sprint <> '' AND category <> ?`, TypeSecurity, t.Sprint.ID, Removed).Scan(&spent, &zero)
 	if err != nil {
 		return fmt.Errorf("adding up the sprint %s: %w", t.Sprint.Name, err)
 	}

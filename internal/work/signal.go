@@ -118,7 +118,7 @@ func touch(ctx context.Context, tx *store.Tx, g Signal) (held int64, err error) 
 // newest finds the youngest item of a key, and keeps it from others.
 func newest(ctx context.Context, tx *store.Tx, project, key string) (row, bool, error) {
 	var number int64
-	err := tx.QueryRow(ctx, `SELECT number FROM work_item WHERE project = ? AND signal = ? ORDER BY number DESC LIMIT 1`, project, key).Scan(&number)
+	err := tx.QueryRow(ctx, `SELECT number FROM work_item WHERE project = ? AND signal = ? AND signal <> '' ORDER BY number DESC LIMIT 1`, project, key).Scan(&number)
 	if errors.Is(err, sql.ErrNoRows) {
 		return row{}, false, nil
 	}

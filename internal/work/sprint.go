@@ -431,7 +431,7 @@ func (s *Service) CloseSprint(ctx context.Context, a identity.Actor, project, re
 }
 
 func (s *Service) carryOver(ctx context.Context, tx *store.Tx, a identity.Actor, p sprintRow, to Sprint) ([]event.Fact, error) {
-	open, err := list(ctx, tx, `WHERE i.sprint = ? AND i.category IN (?, ?) ORDER BY i.place`, p.ID, Proposed, InProgress)
+	open, err := list(ctx, tx, `WHERE i.sprint = ? AND i.sprint <> '' AND i.category IN (?, ?) ORDER BY i.place`, p.ID, Proposed, InProgress)
 	if err != nil {
 		return nil, err
 	}

@@ -70,6 +70,8 @@ CREATE TABLE work_item (
   triaged    TEXT   NOT NULL
 );
 CREATE UNIQUE INDEX work_item_place ON work_item (project, place);
+-- For boards: the columns, and what they add up to.
+CREATE INDEX work_item_state ON work_item (project, state, place, points);
 CREATE INDEX work_item_category ON work_item (project, category, place);
 CREATE INDEX work_item_sprint ON work_item (sprint, place) WHERE sprint <> '';
 CREATE INDEX work_item_parent ON work_item (parent) WHERE parent <> 0;
@@ -77,6 +79,7 @@ CREATE INDEX work_item_signal ON work_item (project, signal, number) WHERE signa
 -- A signal has one open item at most, also with several servers.
 CREATE UNIQUE INDEX work_item_one ON work_item (project, signal) WHERE signal <> '' AND category IN ('proposed', 'in-progress');
 CREATE INDEX work_item_until ON work_item (until) WHERE until <> 0;
+-- Queries must repeat the conditions of the partial indexes: SQLite proves nothing of a parameter.
 CREATE TABLE work_history (
   id     TEXT   PRIMARY KEY,
   item   BIGINT NOT NULL,
