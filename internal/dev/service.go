@@ -337,13 +337,7 @@ func (s *Service) Share(ctx context.Context, a identity.Actor, id string, ttl ti
 	return p, s.shared(ctx, a, v, p.Expires)
 }
 
-// ProbeKey returns a key of the actor's that no session has: it is for finding out which
-// services hand a key on.
-func ProbeKey(user string) string { return newKey(user) }
-
-// ownKey reports whether a key begins with what newKey makes of the user's name. Names
-// hold what keys hold, so one user's prefix may begin another's; what follows it has the
-// length of no name's rest only by its place: the last dash.
+// ownKey reports whether a key has the form that newKey gives those of a user.
 func ownKey(user, key string) bool {
 	want := newKey(user)
 	n := len(want) - 6
