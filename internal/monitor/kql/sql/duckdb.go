@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"towpath.dev/towpath/internal/monitor/table"
+	"towpath.dev/towpath/internal/monitor/table/sqltype"
 )
 
 // DuckDB is the dialect of the lake.
@@ -38,28 +39,14 @@ func (duck) Real(v float64) string {
 	return "CAST('" + strconv.FormatFloat(v, 'g', -1, 64) + "' AS DOUBLE)"
 }
 
-func (duck) Null(k table.Kind) string { return "CAST(NULL AS " + duckType(k) + ")" }
-
-func duckType(k table.Kind) string {
-	switch k {
-	case table.Bool:
-		return "BOOLEAN"
-	case table.Int:
-		return "INTEGER"
-	case table.Real, table.Decimal:
-		return "DOUBLE"
-	case table.GUID, table.String, table.Dynamic:
-		return "VARCHAR"
-	}
-	return "BIGINT"
-}
+func (duck) Null(k table.Kind) string { return "CAST(NULL AS " + sqltype.DuckDB(k) + ")" }
 
 func (duck) Cast(x string, to table.Kind) string {
-	return "CAST(" + x + " AS " + duckType(to) + ")"
+	return "CAST(" + x + " AS " + sqltype.DuckDB(to) + ")"
 }
 
 func (duck) GiveUp(k table.Kind, _ string) string {
-	return "CAST(error('left to the executor') AS " + duckType(k) + ")"
+	return "CAST(error('left to the executor') AS " + sqltype.DuckDB(k) + ")"
 }
 
 func (duck) Digits(x string) string           { return "CAST(" + x + " AS VARCHAR)" }

@@ -13,6 +13,7 @@ import (
 	"towpath.dev/towpath/internal/monitor/lake/engine/duck"
 	"towpath.dev/towpath/internal/monitor/lake/wal"
 	"towpath.dev/towpath/internal/monitor/table"
+	"towpath.dev/towpath/internal/monitor/table/sqltype"
 )
 
 // maxLag is how many generations may wait to be sealed before appends are refused.
@@ -126,7 +127,7 @@ func (e *Engine) createHot(g *generation, name string) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "%s %s", duck.Name(c.Name), duck.TypeOf(c.Kind))
+		fmt.Fprintf(&b, "%s %s", duck.Name(c.Name), sqltype.DuckDB(c.Kind))
 	}
 	b.WriteString(")")
 	return b.String()

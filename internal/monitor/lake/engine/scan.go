@@ -14,6 +14,7 @@ import (
 	"towpath.dev/towpath/internal/monitor/lake/engine/duck"
 	"towpath.dev/towpath/internal/monitor/lake/segment"
 	"towpath.dev/towpath/internal/monitor/table"
+	"towpath.dev/towpath/internal/monitor/table/sqltype"
 )
 
 // plan returns the SQL of a query with its scans put before it, each as a table that has
@@ -199,7 +200,7 @@ func (p *scanPlan) sql(v *view) string {
 	if len(out) == 0 {
 		empty := make([]string, len(p.columns))
 		for i, c := range p.columns {
-			empty[i] = fmt.Sprintf("NULL::%s AS %s", duck.TypeOf(c.Kind), duck.Name(c.Name))
+			empty[i] = fmt.Sprintf("NULL::%s AS %s", sqltype.DuckDB(c.Kind), duck.Name(c.Name))
 		}
 		return "SELECT " + strings.Join(empty, ", ") + " WHERE false"
 	}
@@ -213,10 +214,10 @@ func (p *scanPlan) list(there []string) string {
 		switch name := duck.Name(c.Name); {
 		case there == nil || slices.Contains(there, c.Name):
 			out[i] = name
-		case duck.TypeOf(c.Kind) == "VARCHAR":
+		case sqltype.DuckDB(c.Kind) == sqltype.VarChar:
 			out[i] = "'' AS " + name
 		default:
-			out[i] = fmt.Sprintf("NULL::%s AS %s", duck.TypeOf(c.Kind), name)
+			out[i] = fmt.Sprintf("NULL::%s AS %s", sqltype.DuckDB(c.Kind), name)
 		}
 	}
 	return strings.Join(out, ", ")

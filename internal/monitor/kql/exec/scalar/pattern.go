@@ -11,75 +11,73 @@ import (
 func patterns() map[string]Func {
 	return map[string]Func{
 		"matches regex":  {run: matchesRegex},
-		"extract":        fallible(extract),
-		"extract_all":    fallible(extractAll),
-		"replace_regex":  fallible(replaceRegex),
+		"extract":        matching(0, extract),
+		"extract_all":    matching(0, extractAll),
+		"replace_regex":  matching(1, replaceRegex),
 		"replace_string": strict(replaceString), "replace_strings": strict(replaceStrings),
 		"trim": fallible(trimmer(true, true)), "trim_start": fallible(trimmer(true, false)), "trim_end": fallible(trimmer(false, true)),
 		"countof":       fallible(countOf),
-		"indexof_regex": fallible(indexOfRegex),
+		"indexof_regex": matching(1, indexOfRegex),
 		"regex_quote":   strict(func(_ *Call, a []any) any { return regexp.QuoteMeta(value.String(a[0])) }),
 	}
 }
 
-// extract(regex, group, text[, type]): "" becomes null for other types than string.
-func extract(c *Call) (func(a []any) any, error) {
-	k, err := constantPattern(c, 0)
-	if err != nil {
-		return nil, err
-	}
-	return func(a []any) any {
-		re, err := k.get(value.String(a[0]))
+// matching makes a function of one that has a regular expression as an argument and sees the
+// other cells of a row beside it. A pattern that varies and is none gives null.
+func matching(arg int, f func(c *Call, re *regexp.Regexp, a []any) any) Func {
+	return fallible(func(c *Call) (func(a []any) any, error) {
+		k, err := constantPattern(c, arg)
 		if err != nil {
-			return nil
+			return nil, err
 		}
-		m := re.FindStringSubmatchIndex(value.String(a[2]))
-		g := int(long(a[1]))
-		if g < 0 || 2*g+1 >= len(m) || m[2*g] < 0 {
-			return nil
-		}
-		found := value.String(a[2])[m[2*g]:m[2*g+1]]
-		return value.To(found, c.Kind)
-	}, nil
+		return func(a []any) any {
+			re, err := k.get(value.String(a[arg]))
+			if err != nil {
+				return nil
+			}
+			return f(c, re, a)
+		}, nil
+	})
+}
+
+// extract(regex, group, text[, type]): "" becomes null for other types than string.
+func extract(c *Call, re *regexp.Regexp, a []any) any {
+	s := value.String(a[2])
+	m := re.FindStringSubmatchIndex(s)
+	g := int(long(a[1]))
+	if g < 0 || 2*g+1 >= len(m) || m[2*g] < 0 {
+		return nil
+	}
+	return value.To(s[m[2*g]:m[2*g+1]], c.Kind)
 }
 
 // extractAll(regex, [groups,] text).
-func extractAll(c *Call) (func(a []any) any, error) {
-	k, err := constantPattern(c, 0)
-	if err != nil {
-		return nil, err
+func extractAll(_ *Call, re *regexp.Regexp, a []any) any {
+	var groups []int
+	for g := 1; g <= re.NumSubexp(); g++ {
+		groups = append(groups, g)
 	}
-	return func(a []any) any {
-		re, err := k.get(value.String(a[0]))
-		if err != nil {
-			return nil
-		}
-		var groups []int
-		for g := 1; g <= re.NumSubexp(); g++ {
-			groups = append(groups, g)
-		}
-		if len(a) == 3 {
-			groups = chosenGroups(re, a[1])
-		}
-		var out []any
-		for _, m := range re.FindAllStringSubmatch(value.String(a[len(a)-1]), -1) {
-			var one []any
-			for _, g := range groups {
-				if g >= 0 && g < len(m) {
-					one = append(one, m[g])
-				}
-			}
-			if len(groups) == 1 && len(one) == 1 {
-				out = append(out, one[0])
-			} else {
-				out = append(out, one)
+	if len(a) == 3 {
+		groups = chosenGroups(re, a[1])
+	}
+	var out []any
+	for _, m := range re.FindAllStringSubmatch(value.String(a[len(a)-1]), -1) {
+		var one []any
+		for _, g := range groups {
+			if g >= 0 && g < len(m) {
+				one = append(one, m[g])
 			}
 		}
-		if out == nil {
-			return nil
+		if len(groups) == 1 && len(one) == 1 {
+			out = append(out, one[0])
+		} else {
+			out = append(out, one)
 		}
-		return out
-	}, nil
+	}
+	if out == nil {
+		return nil
+	}
+	return out
 }
 
 func chosenGroups(re *regexp.Regexp, v any) []int {
@@ -119,18 +117,8 @@ func rewrite(s string) string {
 }
 
 // replaceRegex(text, regex, rewrite).
-func replaceRegex(c *Call) (func(a []any) any, error) {
-	k, err := constantPattern(c, 1)
-	if err != nil {
-		return nil, err
-	}
-	return func(a []any) any {
-		re, err := k.get(value.String(a[1]))
-		if err != nil {
-			return nil
-		}
-		return replaceAll(c, re, value.String(a[0]), rewrite(value.String(a[2])))
-	}, nil
+func replaceRegex(c *Call, re *regexp.Regexp, a []any) any {
+	return replaceAll(c, re, value.String(a[0]), rewrite(value.String(a[2])))
 }
 
 // replaceAll is that of a regular expression, within the bounds of the call.
@@ -260,23 +248,13 @@ func countOf(c *Call) (func(a []any) any, error) {
 }
 
 // indexOfRegex(text, regex[, start[, length[, occurrence]]]).
-func indexOfRegex(c *Call) (func(a []any) any, error) {
-	k, err := constantPattern(c, 1)
-	if err != nil {
-		return nil, err
-	}
-	return func(a []any) any {
-		re, err := k.get(value.String(a[1]))
-		if err != nil {
-			return nil
+func indexOfRegex(_ *Call, re *regexp.Regexp, a []any) any {
+	return locate(a, func(window []rune) (int, int) {
+		s := string(window)
+		found := re.FindStringIndex(s)
+		if found == nil {
+			return -1, 0
 		}
-		return locate(a, func(window []rune) (int, int) {
-			s := string(window)
-			found := re.FindStringIndex(s)
-			if found == nil {
-				return -1, 0
-			}
-			return utf8.RuneCountInString(s[:found[0]]), max(1, utf8.RuneCountInString(s[found[0]:found[1]]))
-		})
-	}, nil
+		return utf8.RuneCountInString(s[:found[0]]), max(1, utf8.RuneCountInString(s[found[0]:found[1]]))
+	})
 }
