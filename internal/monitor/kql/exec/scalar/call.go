@@ -32,8 +32,8 @@ type budget struct {
 func (b *budget) take(n int) error {
 	b.used += int64(n)
 	b.rows++
-	if b.rows%16 == 0 && b.c.Env != nil && b.c.Env.Err != nil {
-		if err := b.c.Env.Err(); err != nil {
+	if b.rows%16 == 0 {
+		if err := b.c.ended(); err != nil {
 			return err
 		}
 	}
@@ -41,6 +41,14 @@ func (b *budget) take(n int) error {
 		return nil
 	}
 	return b.c.tooLarge()
+}
+
+// ended tells that the query is to end, nil while it is not.
+func (c *Call) ended() error {
+	if c.Env == nil || c.Env.Err == nil {
+		return nil
+	}
+	return c.Env.Err()
 }
 
 // fits reports whether something of a size may be made.
