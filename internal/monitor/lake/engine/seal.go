@@ -260,7 +260,7 @@ func (e *Engine) index(ctx context.Context, c *duck.Conn, t *table.Table, s *sea
 			s.info.Raw += 8 * s.info.Rows
 			continue
 		}
-		texts = append(texts, segment.Column{Name: n, Search: slices.Contains(t.Search, n), JSON: k == table.Dynamic})
+		texts = append(texts, segment.Column{Name: n, Search: slices.Contains(t.Search, n), JSON: k == table.Dynamic, Count: n == table.Project})
 		names = append(names, duck.Name(n))
 	}
 	b := segment.NewBuilder(s.info.ID, texts)
