@@ -67,6 +67,9 @@ func (d click) Contains(x, part string) string {
 	return "(" + x + " LIKE " + d.Text("%"+strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(part)+"%") + ")"
 }
 
+// ContainsFold looks into the lowered text, of which the n-gram index is.
+func (d click) ContainsFold(x, part, _ string) string { return d.Contains(d.Lower(x), part) }
+
 func (click) Starts(x, part string) string { return "startsWith(" + x + ", " + part + ")" }
 func (click) Ends(x, part string) string   { return "endsWith(" + x + ", " + part + ")" }
 
