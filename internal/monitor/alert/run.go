@@ -24,7 +24,7 @@ const (
 	// How many evaluations of a rule are kept, and how many characters of them.
 	maxEvaluations    = 10_000
 	maxEvaluationText = 2 << 20
-	stateLog       = "notifications" // the row that keeps Alertmanager's notification log
+	stateLog          = "notifications" // the row that keeps Alertmanager's notification log
 )
 
 // status is how a rule is, in this process.
