@@ -348,6 +348,12 @@ func (w *Watcher) Container(id string) (metric.Container, bool) {
 // ingest.Owners.
 func (w *Watcher) Listed() bool { return w.listed.Load() }
 
+// ReleaseOf returns the release of a pod that the watcher does not know any more; see
+// ingest.Owners.
+func (w *Watcher) ReleaseOf(ctx context.Context, namespace, uid string) string {
+	return w.book.release(ctx, Pod{Namespace: namespace, UID: uid})
+}
+
 // NamespaceOwner returns whose a namespace is, from memory; see metric.Owners.
 func (w *Watcher) NamespaceOwner(namespace string) (project, environment string) {
 	w.book.mu.RLock()
