@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path"
 	"reflect"
@@ -133,6 +134,8 @@ type Problem struct {
 	Next   string     `json:"next,omitempty" doc:"the next step"`
 	ID     string     `json:"id" doc:"finds the error in the server's log"`
 	Fields []Mismatch `json:"fields,omitempty" doc:"which parts of the input are wrong"`
+
+	after string // of the header Retry-After, "" for none
 }
 
 // Mismatch is one wrong part of an input.
@@ -147,6 +150,15 @@ func (p *Problem) Error() string {
 		return p.Detail
 	}
 	return p.Detail + " (" + p.Next + ")"
+}
+
+// GetHeaders returns the headers that belong to the error: Retry-After where a pause mends it.
+func (p *Problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.after != "" {
+		h.Set("Retry-After", p.after)
+	}
+	return h
 }
 
 // GetStatus returns the HTTP status.
@@ -166,6 +178,9 @@ func (a *server) explain(ctx context.Context, what string, err error) *Problem {
 	message, next := fault.Public(err)
 	kind := fault.KindOf(err)
 	p := &Problem{Title: string(kind), Status: kind.Status(), Detail: message, Next: next, ID: errorID()}
+	if after, again := fault.RetryAfter(err); again {
+		p.after = fault.Seconds(after)
+	}
 	level := slog.LevelInfo
 	if kind == fault.Internal {
 		level = slog.LevelError
@@ -179,6 +194,7 @@ func (a *server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	if p.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="towpath"`)
 	}
+	maps.Copy(w.Header(), p.GetHeaders())
 	writeJSON(w, p.Status, p.ContentType(""), p)
 }
 

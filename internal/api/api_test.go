@@ -1,17 +1,21 @@
 package api_test
 
 import (
+	"context"
 	"flag"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"towpath.dev/towpath/internal/api"
+	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/monitor/alert"
 )
 
 var update = flag.Bool("update", false, "write the golden file anew")
@@ -76,5 +80,41 @@ func TestCrossSiteIsRefused(t *testing.T) {
 	handler(t).ServeHTTP(w, r)
 	if w.Code != http.StatusForbidden {
 		t.Errorf("a request from another site is answered %d", w.Code)
+	}
+}
+
+// busy is an authoriser that cannot answer now.
+type busy struct{ alert.Authoriser }
+
+func (busy) Require(context.Context, identity.Actor, string, identity.Role) error {
+	return fault.New(fault.Unavailable, "The database is away.").WithAfter(7 * time.Second)
+}
+
+// TestErrorsSayWhenToComeBack has both ways on which an error leaves say how long a pause is.
+func TestErrorsSayWhenToComeBack(t *testing.T) {
+	somebody := func(r *http.Request) (identity.Actor, error) {
+		if r.Header.Get("Authorization") != "" {
+			return identity.Actor{}, fault.New(fault.Throttled, "Too many wrong tokens.")
+		}
+		return identity.SystemActor("test"), nil
+	}
+	h := api.New(api.Services{PublicURL: "http://localhost:7080", Alerts: &alert.Service{Parts: alert.Parts{Auth: busy{}}}}, somebody, "test", slog.New(slog.DiscardHandler))
+	for _, tt := range []struct {
+		path, token, after string
+		status             int
+	}{
+		{"/api/v1/monitor/alerts?project=shop", "", "7", http.StatusServiceUnavailable},
+		{"/api/v1/monitor/alerts?project=shop", "Bearer wrong", "1", http.StatusTooManyRequests},
+		{"/api/v1/nothing", "", "", http.StatusNotFound},
+	} {
+		r := httptest.NewRequest(http.MethodGet, tt.path, nil)
+		if tt.token != "" {
+			r.Header.Set("Authorization", tt.token)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != tt.status || w.Header().Get("Retry-After") != tt.after {
+			t.Errorf("%s %s answers %d with Retry-After %q, want %d with %q", tt.path, tt.token, w.Code, w.Header().Get("Retry-After"), tt.status, tt.after)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -41,8 +42,8 @@ func (a *server) lineRoutes() {
 }
 
 // live streams lines of containers as server-sent events as they come: the parameters are
-// those of /monitor/lines, data is a list of lines, the event "open" says that the stream follows, and "dropped" says how many
-// the reader was too slow for.
+// those of /monitor/lines, data is a list of lines, the event "open" says that the stream
+// follows, and "dropped" says how many the reader was too slow for.
 func (a *server) live(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	in := InLines{
@@ -57,46 +58,23 @@ func (a *server) live(w http.ResponseWriter, r *http.Request) {
 		a.problem(w, r, err)
 		return
 	}
-	out := http.NewResponseController(w)
 	if err := a.Monitor.MayRead(r.Context(), actor(r.Context()), scope); err != nil {
 		a.problem(w, r, err)
 		return
 	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusOK)
-	if out.Flush() != nil {
-		return
-	}
-	open := false
-	err = a.Monitor.Live(r.Context(), actor(r.Context()), scope, in.lines(), func(lines []monitor.Line, dropped int64) error {
-		if dropped > 0 {
-			if _, err := fmt.Fprintf(w, "event: dropped\ndata: %d\n\n", dropped); err != nil {
-				return err
+	a.stream(w, r, "lines", func(s *stream) error {
+		open := false
+		return a.Monitor.Live(r.Context(), actor(r.Context()), scope, in.lines(), func(lines []monitor.Line, dropped int64) error {
+			switch {
+			case len(lines) > 0:
+				return s.send(lines, dropped)
+			case open:
+				return s.idle(dropped)
 			}
-		}
-		if len(lines) == 0 {
-			text := ": still here\n\n"
-			if !open {
-				text, open = "event: open\ndata: {}\n\n", true
-			}
-			if _, err := fmt.Fprint(w, text); err != nil {
-				return err
-			}
-			return out.Flush()
-		}
-		data, err := json.Marshal(lines)
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintf(w, "event: lines\ndata: %s\n\n", data); err != nil {
-			return err
-		}
-		return out.Flush()
+			open = true
+			return s.say("open", "{}", dropped)
+		})
 	})
-	if err != nil && r.Context().Err() == nil {
-		a.log.Debug("a live stream of lines ended", "error", err)
-	}
 }
 
 // tail streams the rows of a query as they are acknowledged, as server-sent events: "rows"
@@ -108,36 +86,67 @@ func (a *server) tail(w http.ResponseWriter, r *http.Request) {
 		a.problem(w, r, err)
 		return
 	}
-	out := http.NewResponseController(w)
 	// What is wrong with the query is answered as such, before the stream begins.
 	if err := a.Monitor.MayTail(r.Context(), actor(r.Context()), scope, q.Get("query")); err != nil {
 		a.problem(w, r, err)
 		return
 	}
+	a.stream(w, r, "rows", func(s *stream) error {
+		return a.Monitor.Tail(r.Context(), actor(r.Context()), scope, q.Get("query"), func(rows *monitor.Answer, dropped int64) error {
+			if rows == nil {
+				return s.idle(dropped)
+			}
+			return s.send(rows, dropped)
+		})
+	})
+}
+
+// stream is an answer of server-sent events.
+type stream struct {
+	w    http.ResponseWriter
+	out  *http.ResponseController
+	kind string // of the events that carry data
+}
+
+// stream begins a stream and has it written until follow ends, which is when the reader goes.
+func (a *server) stream(w http.ResponseWriter, r *http.Request, kind string, follow func(*stream) error) {
+	s := &stream{w, http.NewResponseController(w), kind}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
-	if out.Flush() != nil {
+	if s.out.Flush() != nil {
 		return
 	}
-	err = a.Monitor.Tail(r.Context(), actor(r.Context()), scope, q.Get("query"), func(rows *monitor.Answer, dropped int64) error {
-		if dropped > 0 {
-			if _, err := fmt.Fprintf(w, "event: dropped\ndata: %d\n\n", dropped); err != nil {
-				return err
-			}
-		}
-		if rows != nil {
-			data, err := json.Marshal(rows)
-			if err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintf(w, "event: rows\ndata: %s\n\n", data); err != nil {
-				return err
-			}
-		}
-		return out.Flush()
-	})
-	if err != nil && r.Context().Err() == nil {
-		a.log.Debug("a live query ended", "error", err)
+	if err := follow(s); err != nil && r.Context().Err() == nil {
+		a.log.Debug("a live stream ended", "of", kind, "error", err)
 	}
+}
+
+// send sends data, after an event that says how much was dropped before it.
+func (s *stream) send(data any, dropped int64) error {
+	text, err := json.Marshal(data)
+	if err != nil {
+		return err
+	}
+	return s.say(s.kind, string(text), dropped)
+}
+
+// idle shows that the stream is alive; it finds out whether somebody still reads.
+func (s *stream) idle(dropped int64) error {
+	return s.write(": still here\n\n", dropped)
+}
+
+// say sends one event.
+func (s *stream) say(kind, data string, dropped int64) error {
+	return s.write("event: "+kind+"\ndata: "+data+"\n\n", dropped)
+}
+
+func (s *stream) write(text string, dropped int64) error {
+	if dropped > 0 {
+		text = fmt.Sprintf("event: dropped\ndata: %d\n\n", dropped) + text
+	}
+	if _, err := io.WriteString(s.w, text); err != nil {
+		return err
+	}
+	return s.out.Flush()
 }

@@ -2,13 +2,11 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"syscall"
 	"time"
 )
 
@@ -32,23 +30,7 @@ func (a *App) runAgents(ctx context.Context) error {
 		}
 		account = agentUser
 	}
-	pause := time.Second
-	for ctx.Err() == nil {
-		start := time.Now()
-		err := a.agent(ctx, account)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if time.Since(start) > time.Minute {
-			pause = time.Second
-		}
-		a.logger.Error("host agent ended", "error", err, "retry_in", pause)
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
-		pause = min(2*pause, 30*time.Second)
-	}
+	a.keep(ctx, "host agent", func() error { return a.agent(ctx, account) })
 	return nil
 }
 
@@ -90,13 +72,5 @@ func (a *App) agent(ctx context.Context, account string) error {
 			cmd.Env = append(cmd.Env, name+"="+v)
 		}
 	}
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = childAttr()
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 15 * time.Second
-	err = cmd.Run()
-	if err == nil {
-		err = errors.New("ended by itself")
-	}
-	return err
+	return runChild(cmd, log, 15*time.Second)
 }

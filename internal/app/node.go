@@ -2,12 +2,10 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,23 +18,7 @@ import (
 // runNode keeps the agent of the embedded cluster's node running until ctx ends: it tails
 // the containers' logs and relays the OTLP that pods send to the node's address.
 func (a *App) runNode(ctx context.Context) error {
-	pause := time.Second
-	for ctx.Err() == nil {
-		start := time.Now()
-		err := a.node(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if time.Since(start) > time.Minute {
-			pause = time.Second
-		}
-		a.logger.Error("the node's agent ended", "error", err, "retry_in", pause)
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
-		pause = min(2*pause, 30*time.Second)
-	}
+	a.keep(ctx, "the node's agent", func() error { return a.node(ctx) })
 	return nil
 }
 
@@ -73,14 +55,7 @@ func (a *App) node(ctx context.Context) error {
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, filepath.Join(a.cfg.Programs, "towpath-agent"), args...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"}
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = childAttr()
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	if err = cmd.Run(); err == nil {
-		err = errors.New("ended by itself")
-	}
-	return err
+	return runChild(cmd, log, 10*time.Second)
 }
 
 // nodeAddress returns the name and the internal address of the embedded cluster's node.

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"towpath.dev/towpath/internal/deploy"
@@ -15,37 +14,17 @@ import (
 )
 
 // owners says whose a namespace and a pod are.
-type owners struct {
-	deploy *deploy.Service
+type owners struct{ deploy *deploy.Service }
 
-	mu   sync.Mutex
-	read time.Time
-	of   map[string]deploy.Environment // by namespace
-}
+var _ kube.Owners = owners{}
 
-var _ kube.Owners = (*owners)(nil)
-
-// Owner returns the environment of a namespace; what is older than a second is read anew.
-func (o *owners) Owner(ctx context.Context, namespace string) (project, environment string, err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if time.Since(o.read) > time.Second {
-		all, err := o.deploy.Places(ctx)
-		if err != nil {
-			return "", "", err
-		}
-		o.of = make(map[string]deploy.Environment, len(all))
-		for _, e := range all {
-			o.of[e.Namespace] = e
-		}
-		o.read = time.Now()
-	}
-	e := o.of[namespace]
-	return e.Project, e.Name, nil
+// Owner returns the environment of a namespace.
+func (o owners) Owner(ctx context.Context, namespace string) (project, environment string, err error) {
+	return o.deploy.Owner(ctx, namespace)
 }
 
 // ReleaseOf returns the release of a pod.
-func (o *owners) ReleaseOf(ctx context.Context, p kube.Pod) (string, error) {
+func (o owners) ReleaseOf(ctx context.Context, p kube.Pod) (string, error) {
 	return o.deploy.ReleaseOfPod(ctx, p.Namespace, p.UID)
 }
 

@@ -80,7 +80,7 @@ func (a *App) openTelemetry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	owners := &owners{deploy: a.Deploy}
+	owners := owners{deploy: a.Deploy}
 	t.kube = kube.New(kube.Options{
 		Cluster: a.Cluster, Name: a.cfg.Cluster, Installation: installation, Owners: owners, Sink: inventory{t}, Clock: a.clock, Logger: a.logger,
 		Direct: a.cfg.Cluster == cluster.KindEmbedded, Meter: t.metrics, Memory: filepath.Join(a.cfg.Data, "cluster-events.json"),

@@ -31,6 +31,19 @@ func (s *Service) Places(ctx context.Context) ([]Environment, error) {
 	return out, rows.Err()
 }
 
+// Owner returns the project and the environment that own a namespace, "" for one that is
+// nobody's. It asks for no rights: it is for the platform itself.
+func (s *Service) Owner(ctx context.Context, namespace string) (project, environment string, err error) {
+	err = s.DB.QueryRow(ctx, `SELECT project, name FROM environment WHERE namespace = ?`, namespace).Scan(&project, &environment)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", "", nil
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("finding the owner of namespace %s: %w", namespace, err)
+	}
+	return project, environment, nil
+}
+
 // Newest returns the newest release of a Helm release in a namespace; ok is false when
 // there is none. It asks for no rights: it is for the platform itself.
 func (s *Service) Newest(ctx context.Context, namespace, name string) (r Release, ok bool, err error) {

@@ -116,6 +116,12 @@ func TestEnvironments(t *testing.T) {
 		if _, err := s.Environments(t.Context(), bob, "shop-x"); !fault.Is(err, fault.NotFound) {
 			t.Errorf("what is not visible: %v", err)
 		}
+		for namespace, want := range map[string]string{"shop-x": "shop/x", "shop": "shop/live", "kube-system": "/"} {
+			project, env, err := s.Owner(t.Context(), namespace)
+			if err != nil || project+"/"+env != want {
+				t.Errorf("namespace %s is of %s/%s, %v; want %s", namespace, project, env, err, want)
+			}
+		}
 	})
 }
 

@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/watch"
 )
 
 // refusals selects the events of controllers whose pods were not made.
@@ -22,29 +20,7 @@ func (r *rollout) watchRefusals(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listing events of %s: %w", r.namespace, err)
 	}
-	go func() {
-		version := list.ResourceVersion
-		for ctx.Err() == nil {
-			o := refusals
-			o.ResourceVersion = version
-			w, err := r.client.CoreV1().Events(r.namespace).Watch(ctx, o)
-			if err != nil {
-				select {
-				case <-ctx.Done():
-				case <-time.After(time.Second):
-				}
-				version = ""
-				continue
-			}
-			for e := range w.ResultChan() {
-				if ev, ok := e.Object.(*corev1.Event); ok && e.Type != watch.Deleted {
-					version = ev.ResourceVersion
-					r.refused(ev)
-				}
-			}
-			w.Stop()
-		}
-	}()
+	go follow(ctx, list.ResourceVersion, r.client.CoreV1().Events(r.namespace).Watch, refusals, r.refused)
 	return nil
 }
 

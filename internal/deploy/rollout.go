@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -48,29 +47,8 @@ func (r *rollout) watch(ctx context.Context) error {
 	for _, p := range list.Items {
 		r.old[p.UID] = true
 	}
-	go r.follow(ctx, list.ResourceVersion)
+	go follow(ctx, list.ResourceVersion, r.client.CoreV1().Pods(r.namespace).Watch, metav1.ListOptions{}, func(pod *corev1.Pod) { r.see(pod, time.Now()) })
 	return nil
-}
-
-func (r *rollout) follow(ctx context.Context, version string) {
-	for ctx.Err() == nil {
-		w, err := r.client.CoreV1().Pods(r.namespace).Watch(ctx, metav1.ListOptions{ResourceVersion: version})
-		if err != nil {
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-			}
-			version = ""
-			continue
-		}
-		for e := range w.ResultChan() {
-			if pod, ok := e.Object.(*corev1.Pod); ok && e.Type != watch.Deleted {
-				version = pod.ResourceVersion
-				r.see(pod, time.Now())
-			}
-		}
-		w.Stop()
-	}
 }
 
 func (r *rollout) see(pod *corev1.Pod, now time.Time) {

@@ -238,9 +238,25 @@ func wantAlert(t *testing.T, p *project) {
 	if _, err := p.kubectl("-n", "tell", "set", "env", "deployment/app", "CRASH-"); err != nil {
 		t.Fatal(err)
 	}
-	ended := p.alerted(rule, alert.Resolved)
-	if ended.ID != fired.ID {
-		t.Errorf("alert %s fired and %s resolved", fired.ID, ended.ID)
+	p.eventually("alert "+fired.ID+" is resolved", func() error {
+		var d alert.Detail
+		if err := p.read(&d, "alert", "show", fired.ID); err != nil {
+			return err
+		}
+		if d.Alert.State != alert.Resolved {
+			return fmt.Errorf("it is %+v, the last evaluations are %+v", d.Alert, d.Evaluations[:min(len(d.Evaluations), 3)])
+		}
+		return nil
+	})
+	// The crash was one: the alert did not end and begin again meanwhile.
+	var all []alert.Alert
+	if err := p.read(&all, "alert", "list", "--project", p.name); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if a.Name == rule && a.Pod == fired.Pod && a.ID != fired.ID {
+			t.Errorf("one crash fired twice: as %+v and as %+v", fired, a)
+		}
 	}
 	p.eventually("health is open again", func() error {
 		w, err := p.workload("app")

@@ -270,6 +270,42 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+// TestAViewIsReplacedWhenThereAreManyOfThem has somebody who keeps as many views as there may
+// be change one of them.
+func TestAViewIsReplacedWhenThereAreManyOfThem(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s, ctx := world(t, db), t.Context()
+		view := func(name string) monitor.View {
+			return monitor.View{Project: "shop", Name: name, Query: "AppExceptions"}
+		}
+		first, err := s.SaveView(ctx, user("ben"), view("0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Tx(ctx, func(tx *store.Tx) error {
+			for i := range 499 {
+				if _, err := tx.Exec(ctx, `INSERT INTO monitor_view (id, project, name, query, range_s, owner, shared, created) VALUES (?, 'shop', ?, 'x', 0, ?, 0, 0)`,
+					fmt.Sprint("more-", i), fmt.Sprint(i+1), first.Owner); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.SaveView(ctx, user("ben"), view("0")); err != nil {
+			t.Errorf("replacing one of 500: %v", err)
+		}
+		if _, err := s.SaveView(ctx, user("ben"), view("500")); !fault.Is(err, fault.TooLarge) {
+			t.Errorf("the 501st: %v, want that it is too many", err)
+		}
+		if list, err := s.Views(ctx, user("ben"), "shop"); err != nil || len(list) != 500 {
+			t.Errorf("%d views, %v, want 500", len(list), err)
+		}
+	})
+}
+
 func TestViews(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s, ctx := world(t, db), t.Context()

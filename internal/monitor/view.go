@@ -76,15 +76,16 @@ func (s *Service) SaveView(ctx context.Context, a identity.Actor, v View) (View,
 	}
 	v.ID, v.Owner, v.Created = s.Clock.NewID(), a.String(), s.Clock.Now()
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
+		// The one that is replaced does not count.
+		if _, err := tx.Exec(ctx, `DELETE FROM monitor_view WHERE project = ? AND owner = ? AND name = ?`, v.Project, v.Owner, v.Name); err != nil {
+			return fmt.Errorf("replacing view %s: %w", v.Name, err)
+		}
 		var n int
 		if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM monitor_view WHERE project = ? AND owner = ?`, v.Project, v.Owner).Scan(&n); err != nil {
 			return fmt.Errorf("counting views: %w", err)
 		}
 		if n >= maxViews {
 			return fault.New(fault.TooLarge, "You keep %d views in this project already.", n).WithNext("remove some")
-		}
-		if _, err := tx.Exec(ctx, `DELETE FROM monitor_view WHERE project = ? AND owner = ? AND name = ?`, v.Project, v.Owner, v.Name); err != nil {
-			return fmt.Errorf("replacing view %s: %w", v.Name, err)
 		}
 		shared := 0
 		if v.Shared {

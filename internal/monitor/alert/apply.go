@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,8 +22,10 @@ import (
 )
 
 const (
-	maxValues = 100         // of an evaluation that are kept
-	seenEvery = time.Minute // how often it is noted that an alert goes on
+	maxValues     = 100         // of an evaluation that are kept
+	maxValueBytes = 8 << 10     // of labels in an evaluation that are kept
+	maxLabelBytes = 512         // of one label's value in an evaluation
+	seenEvery     = time.Minute // how often it is noted that an alert goes on
 )
 
 // fingerprint names an alert: the rule and its labels.
@@ -48,7 +52,9 @@ func (s *Service) apply(ctx context.Context, r Rule, o outcome) error {
 		if err != nil {
 			return err
 		}
-		p = s.plan(ctx, r, o, open)
+		if p, err = s.plan(ctx, r, o, open); err != nil {
+			return err
+		}
 	}
 	// An evaluation of a metric rule in which there was nothing says nothing to anybody.
 	if r.Kind == Metric && o.err == nil && len(o.samples) == 0 && p.empty() {
@@ -85,7 +91,7 @@ func (s *Service) apply(ctx context.Context, r Rule, o outcome) error {
 
 // plan finds what an evaluation changes of the alerts that are open. It may look things up;
 // it writes nothing.
-func (s *Service) plan(ctx context.Context, r Rule, o outcome, open map[string]Alert) step {
+func (s *Service) plan(ctx context.Context, r Rule, o outcome, open map[string]Alert) (step, error) {
 	var p step
 	muted := o.at.Before(r.MutedUntil)
 	there := map[string]bool{}
@@ -109,7 +115,7 @@ func (s *Service) plan(ctx context.Context, r Rule, o outcome, open map[string]A
 		}
 	}
 	if r.Kind == Query {
-		return p // What is not in a result has been judged as well.
+		return p, nil // What is not in a result has been judged as well.
 	}
 	for fp, a := range open {
 		if there[fp] || s.settling(a) || (r.KeepFiringFor > 0 && o.at.Sub(a.Seen) < r.KeepFiringFor.Go()) {
@@ -117,7 +123,38 @@ func (s *Service) plan(ctx context.Context, r Rule, o outcome, open map[string]A
 		}
 		p.resolve = append(p.resolve, s.resolved(a, o.at, "the condition no longer holds", a.Value))
 	}
-	return p
+	if len(p.resolve) == 0 {
+		return p, nil
+	}
+	blind, err := s.blind(ctx, o.at)
+	if blind {
+		p.resolve = nil
+	}
+	return p, err
+}
+
+// blind reports whether something that the platform scrapes has just failed to answer: all
+// of its series end then, and that a condition is not seen to hold says nothing. What does
+// not come back within two minutes is taken for gone.
+func (s *Service) blind(ctx context.Context, at time.Time) (bool, error) {
+	if len(s.opts.Jobs) == 0 {
+		return false, nil
+	}
+	quoted := make([]string, len(s.opts.Jobs))
+	for i, job := range s.opts.Jobs {
+		quoted[i] = regexp.QuoteMeta(job)
+	}
+	up := "up{job=~" + strconv.Quote(strings.Join(quoted, "|")) + "}"
+	q, err := s.PromQL.NewInstantQuery(ctx, s.Series, nil, "count(max_over_time("+up+"[2m]) == 1 and "+up+" == 0)", at)
+	if err != nil {
+		return false, fmt.Errorf("asking what is scraped: %w", err)
+	}
+	defer q.Close()
+	found, err := q.Exec(ctx).Vector()
+	if err != nil {
+		return false, fmt.Errorf("asking what is scraped: %w", err)
+	}
+	return len(found) > 0, nil
 }
 
 // settling reports whether an alert of before the start is not resolved yet, because the
@@ -284,6 +321,25 @@ func evaluation(r Rule, o outcome) Evaluation {
 		e.Values = append(e.Values, Value{Labels: x.labels, Value: finite(x.value), Bad: x.bad, State: state})
 	}
 	slices.SortStableFunc(e.Values, func(a, b Value) int { return cmp.Compare(rank[b.State], rank[a.State]) })
-	e.Values = e.Values[:min(len(e.Values), maxValues)]
+	e.Values = few(e.Values)
 	return e
+}
+
+// few returns the first values of an evaluation, as many as are kept: the dimensions of a
+// query rule may be texts of any length, and an evaluation is kept every few seconds.
+func few(values []Value) []Value {
+	values = values[:min(len(values), maxValues)]
+	room := maxValueBytes
+	for i, v := range values {
+		kept := make(map[string]string, len(v.Labels))
+		for name, text := range v.Labels {
+			kept[name] = table.Shorten(text, maxLabelBytes)
+			room -= len(name) + len(kept[name])
+		}
+		if room < 0 && i > 0 {
+			return values[:i]
+		}
+		values[i].Labels = kept
+	}
+	return values
 }

@@ -133,7 +133,7 @@ type Evaluation struct {
 	Took   float64   `json:"took_ms"`
 	State  string    `json:"state" enum:"inactive,pending,firing,muted,error"`
 	Error  string    `json:"error,omitempty"`
-	Values []Value   `json:"values,omitempty" doc:"at most a hundred, the worst first"`
+	Values []Value   `json:"values,omitempty" doc:"at most a hundred and some KiB, the worst first; groups says how many there were"`
 	Groups int       `json:"groups" doc:"how many values there were"`
 }
 

@@ -21,9 +21,10 @@ const (
 	snapshotEvery = 30 * time.Second
 	// recent is how long ago an alert may have resolved for its resolution to be sent still.
 	recent = 2 * time.Hour
-	// maxEvaluations is how many evaluations of a rule are kept.
-	maxEvaluations = 10_000
-	stateLog       = "notifications" // the row that keeps Alertmanager's notification log
+	// How many evaluations of a rule are kept, and how many characters of them.
+	maxEvaluations    = 10_000
+	maxEvaluationText = 2 << 20
+	stateLog          = "notifications" // the row that keeps Alertmanager's notification log
 )
 
 // status is how a rule is, in this process.
@@ -275,8 +276,9 @@ func (s *Service) sweep(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	for _, id := range ids {
-		_, err := s.DB.Exec(ctx, `DELETE FROM alert_evaluation WHERE rule = ? AND at < COALESCE((SELECT at FROM alert_evaluation WHERE rule = ? ORDER BY at DESC LIMIT 1 OFFSET ?), 0)`,
-			id, id, maxEvaluations)
+		_, err := s.DB.Exec(ctx, `DELETE FROM alert_evaluation WHERE rule = ? AND at <= COALESCE((SELECT MAX(at) FROM (
+			SELECT at, SUM(LENGTH(body)) OVER (ORDER BY at DESC) AS size, ROW_NUMBER() OVER (ORDER BY at DESC) AS place FROM alert_evaluation WHERE rule = ?
+			) AS young WHERE size > ? OR place > ?), -1)`, id, id, maxEvaluationText, maxEvaluations)
 		if err != nil {
 			return fmt.Errorf("removing old evaluations: %w", err)
 		}

@@ -1,6 +1,7 @@
 package alert_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -452,6 +453,103 @@ func TestWhatIsOldIsRemoved(t *testing.T) {
 		list, err := w.Evaluations(t.Context(), reader, w.named("shop", "Errors in logs").ID, 0)
 		if err != nil || len(list) != 0 || len(w.alerts(alert.Filter{})) != 0 {
 			t.Errorf("%d evaluations and %d alerts are left, %v", len(list), len(w.alerts(alert.Filter{})), err)
+		}
+	})
+}
+
+// TestEvaluationsAreBounded has a rule whose dimension is a long text, and one that has been
+// asked for long: what is kept of both has an end.
+func TestEvaluationsAreBounded(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := build(t, db)
+		r, err := w.PutRule(t.Context(), writer, errorsRule())
+		if err != nil {
+			t.Fatal(err)
+		}
+		long := map[string]int64{}
+		for i := range 200 {
+			long[fmt.Sprintf("%03d", i)+strings.Repeat("x", 20_000)] = 0
+		}
+		w.queries.say(counts(long))
+		w.clock.move(time.Minute)
+		w.Step(t.Context())
+		size := func() (rows, text int64) {
+			if err := db.QueryRow(t.Context(), `SELECT COUNT(*), SUM(LENGTH(body)) FROM alert_evaluation WHERE rule = ?`, r.ID).Scan(&rows, &text); err != nil {
+				t.Fatal(err)
+			}
+			return rows, text
+		}
+		if rows, text := size(); rows != 1 || text < 1000 || text > 16<<10 {
+			t.Errorf("%d evaluation of %d characters, want one of at most 16 KiB", rows, text)
+		}
+		list, err := w.Evaluations(t.Context(), reader, r.ID, 0)
+		if err != nil || len(list) != 1 || list[0].Groups != 200 || len(list[0].Values) == 0 {
+			t.Errorf("the evaluation is %+v, %v", list, err)
+		}
+		young := list[0].At.UnixMilli()
+		for i := range int64(100) {
+			_, err := db.Exec(t.Context(), `INSERT INTO alert_evaluation (rule, at, body) VALUES (?, ?, ?)`, r.ID, young-100+i, `{"error":"`+strings.Repeat("x", 64<<10)+`"}`)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		rows, text := size()
+		list, err = w.Evaluations(t.Context(), reader, r.ID, 0)
+		if err != nil || text > 2<<20 || rows < 20 || list[0].Groups != 200 {
+			t.Errorf("%d evaluations of %d characters are left, %v; want at most 2 MiB, the youngest ones", rows, text, err)
+		}
+	})
+}
+
+// TestAFailedScrapeResolvesNothing has the state of the cluster not answer for a moment, which
+// ends all of its series, while a pod crashes.
+func TestAFailedScrapeResolvesNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := build(t, db)
+		w.Stop()
+		const job = "kube-state-metrics"
+		w.options.Jobs = []string{job}
+		w.begin()
+		// pass lets a minute pass with the scrape up or not, and the pod crashing or not known.
+		pass := func(up, waiting float64) []alert.Alert {
+			w.sample(up, "__name__", "up", "job", job, "instance", "kube-state")
+			w.sample(waiting, pod("shop", "kube_pod_container_status_waiting_reason", "reason", "CrashLoopBackOff", "job", job)...)
+			w.sample(waiting, pod("shop", "kube_pod_container_status_restarts_total", "job", job)...)
+			w.clock.move(time.Minute)
+			w.Step(t.Context())
+			return w.alerts(alert.Filter{Project: "shop", State: alert.Firing})
+		}
+		var open []alert.Alert
+		for range 18 {
+			open = pass(1, 1)
+		}
+		if len(open) != 1 {
+			t.Fatalf("%d alerts fire", len(open))
+		}
+		if got := pass(0, -1); len(got) != 1 || got[0].ID != open[0].ID {
+			t.Errorf("while nothing is known: %+v", got)
+		}
+		if got := pass(1, 1); len(got) != 1 || got[0].ID != open[0].ID {
+			t.Errorf("when it answers again: %+v", got)
+		}
+		if got := pass(1, -1); len(got) != 0 {
+			t.Errorf("the pod is gone: %+v", got)
+		}
+		if got := w.alerts(alert.Filter{Project: "shop"}); len(got) != 1 {
+			t.Errorf("it was %d alerts: %+v", len(got), got)
+		}
+		// What is away for longer holds nothing open.
+		for range 18 {
+			open = pass(1, 1)
+		}
+		for range 4 {
+			open = pass(0, -1)
+		}
+		if len(open) != 0 {
+			t.Errorf("after four minutes without an answer: %+v", open)
 		}
 	})
 }

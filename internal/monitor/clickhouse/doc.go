@@ -13,5 +13,5 @@
 // Appends of one batch ID are stored once as long as ClickHouse remembers the ID
 // (non_replicated_deduplication_window), one insert per table.
 //
-// It imports packages lake (its questions), kql/sql, table, fault and the ClickHouse client.
+// It imports packages lake (its questions), kql/sql, table, sqltype, fault and the ClickHouse client.
 package clickhouse

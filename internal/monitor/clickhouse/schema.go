@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"towpath.dev/towpath/internal/monitor/table"
+	"towpath.dev/towpath/internal/monitor/table/sqltype"
 )
 
 // quote writes an identifier. Those of the catalogue are words; a database's name may be
@@ -23,17 +24,11 @@ func columnType(c table.Column) string {
 	case c.Kind == table.String && repeats(c.Name):
 		return "LowCardinality(String)"
 	}
-	switch c.Kind {
-	case table.Bool:
-		return "Nullable(Bool)"
-	case table.Int:
-		return "Nullable(Int32)"
-	case table.Real, table.Decimal:
-		return "Nullable(Float64)"
-	case table.GUID, table.String, table.Dynamic:
-		return "String CODEC(ZSTD(1))"
+	kept := sqltype.ClickHouse(c.Kind)
+	if kept == "String" {
+		return kept + " CODEC(ZSTD(1))"
 	}
-	return "Nullable(Int64)"
+	return kept
 }
 
 // repeats reports whether a column has few different values.

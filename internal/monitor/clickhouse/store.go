@@ -220,7 +220,7 @@ func (s *Store) Query(ctx context.Context, q lake.Query) (*lake.Answer, error) {
 	out := &lake.Answer{}
 	rows, err := s.conn.Query(driver.Context(ctx, driver.WithSettings(driver.Settings{
 		"max_memory_usage": s.o.MaxMemory, "max_execution_time": int(q.Timeout.Seconds()) + 1, "readonly": 2,
-	}), driver.WithProgress(func(p *driver.Progress) { out.Stats.Rows += int64(p.Rows) })), text)
+	}), driver.WithProgress(func(p *driver.Progress) { out.Stats.Rows += visible(q, p) })), text)
 	if err != nil {
 		return nil, s.explain(ctx, err)
 	}
@@ -242,6 +242,17 @@ func (s *Store) Query(ctx context.Context, q lake.Query) (*lake.Answer, error) {
 	out.Batch = r.batch
 	out.Stats.Milliseconds = float64(time.Since(begin)) / float64(time.Millisecond)
 	return out, nil
+}
+
+// visible is how many of the rows that ClickHouse has read the asker may be told of: it
+// reads whole granules, in which there may be rows of other projects.
+func visible(q lake.Query, p *driver.Progress) int64 {
+	for _, s := range q.Scans {
+		if !s.All {
+			return 0
+		}
+	}
+	return int64(p.Rows)
 }
 
 // The codes of exceptions that have a kind of their own (src/Common/ErrorCodes.cpp).

@@ -174,7 +174,7 @@ func (s *Service) PutLines(ctx context.Context, node string, b *table.Batch) err
 		s.Drop("", SignalContainers, "invalid", b.Rows())
 		return err
 	}
-	p, err := newPods(s, b, s.Clock.Now())
+	p, err := newPods(ctx, s, b, s.Clock.Now())
 	if err != nil {
 		return err
 	}

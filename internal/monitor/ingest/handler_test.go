@@ -102,6 +102,20 @@ func TestLinesFindTheirPods(t *testing.T) {
 	}
 }
 
+// TestLastLinesOfAPodThatIsGone reads what was left in the files of pods that were deleted
+// while the server was down.
+func TestLastLinesOfAPodThatIsGone(t *testing.T) {
+	w := build(nil)
+	w.clock.forward(time.Minute)
+	rec := post(t, w, pack(t, parcel(t, now(), line{"shop", "web-0", "uid-gone", "web", "last words"}, line{"shop", "web-9", "uid-odd", "web", "odd"}, line{"shop", "web-9", "uid-new", "web", "new"})), nil)
+	if rec.Code != http.StatusNoContent {
+		t.Fatalf("answer %d: %s", rec.Code, rec.Body)
+	}
+	if diff := cmp.Diff([]string{"shop/production/47", "", ""}, w.sink.texts(table.Release)); diff != "" {
+		t.Errorf("releases (-want +got):\n%s", diff)
+	}
+}
+
 func TestLinesOfAnUnknownPodWaitForIt(t *testing.T) {
 	w := build(nil)
 	body := pack(t, parcel(t, now(), line{"shop", "web-2", "uid-new", "web", "first"}))

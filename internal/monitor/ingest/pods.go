@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"strings"
@@ -18,6 +19,7 @@ const patience = 5 * time.Second
 // pods is a source whose rows come from the pods that they name: lines of ContainerLogV2.
 type pods struct {
 	service  *Service
+	release  func(namespace, uid string) string // of a pod that is gone
 	received time.Time
 	columns  struct{ time, namespace, pod, container, meta int }
 
@@ -47,8 +49,9 @@ type located struct {
 }
 
 // newPods returns a source for a batch.
-func newPods(s *Service, b *table.Batch, received time.Time) (*pods, error) {
-	p := &pods{service: s, received: received, unknown: map[string]bool{}, uids: map[string]string{}, found: map[podKey]*located{}, meta: map[metaKey]string{}}
+func newPods(ctx context.Context, s *Service, b *table.Batch, received time.Time) (*pods, error) {
+	release := func(namespace, uid string) string { return s.Owners.ReleaseOf(ctx, namespace, uid) }
+	p := &pods{service: s, release: release, received: received, unknown: map[string]bool{}, uids: map[string]string{}, found: map[podKey]*located{}, meta: map[metaKey]string{}}
 	for name, at := range map[string]*int{
 		table.TimeGenerated: &p.columns.time, "PodNamespace": &p.columns.namespace, "PodName": &p.columns.pod,
 		"ContainerName": &p.columns.container, "KubernetesMetadata": &p.columns.meta,
@@ -109,9 +112,22 @@ func (p *pods) lookUp(k podKey) *located {
 		if s.Owners != nil {
 			at.place.Project, at.place.Environment = s.Owners.NamespaceOwner(k.namespace)
 		}
+		at.place.Release = p.releaseOf(at.place)
 	}
 	at.resource = s.resource(at.place)
 	return at
+}
+
+// releaseOf returns the release of a pod that nobody knows any more: it was deleted while the
+// server was down, and its last lines were still to be read.
+func (p *pods) releaseOf(at place.Place) string {
+	if at.UID == "" || at.Environment == "" || !p.service.Owners.Listed() {
+		return ""
+	}
+	if r := p.release(at.Namespace, at.UID); strings.HasPrefix(r, at.Project+"/"+at.Environment+"/") {
+		return r
+	}
+	return ""
 }
 
 // maxMeta bounds the metadata that an agent writes for a line.

@@ -59,6 +59,9 @@ type Quota struct {
 type Owners interface {
 	// NamespaceOwner returns "", "" for a namespace of the platform. It answers from memory.
 	NamespaceOwner(namespace string) (project, environment string)
+	// ReleaseOf returns the release ("shop/production/48") of a pod that is gone, "" when it
+	// is not known. It may ask the database.
+	ReleaseOf(ctx context.Context, namespace, uid string) string
 	// Listed reports whether the pods of the cluster have been listed once since the start.
 	// Before that a pod that is not found says nothing: its lines wait in their files,
 	// however old they are.

@@ -154,12 +154,17 @@ func (b *book) placeOf(ctx context.Context, p *corev1.Pod, now time.Time) place.
 }
 
 // owner returns whose a namespace is; an answer serves for half a minute, and when the port
-// cannot answer, for longer.
+// cannot answer, for longer. That it is nobody's serves for three seconds only: rows are
+// stored with what is known when they come, and an environment may have been made since.
 func (b *book) owner(ctx context.Context, namespace string, now time.Time) (project, environment string) {
 	b.mu.RLock()
 	o, ok := b.namespaces[namespace]
 	b.mu.RUnlock()
-	if ok && now.Sub(o.asked) < refreshEvery {
+	serves := refreshEvery
+	if o.project == "" {
+		serves = refreshYoung
+	}
+	if ok && now.Sub(o.asked) < serves {
 		return o.project, o.environment
 	}
 	if b.owners == nil {
@@ -342,6 +347,12 @@ func (w *Watcher) Container(id string) (metric.Container, bool) {
 // Listed reports whether every pod that there was has been seen since the start; see
 // ingest.Owners.
 func (w *Watcher) Listed() bool { return w.listed.Load() }
+
+// ReleaseOf returns the release of a pod that the watcher does not know any more; see
+// ingest.Owners.
+func (w *Watcher) ReleaseOf(ctx context.Context, namespace, uid string) string {
+	return w.book.release(ctx, Pod{Namespace: namespace, UID: uid})
+}
 
 // NamespaceOwner returns whose a namespace is, from memory; see metric.Owners.
 func (w *Watcher) NamespaceOwner(namespace string) (project, environment string) {

@@ -37,7 +37,7 @@ type Owners interface {
 	// is the platform's.
 	Owner(ctx context.Context, namespace string) (project, environment string, err error)
 	// ReleaseOf returns the release ("shop/production/48") that a pod of an environment
-	// belongs to now, "" while it is not known.
+	// belongs to now, "" while it is not known. Of one that is gone p has UID and Namespace only.
 	ReleaseOf(ctx context.Context, p Pod) (release string, err error)
 }
 

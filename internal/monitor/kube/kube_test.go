@@ -60,9 +60,15 @@ func (cluster) Admin(context.Context) (*rest.Config, error) {
 type owners struct {
 	mu       sync.Mutex
 	releases map[string]string // by pod
+	late     string            // a namespace that belongs to shop's environment late
 }
 
 func (o *owners) Owner(_ context.Context, namespace string) (string, string, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if namespace == o.late {
+		return "shop", "late", nil
+	}
 	if project, environment, ok := strings.Cut(namespace, "-"); ok && project == "shop" {
 		return project, environment, nil
 	}
@@ -253,6 +259,26 @@ func TestAPodThatIsGoneIsKnownForAWhile(t *testing.T) {
 	w.clock.add(11 * time.Minute)
 	if _, ok := w.ByUID("uid-web-1"); ok {
 		t.Error("a pod is known 11 minutes after its end")
+	}
+}
+
+// An environment may be made of a namespace in which nobody's pods ran a moment ago: what its
+// own first pod writes must not be stored as nobody's.
+func TestANamespaceThatBecomesAnEnvironment(t *testing.T) {
+	w := watch(t, "", node(), pod("taken", "old", "10.1.0.5"))
+	if p, ok := w.ByName("taken", "old"); !ok || p.Project != "" {
+		t.Fatalf("a pod of nobody: %v %+v", ok, p)
+	}
+	w.owners.mu.Lock()
+	w.owners.late = "taken"
+	w.owners.mu.Unlock()
+	w.clock.add(4 * time.Second)
+	if _, err := w.client.CoreV1().Pods("taken").Create(context.Background(), pod("taken", "first", "10.1.0.6"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the pod is known", func() bool { _, ok := w.ByName("taken", "first"); return ok })
+	if p, _ := w.ByName("taken", "first"); p.Project != "shop" || p.Environment != "late" {
+		t.Errorf("the environment's first pod is of %s/%s", p.Project, p.Environment)
 	}
 }
 

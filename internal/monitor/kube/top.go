@@ -9,14 +9,15 @@ import (
 	"towpath.dev/towpath/internal/monitor/metric"
 )
 
-// What Top asks. The kubelet says of pods what it uses itself to keep their limits.
+// What Top asks. The kubelet says of pods what it uses itself to keep their limits. Each names
+// the job: series that somebody pushed under the same names cannot have it.
 const (
 	askPodCPU     = `sum by (namespace, pod) (rate(pod_cpu_usage_seconds_total{job="kubelet"}[2m]))`
 	askPodMemory  = `sum by (namespace, pod) (pod_memory_working_set_bytes{job="kubelet"})`
-	askPodLimits  = `sum by (namespace, pod, resource) (kube_pod_container_resource_limits{resource=~"cpu|memory"})`
+	askPodLimits  = `sum by (namespace, pod, resource) (kube_pod_container_resource_limits{job="kube-state-metrics", resource=~"cpu|memory"})`
 	askNodeCPU    = `sum by (node) (rate(node_cpu_usage_seconds_total{job="kubelet"}[2m]))`
 	askNodeMemory = `sum by (node) (node_memory_working_set_bytes{job="kubelet"})`
-	askNodeLimits = `sum by (node, resource) (kube_node_status_allocatable{resource=~"cpu|memory"})`
+	askNodeLimits = `sum by (node, resource) (kube_node_status_allocatable{job="kube-state-metrics", resource=~"cpu|memory"})`
 )
 
 // Top returns what the pods of a project use, or with all set every pod and node: cores

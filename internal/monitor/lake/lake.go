@@ -57,12 +57,14 @@ type Answer struct {
 	Stats     Stats
 }
 
-// Stats say what a query cost.
+// Stats say what a query cost. They count what holds rows that its scans may see, and those
+// rows alone: how much other projects have is not for the asker to know. What cannot be told
+// apart, because a segment has rows of very many projects, is not counted.
 type Stats struct {
 	Segments     int     `json:"segments"`      // of the tables asked
 	Read         int     `json:"segments_read"` // of them read
-	Groups       int     `json:"groups"`        // row groups of the segments read
+	Groups       int     `json:"groups"`        // row groups of the segments
 	GroupsRead   int     `json:"groups_read"`
-	Rows         int64   `json:"rows_scanned"` // rows in what was read, hot ones included
+	Rows         int64   `json:"rows_scanned"` // of the asker in what was read, hot ones included
 	Milliseconds float64 `json:"milliseconds"`
 }

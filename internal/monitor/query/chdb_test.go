@@ -24,6 +24,7 @@ import (
 	"towpath.dev/towpath/internal/monitor/lake"
 	"towpath.dev/towpath/internal/monitor/query"
 	"towpath.dev/towpath/internal/monitor/table"
+	"towpath.dev/towpath/internal/monitor/table/sqltype"
 )
 
 // chdb is ClickHouse in this process: libchdb.so of the npm package
@@ -144,7 +145,7 @@ func (c *chdb) answer(q lake.Query) (*lake.Answer, error) {
 
 // read adds a cell as ClickHouse writes it in JSON.
 func read(v *table.Vector, cell any) error {
-	want := sqlType(v.Kind)
+	want := sqltype.DuckDB(v.Kind)
 	switch x := cell.(type) {
 	case nil:
 		if want == "VARCHAR" {

@@ -30,6 +30,7 @@ import (
 	"towpath.dev/towpath/internal/monitor/lake/bloom"
 	"towpath.dev/towpath/internal/monitor/query"
 	"towpath.dev/towpath/internal/monitor/table"
+	"towpath.dev/towpath/internal/monitor/table/sqltype"
 )
 
 // corpusLine is one query of testdata with how much of it the engine must answer.
@@ -80,20 +81,6 @@ func newDuck(t *testing.T, batches ...*table.Batch) *duck {
 	return d
 }
 
-func sqlType(k table.Kind) string {
-	switch k {
-	case table.Bool:
-		return "BOOLEAN"
-	case table.Int:
-		return "INTEGER"
-	case table.Real, table.Decimal:
-		return "DOUBLE"
-	case table.GUID, table.String, table.Dynamic:
-		return "VARCHAR"
-	}
-	return "BIGINT"
-}
-
 // load makes the table that a scan names.
 func (d *duck) load(ctx context.Context, s lake.Scan) error {
 	b := d.tables[s.Table]
@@ -103,7 +90,7 @@ func (d *duck) load(ctx context.Context, s lake.Scan) error {
 	}
 	defs := []string{`"rows_" INTEGER`}
 	for _, c := range cols {
-		defs = append(defs, `"`+c.Name+`" `+sqlType(c.Kind))
+		defs = append(defs, `"`+c.Name+`" `+sqltype.DuckDB(c.Kind))
 	}
 	conn, err := d.db.Conn(ctx)
 	if err != nil {
@@ -221,7 +208,7 @@ func (d *duck) answer(ctx context.Context, q lake.Query) (*lake.Answer, error) {
 
 // put adds a cell of exactly the type that the contract of package lake names.
 func put(v *table.Vector, cell any) error {
-	want := sqlType(v.Kind)
+	want := sqltype.DuckDB(v.Kind)
 	switch x := cell.(type) {
 	case nil:
 		if want == "VARCHAR" {

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -29,6 +30,8 @@ const (
 	// heldRows is how many rows a pushed part may hand to the executor: Kusto's own limit
 	// for a result.
 	heldRows = 500_000
+	// madeRows is how many rows an operator of the executor may make of them.
+	madeRows = 4 * heldRows
 )
 
 // Options are the parts of a Runner.
@@ -120,7 +123,7 @@ type run struct {
 	pushed []string
 }
 
-// explain gives an error that ended a question its kind.
+// explain gives an error that ended a question its kind, and names the place that it is about.
 func (n *run) explain(ctx context.Context, err error) error {
 	if ctx.Err() == context.DeadlineExceeded {
 		return fault.Wrap(fault.TooLarge, err, "the query took longer than %s", n.ask.Timeout).WithNext("narrow its time or add a condition")
@@ -128,7 +131,15 @@ func (n *run) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return err
+	var p *exec.Placed
+	var f *fault.Error
+	if !errors.As(err, &p) || !errors.As(p.Err, &f) || f.Kind == fault.Internal {
+		return err
+	}
+	line, col := syntax.Position(n.ask.Text, p.Span.Start)
+	there := *f
+	there.Message = fmt.Sprintf("%d:%d: %s", line, col, f.Message)
+	return &there
 }
 
 // guarded is answer for a text that anybody may have written: a mistake of ours in a rare
@@ -183,7 +194,7 @@ func (n *run) try(ctx context.Context, rel ir.Rel, rows int, careful bool) (*tab
 		}
 	}
 	start = n.o.Clock.Now()
-	b, err := exec.Run(ctx, plan.Rel, exec.Env{Now: n.now, MaxBytes: max(n.left, 1<<20), Source: n.source, Seed: uint64(n.now.UnixNano())})
+	b, err := exec.Run(ctx, plan.Rel, exec.Env{Now: n.now, MaxRows: madeRows, MaxBytes: max(n.left, 1<<20), Source: n.source, Seed: uint64(n.now.UnixNano())})
 	if err != nil {
 		return nil, false, err
 	}
@@ -302,9 +313,8 @@ func (n *run) table(ctx context.Context, p *sql.Part) error {
 
 // tooMany refuses to hold the rows that a part of the text has.
 func (n *run) tooMany(r ir.Rel) error {
-	line, col := syntax.Position(n.ask.Text, r.Where().Start)
-	return fault.New(fault.TooLarge, "%d:%d: this part of the query has more rows than are kept in memory for what follows (%d rows, %d MiB)",
-		line, col, heldRows, n.o.Budget>>20).WithNext("narrow its time, add a condition, or summarize before")
+	return &exec.Placed{Span: r.Where(), Err: fault.New(fault.TooLarge, "this part of the query has more rows than are kept in memory for what follows (%d rows, %d MiB)",
+		heldRows, n.o.Budget>>20).WithNext("narrow its time, add a condition, or summarize before")}
 }
 
 // size is about how many bytes a batch takes.

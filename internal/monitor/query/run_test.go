@@ -69,6 +69,23 @@ func TestOneSeesTheRowsOfTheAskAlone(t *testing.T) {
 	}
 }
 
+// TestWhatIsRefusedIsNamedWithItsPlace: the executor knows the operator, the text its place.
+func TestWhatIsRefusedIsNamedWithItsPlace(t *testing.T) {
+	for text, want := range map[string]string{
+		"print 1\n| extend x = extract(strcat(\"(\", \"\"), 0, \"a\")":                                                    "2:14: extract: ",
+		"print x = strrep(\"a\", 1000000)\n| extend y = replace_string(x, \"a\", x)":                                      "2:14: replace_string makes more than ",
+		"range i from 1 to 3000000 step 1":                                                                                "1:1: range makes more than 2000000 rows",
+		"range i from 1 to 3000 step 1 | extend k=1\n| join (range j from 1 to 3000 step 1) on $left.k == $right.j":       "",
+		"range i from 1 to 3000 step 1 | extend k=1\n| join kind=inner (range i from 1 to 3000 step 1 | extend k=1) on k": "2:3: join makes more than 2000000 rows",
+		`print x = "a" | extend extract("(?:" + "x){2000}", 0, x)`:                                                        "1:",
+	} {
+		_, err := inMemory().Run(context.Background(), query.Ask{Text: text})
+		if message, _ := fault.Public(err); want == "" && err != nil || want != "" && !strings.HasPrefix(message, want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestMoreRowsThanAskedForAreCutAndSaidSo(t *testing.T) {
 	r := inMemory(logs("shop", "a", "b", "c"))
 	for rows, want := range map[int]bool{2: true, 3: false} {

@@ -219,6 +219,9 @@
     setTimeout(() => URL.revokeObjectURL(a.href), 1000);
   };
   const csv = (v) => (/[",\n\r]/.test(v) ? '"' + v.replaceAll('"', '""') + '"' : v);
+  // An apostrophe before a text that a spreadsheet would compute, as the command line has it: what
+  // a service wrote must not run on the desk of who looks at it. Numbers are no texts.
+  const cell = (v) => (typeof v === 'number' ? plainText(v) : plainText(v).replace(/^[=+\-@\t\r]/, "'$&"));
   $('[data-export]', root).hidden = false;
   $$('[data-export-as]', root).forEach((b) => b.addEventListener('click', async () => {
     b.closest('details').open = false;
@@ -232,7 +235,7 @@
     try {
       const all = await ask('POST', '/monitor/newest?' + scope, { query: edit.text, ...times, max_rows: 100000 });
       if (as === 'json') save('rows.json', 'application/json', JSON.stringify(all.rows.map((r) => Object.fromEntries(all.columns.map((c, i) => [c.name, r[i]]))), null, 1));
-      else save('rows.csv', 'text/csv', [all.columns.map((c) => c.name), ...all.rows.map((r) => r.map(plainText))].map((r) => r.map(csv).join(',')).join('\r\n'));
+      else save('rows.csv', 'text/csv', [all.columns.map((c) => c.name), ...all.rows].map((r) => r.map((v) => csv(cell(v))).join(',')).join('\r\n'));
       toast(count(all.rows.length) + ' rows' + (all.truncated ? ', there are more' : ''));
     } catch (e) { toast(said(e)); }
   }));

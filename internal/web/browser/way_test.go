@@ -126,6 +126,22 @@ func TestALogGrows(t *testing.T) {
 	must(t, p.Until(ctx, `document.querySelector(".steps a[aria-current] time").textContent !== "`+took+`"`))
 }
 
+// TestAnExportComputesNothing exports lines of which one is what a spreadsheet would compute.
+func TestAnExportComputesNothing(t *testing.T) {
+	w := start(t)
+	ctx := limited(t)
+	p := w.signIn(ctx, t, 1440, 900)
+	must(t, p.Go(ctx, w.url+"/projects/shop/monitor/logs?q=ContainerLogV2"))
+	must(t, p.Until(ctx, `document.querySelector(".vrow")?.textContent !== undefined`))
+	must(t, p.Eval(ctx, `(() => { URL.createObjectURL = (b) => { b.text().then((t) => { window.exported = t; }); return "#"; }; document.querySelector("[data-export-as=csv]").click(); })()`, nil))
+	must(t, p.Until(ctx, `window.exported?.includes("HYPERLINK")`))
+	var safe bool
+	must(t, p.Eval(ctx, `window.exported.includes(",\"'=HYPERLINK(\"\"http") && !window.exported.includes("\"=HYPERLINK")`, &safe))
+	if !safe {
+		t.Error("a text of the export begins with an equals sign")
+	}
+}
+
 // TestAccessibility checks on every page what a screen reader and a keyboard need.
 func TestAccessibility(t *testing.T) {
 	w := start(t)

@@ -58,6 +58,8 @@ func (m Monitor) Newest(ctx context.Context, a identity.Actor, q monitor.Questio
 	for i := range 60 {
 		pod, text, level := "web-6c54b7d9f-x2k4q", fmt.Sprintf("GET /cart 200 %dms", 9+i), "INFO"
 		switch {
+		case i == 1:
+			text = `=HYPERLINK("http://example.com","open me")`
 		case i%7 == 0:
 			pod, text, level = "cart-6c54b7d9f-x2k4q", fmt.Sprintf("checkout failed: pricing returned 503 after 3 retries order=%d", 88120-i), "ERROR"
 		case i%5 == 0:

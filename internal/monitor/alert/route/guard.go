@@ -103,6 +103,28 @@ func (g *Guard) Dial(ctx context.Context, network, address string) (net.Conn, er
 	return d.DialContext(ctx, network, address)
 }
 
+// Resolved returns the host:port to connect to for a name, where the connecting is not ours:
+// the first allowed address of those that the name has now, or what is on the list as it is.
+func (g *Guard) Resolved(ctx context.Context, hostport string) (string, error) {
+	if g.Named(hostport) {
+		return hostport, nil
+	}
+	host, port, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return "", fault.New(fault.Invalid, "%q is not host:port.", hostport)
+	}
+	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return "", err
+	}
+	for _, a := range all {
+		if g.allows(a) {
+			return net.JoinHostPort(a.Unmap().String(), port), nil
+		}
+	}
+	return "", refused(hostport)
+}
+
 func refused(address string) error {
 	return fault.New(fault.Denied, "%s is not a public address, and notifications may not go there.", address).
 		WithNext("an operator may allow the host with --notify-allow")

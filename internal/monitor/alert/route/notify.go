@@ -216,7 +216,7 @@ func (o Options) notifier(r Receiver, t *template.Template, l *slog.Logger) (not
 		c.Username, c.Title, c.Text, c.Fallback = "Towpath", `{{ template "towpath.title" . }}`, `{{ template "towpath.text" . }}`, `{{ template "towpath.title" . }}`
 		out.inner, err = slack.New(&c, t, l, dial)
 	case Mail:
-		out.inner, err = mailer(r, t, l)
+		out.inner = mailer{to: r, guard: o.Guard, template: t, logger: l}
 	case Item:
 		out.inner = opener{open: o.Open, project: r.Project, template: t, logger: l}
 	default:
@@ -225,17 +225,35 @@ func (o Options) notifier(r Receiver, t *template.Template, l *slog.Logger) (not
 	return out, err
 }
 
-func mailer(r Receiver, t *template.Template, l *slog.Logger) (notify.Notifier, error) {
-	host, port, err := net.SplitHostPort(r.Server)
+// mailer speaks SMTP. Alertmanager's notifier connects by itself, so it is given an address
+// that the guard has let through, and the name to check the certificate by.
+type mailer struct {
+	to       Receiver
+	guard    *Guard
+	template *template.Template
+	logger   *slog.Logger
+}
+
+// Notify implements notify.Notifier.
+func (m mailer) Notify(ctx context.Context, alerts ...*types.Alert) (bool, error) {
+	at, err := m.guard.Resolved(ctx, m.to.Server)
 	if err != nil {
-		return nil, fault.New(fault.Invalid, "The server of receiver %s is not host:port.", r.Name)
+		return !fault.Is(err, fault.Denied), err
+	}
+	host, port, err := net.SplitHostPort(at)
+	if err != nil {
+		return false, err
+	}
+	name, _, err := net.SplitHostPort(m.to.Server)
+	if err != nil {
+		return false, err
 	}
 	return email.New(&config.EmailConfig{
-		To: strings.Join(r.To, ", "), From: r.From, Smarthost: config.HostPort{Host: host, Port: port}, Hello: "localhost",
-		AuthUsername: r.User, AuthPassword: commoncfg.Secret(r.Password), RequireTLS: &r.RequireTLS, TLSConfig: &commoncfg.TLSConfig{},
+		To: strings.Join(m.to.To, ", "), From: m.to.From, Smarthost: config.HostPort{Host: host, Port: port}, Hello: "localhost",
+		AuthUsername: m.to.User, AuthPassword: commoncfg.Secret(m.to.Password), RequireTLS: &m.to.RequireTLS, TLSConfig: &commoncfg.TLSConfig{ServerName: name},
 		Headers: map[string]string{"Subject": `{{ template "towpath.title" . }}`},
 		Text:    `{{ template "towpath.text" . }}`,
-	}, t, l), nil
+	}, m.template, m.logger).Notify(ctx, alerts...)
 }
 
 // texts are our own words for a group of alerts.

@@ -397,6 +397,36 @@ func TestMailSaysWhatIsTheMatter(t *testing.T) {
 	}
 }
 
+func TestMailGoesWhereTheGuardLetsIt(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	mails := make(chan string, 1)
+	go serveMail(l, mails)
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	strict, err := route.NewGuard(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := router(t, route.Options{Guard: strict})
+	for _, host := range []string{"127.0.0.1", "localhost", "::1"} {
+		x := route.Receiver{Name: "mail", Kind: route.Mail, Server: net.JoinHostPort(host, port), From: "towpath@example.com", To: []string{"ada@example.com"}}
+		if _, err := r.Test(t.Context(), x, firing("shop", "A", "warning")); err == nil || !strings.Contains(err.Error(), "not a public address") {
+			t.Errorf("a mail by %s: %v, want that it is refused", host, err)
+		}
+	}
+	select {
+	case got := <-mails:
+		t.Errorf("the mail server was spoken to:\n%s", got)
+	default:
+	}
+}
+
 // serveMail speaks as much SMTP as one mail needs.
 func serveMail(l net.Listener, mails chan<- string) {
 	c, err := l.Accept()

@@ -9,8 +9,9 @@
 //
 // Invariants. A query sees one now. A result has exactly the columns of its Rel, except
 // for an open plugin (ir.Evaluate). Conversions give null and never an error. What would
-// need more rows or memory than Env allows is refused with fault.TooLarge, naming the
-// operator. The input batches are never changed.
+// need more rows or memory than Env allows is refused with fault.TooLarge before it is
+// made, naming the operator and its place: the tables that a query still needs are counted
+// together, by a sample of their cells. The input batches are never changed.
 //
 // It imports packages ir, table, value, fault and the standard library.
 package exec

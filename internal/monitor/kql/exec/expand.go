@@ -47,6 +47,9 @@ func (r *run) expand(x *ir.Expand, f *frame) (*frame, error) {
 		}
 		cells[k] = v.Parsed()
 	}
+	if err := r.expandable(x, f, cells, limit); err != nil {
+		return nil, err
+	}
 	var rows []int32 // the input row of each output row
 	var at []int64   // its place in the expansion
 	lists := make([][]any, len(cells))
@@ -68,11 +71,35 @@ func (r *run) expand(x *ir.Expand, f *frame) (*frame, error) {
 				values[k] = append(values[k], v)
 			}
 		}
-		if len(rows) > r.env.MaxRows {
-			return nil, r.rows("mv-expand", len(rows))
-		}
 	}
 	return expanded(x, f, rows, at, values), nil
+}
+
+// expandable refuses an expansion that has too many rows, before they are made.
+func (r *run) expandable(x *ir.Expand, f *frame, cells []vec.Vec, limit int64) error {
+	total := 0
+	for i := range f.n {
+		n := 0
+		for _, c := range cells {
+			n = max(n, countItems(c.At(i)))
+		}
+		if total += int(min(int64(n), limit)); total > r.env.MaxRows {
+			return r.rows("mv-expand", total)
+		}
+	}
+	// An element is a cell in a list, and then one of a column, which may be a text.
+	return r.fits("mv-expand", int64(total)*(f.row()+int64(48*len(cells))))
+}
+
+// countItems is the number of items.
+func countItems(v any) int {
+	switch x := v.(type) {
+	case []any:
+		return len(x)
+	case *value.Bag:
+		return x.Len()
+	}
+	return 1
 }
 
 // expanded builds the result: expanded columns at their places, the others repeated.
@@ -131,7 +158,11 @@ func (r *run) apply(x *ir.Apply, f *frame) (*frame, error) {
 	}
 	defer r.restore(x.Ref)()
 	var parts []*frame
-	total := 0
+	total, held := 0, all.bytes()
+	if err := r.hold("mv-apply", held); err != nil {
+		return nil, err
+	}
+	defer func() { r.release(held) }()
 	for i := range f.n {
 		r.refs[x.Ref] = all.slice(bounds[i], bounds[i+1])
 		sub, err := r.rel(x.Sub)
@@ -151,9 +182,17 @@ func (r *run) apply(x *ir.Apply, f *frame) (*frame, error) {
 		if total += sub.n; total > r.env.MaxRows {
 			return nil, r.rows("mv-apply", total)
 		}
+		n := part.bytes() + partBytes
+		if err := r.hold("mv-apply", n); err != nil {
+			return nil, err
+		}
+		held += n
 	}
 	return concat(x.Cols, parts), nil
 }
+
+// partBytes is what a table takes beside its rows.
+const partBytes = 256
 
 // restore returns what puts a reference back to what it was.
 func (r *run) restore(id int) func() {
@@ -203,6 +242,8 @@ func (r *run) partition(x *ir.Partition, f *frame) (*frame, error) {
 	}
 	defer r.restore(x.Ref)()
 	var parts []*frame
+	total, held := 0, int64(0)
+	defer func() { r.release(held) }()
 	for _, part := range rows {
 		r.refs[x.Ref] = f.pick(part)
 		sub, err := r.rel(x.Sub)
@@ -210,6 +251,14 @@ func (r *run) partition(x *ir.Partition, f *frame) (*frame, error) {
 			return nil, err
 		}
 		parts = append(parts, sub)
+		if total += sub.n; total > r.env.MaxRows {
+			return nil, r.rows("partition", total)
+		}
+		n := sub.bytes() + partBytes
+		if err := r.hold("partition", n); err != nil {
+			return nil, err
+		}
+		held += n
 	}
 	return concat(x.Cols, parts), nil
 }

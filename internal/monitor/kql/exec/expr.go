@@ -94,15 +94,36 @@ func (e *eval) call(x *ir.Call) (vec.Vec, error) {
 	if err := e.r.ctx.Err(); err != nil {
 		return vec.Vec{}, err
 	}
-	args := make([]vec.Vec, len(x.Args))
+	args, held := make([]vec.Vec, len(x.Args)), int64(0)
+	defer func() { e.r.release(held) }()
 	for i, a := range x.Args {
 		v, err := e.arg(x.Func, a)
 		if err != nil {
 			return vec.Vec{}, err
 		}
-		args[i] = v
+		n, err := e.keep(x.Func, v)
+		if err != nil {
+			return vec.Vec{}, at(x, err)
+		}
+		args[i], held = v, held+n
 	}
-	return f.Run(&scalar.Call{Name: x.Func, Kind: x.K, Args: args, N: e.f.n, Env: e.r.scalars})
+	env := *e.r.scalars
+	env.MaxBytes = max(1, e.r.left())
+	v, err := f.Run(&scalar.Call{Name: x.Func, Kind: x.K, Args: args, N: e.f.n, Env: &env})
+	if err == nil {
+		err = e.r.ctx.Err() // What a function gives that was ended means nothing.
+	}
+	return v, at(x, err)
+}
+
+// keep holds a column that is needed while others are computed, and returns what it takes:
+// nothing for one of the input, which is held anyway.
+func (e *eval) keep(what string, v vec.Vec) (int64, error) {
+	if e.f.has(v) {
+		return 0, nil
+	}
+	n := bytesOf(v, e.f.n)
+	return n, e.r.hold(what, n)
 }
 
 // arg computes an argument; a table behind in stands for all of its first column.
@@ -119,6 +140,9 @@ func (e *eval) arg(fn string, a ir.Expr) (vec.Vec, error) {
 	f, err := e.r.subTable(s)
 	if err != nil {
 		return vec.Vec{}, err
+	}
+	if err := e.r.fits(fn, 40*int64(f.n)); err != nil {
+		return vec.Vec{}, at(s, err)
 	}
 	list := make([]any, 0, f.n)
 	for i := range f.n {
@@ -151,6 +175,7 @@ func (r *run) subTable(x *ir.Sub) (*frame, error) {
 	f, err := r.rel(x.Rel)
 	if err == nil && !refers(x.Rel) {
 		r.subs[x] = f
+		r.held += f.bytes()
 	}
 	return f, err
 }

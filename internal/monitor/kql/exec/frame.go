@@ -76,23 +76,6 @@ func (f *frame) as(cols []table.Column) *frame {
 	return out
 }
 
-// bytes estimates the memory of the frame from a sample of its rows.
-func (f *frame) bytes() int64 {
-	const sample = 1024
-	if f.n <= sample {
-		return f.measure()
-	}
-	return f.slice(0, sample).measure() * int64(f.n) / sample
-}
-
-func (f *frame) measure() int64 {
-	var b int64
-	for _, v := range f.vecs {
-		b += v.Bytes()
-	}
-	return b
-}
-
 // concat appends frames of one schema.
 func concat(cols []table.Column, parts []*frame) *frame {
 	out := &frame{cols: cols}

@@ -120,13 +120,18 @@ func (r *run) summarize(x *ir.Summarize, f *frame) (*frame, error) {
 			out.vecs = append(out.vecs, k.Pick(g.first))
 		}
 	}
-	ev := r.over(f)
+	ev, held := r.over(f), int64(0)
+	defer func() { r.release(held) }()
 	for i := range x.Aggs {
 		vs, err := ev.aggregate(&x.Aggs[i], of, out.n)
 		if err != nil {
-			return nil, err
+			return nil, at(x.Aggs[i], err)
 		}
-		out.vecs = append(out.vecs, vs...)
+		n := (&frame{vecs: vs, n: out.n}).bytes()
+		if err := r.hold(x.Aggs[i].Func, n); err != nil {
+			return nil, at(x.Aggs[i], err)
+		}
+		out.vecs, held = append(out.vecs, vs...), held+n
 	}
 	return out.as(x.Cols), nil
 }
@@ -141,14 +146,21 @@ func exprsOf(named []ir.Named) []ir.Expr {
 
 // aggregate computes an aggregate over the rows of each group.
 func (e *eval) aggregate(x *ir.Agg, of []int32, n int) ([]vec.Vec, error) {
-	c := &agg.Call{Func: x.Func, Kinds: x.Kinds, Group: of, N: e.f.n, Groups: n, MaxBytes: e.r.env.MaxBytes}
+	c := &agg.Call{Func: x.Func, Kinds: x.Kinds, Group: of, N: e.f.n, Groups: n}
+	held := int64(0)
+	defer func() { e.r.release(held) }()
 	for _, a := range x.Args {
 		v, err := e.expr(a)
 		if err != nil {
 			return nil, err
 		}
-		c.Args = append(c.Args, v)
+		size, err := e.keep(x.Func, v)
+		if err != nil {
+			return nil, err
+		}
+		c.Args, held = append(c.Args, v), held+size
 	}
+	c.MaxBytes = max(1, e.r.left())
 	if x.If != nil {
 		v, err := e.expr(x.If)
 		if err != nil {

@@ -14,10 +14,20 @@ func (r *run) join(x *ir.Join) (*frame, error) {
 	if err != nil {
 		return nil, err
 	}
+	held := counted(x.Left, left)
+	if err := r.hold("join", held); err != nil {
+		return nil, err
+	}
+	defer func() { r.release(held) }()
 	right, err := r.rel(x.Right)
 	if err != nil {
 		return nil, err
 	}
+	n := counted(x.Right, right) + keyBytes*int64(right.n)
+	if err := r.hold("join", n); err != nil {
+		return nil, err
+	}
+	held += n
 	lk, err := r.exprs(x.LeftKeys, left)
 	if err != nil {
 		return nil, err
@@ -46,6 +56,9 @@ func (r *run) join(x *ir.Join) (*frame, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.fits("join", int64(len(li))*(left.row()+right.row())); err != nil {
+		return nil, err
+	}
 	return joined(x, left, right, li, ri), nil
 }
 
@@ -60,6 +73,9 @@ func alike(a, b vec.Vec, na, nb int) (vec.Vec, vec.Vec) {
 	}
 	return a, b.Convert(a.Kind, nb)
 }
+
+// keyBytes is about what the place of a row takes in the index of a join.
+const keyBytes = 64
 
 // index finds the rows of equal keys.
 func index(keys []vec.Vec, n int) map[string][]int32 {
@@ -89,6 +105,9 @@ func (r *run) exists(f *frame, keys []vec.Vec, other *frame, others []vec.Vec, w
 	return f.pick(rows)
 }
 
+// pairBytes is what a pair of rows takes in two lists, which are there twice when they grow.
+const pairBytes = 16
+
 // match lists the pairs of rows; -1 stands for a side that has none.
 func (r *run) match(x *ir.Join, nl int, lk []vec.Vec, nr int, rk []vec.Vec) (li, ri []int32, err error) {
 	found := index(rk, nr)
@@ -96,17 +115,21 @@ func (r *run) match(x *ir.Join, nl int, lk []vec.Vec, nr int, rk []vec.Vec) (li,
 	keepRight := x.Kind == "rightouter" || x.Kind == "fullouter"
 	used := make([]bool, nr)
 	enc := newEncoder(lk)
+	most := int(min(int64(r.env.MaxRows), r.left()/pairBytes))
 	for i := range nl {
 		rows := found[string(enc.row(i))]
 		if len(rows) == 0 && keepLeft {
 			li, ri = append(li, int32(i)), append(ri, -1)
 		}
+		if n := len(li) + len(rows); n > most {
+			if err := r.rows("join", n); err != nil {
+				return nil, nil, err
+			}
+			return nil, nil, r.fits("join", pairBytes*int64(n))
+		}
 		for _, j := range rows {
 			li, ri = append(li, int32(i)), append(ri, j)
 			used[j] = true
-		}
-		if len(li) > r.env.MaxRows {
-			return nil, nil, r.rows("join", len(li))
 		}
 		if i%65536 == 0 && r.ctx.Err() != nil {
 			return nil, nil, r.ctx.Err()

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/monitor/kql/exec/scalar"
 	"towpath.dev/towpath/internal/monitor/kql/exec/vec"
 	"towpath.dev/towpath/internal/monitor/kql/ir"
 	"towpath.dev/towpath/internal/monitor/kql/value"
@@ -16,7 +16,7 @@ import (
 
 // parsePattern turns the parts of a parse operator into one regular expression over the
 // whole text, with a group cN for each column ("parse operator", regex mode).
-func parsePattern(x *ir.Parse) (*regexp.Regexp, error) {
+func parsePattern(x *ir.Parse, ended func() error) (*scalar.Regex, error) {
 	var b strings.Builder
 	flags := "s"
 	if x.Kind == "regex" {
@@ -40,11 +40,8 @@ func parsePattern(x *ir.Parse) (*regexp.Regexp, error) {
 		}
 	}
 	b.WriteString(`\z`)
-	re, err := regexp.Compile(b.String())
-	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, err, "parse: the pattern is no regular expression of RE2's syntax")
-	}
-	return re, nil
+	re, err := scalar.NewRegex("parse", b.String(), ended)
+	return re, at(x, err)
 }
 
 // columnPattern is what a column may hold. Relaxed takes any text up to the next piece, so
@@ -67,7 +64,7 @@ func columnPattern(kind string, to table.Kind, star bool) string {
 
 // parse is parse and parse-where.
 func (r *run) parse(x *ir.Parse, f *frame) (*frame, error) {
-	re, err := parsePattern(x)
+	re, err := parsePattern(x, r.ctx.Err)
 	if err != nil {
 		return nil, err
 	}
@@ -85,10 +82,13 @@ func (r *run) parse(x *ir.Parse, f *frame) (*frame, error) {
 	}
 	groups := make([]int, len(x.Parts))
 	for i := range x.Parts {
-		groups[i] = re.SubexpIndex(fmt.Sprintf("c%d", i))
+		groups[i] = re.Group(fmt.Sprintf("c%d", i))
 	}
 	kept := []int32{}
 	for i := range f.n {
+		if err := r.ctx.Err(); err != nil {
+			return nil, err
+		}
 		if parseRow(x, re, groups, texts.Text[i&texts.Mask()], out, i) {
 			kept = append(kept, int32(i))
 		}
@@ -101,10 +101,10 @@ func (r *run) parse(x *ir.Parse, f *frame) (*frame, error) {
 }
 
 // parseRow fills the columns of row i; without a match they are null.
-func parseRow(x *ir.Parse, re *regexp.Regexp, groups []int, text string, out *frame, i int) bool {
+func parseRow(x *ir.Parse, re *scalar.Regex, groups []int, text string, out *frame, i int) bool {
 	m, sure := scanParts(x, groups, text)
 	if !sure {
-		m = re.FindStringSubmatchIndex(text)
+		m = re.Find(text)
 	}
 	cells := make([]any, len(x.Parts))
 	for k, p := range x.Parts {

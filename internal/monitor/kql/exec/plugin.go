@@ -15,6 +15,11 @@ func (r *run) evaluate(x *ir.Evaluate) (*frame, error) {
 	if err != nil {
 		return nil, err
 	}
+	n := counted(x.In, f)
+	if err := r.hold(operatorName(x), n); err != nil {
+		return nil, err
+	}
+	defer r.release(n)
 	var out *frame
 	switch x.Plugin {
 	case "pivot":
@@ -22,7 +27,7 @@ func (r *run) evaluate(x *ir.Evaluate) (*frame, error) {
 	case "bag_unpack":
 		out, err = r.unpack(x, f)
 	case "narrow":
-		out = narrow(f)
+		out, err = r.narrow(f)
 	default:
 		return nil, fault.New(fault.Invalid, "the plugin %s is not supported", x.Plugin)
 	}
@@ -50,6 +55,9 @@ func fit(f *frame, cols []table.Column) *frame {
 // maxPivot bounds the columns that the data may make.
 const maxPivot = 1000
 
+// cellBytes is about what a cell of a column takes, but for its text.
+const cellBytes = 16
+
 // pivot makes a column for each value. Its input has been aggregated: the columns that
 // stay, the column of the names, and the value; its argument is the value for where there
 // is none.
@@ -70,6 +78,9 @@ func (r *run) pivot(x *ir.Evaluate, f *frame) (*frame, error) {
 	out := &frame{n: len(rows.first)}
 	for i := range n - 2 {
 		out.cols, out.vecs = append(out.cols, f.cols[i]), append(out.vecs, f.vecs[i].Pick(rows.first))
+	}
+	if err := r.fits("pivot", int64(len(names.first))*int64(out.n)*cellBytes); err != nil {
+		return nil, err
 	}
 	cells := make([]vec.Vec, len(names.first))
 	for k := range cells {
@@ -121,6 +132,9 @@ func (r *run) unpack(x *ir.Evaluate, f *frame) (*frame, error) {
 	}
 	bags := f.vecs[col.Index].Parsed()
 	kinds := bagKinds(bags, f.n, ignored)
+	if err := r.fits("bag_unpack", int64(min(len(kinds), maxPivot))*int64(f.n)*cellBytes); err != nil {
+		return nil, err
+	}
 	out := &frame{n: f.n}
 	for i, c := range f.cols {
 		if i != col.Index {
@@ -202,9 +216,16 @@ func addKeys(out *frame, bags vec.Vec, kinds map[string]table.Kind, prefix, conf
 }
 
 // narrow makes a row of each cell: the row's number, the column's name, the value as text.
-func narrow(f *frame) *frame {
+func (r *run) narrow(f *frame) (*frame, error) {
 	cols := []table.Column{{Name: "Row", Kind: table.Long}, {Name: "Column", Kind: table.String}, {Name: "Value", Kind: table.String}}
-	out := newFrame(cols, f.n*len(f.cols))
+	n := f.n * len(f.cols)
+	if err := r.rows("narrow", n); err != nil {
+		return nil, err
+	}
+	if err := r.fits("narrow", f.bytes()+int64(n)*3*cellBytes); err != nil {
+		return nil, err
+	}
+	out := newFrame(cols, n)
 	at := 0
 	for i := range f.n {
 		for k, c := range f.cols {
@@ -214,5 +235,5 @@ func narrow(f *frame) *frame {
 			at++
 		}
 	}
-	return out
+	return out, nil
 }

@@ -40,13 +40,19 @@ func (r *run) filter(x *ir.Filter, f *frame) (*frame, error) {
 
 func (r *run) project(x *ir.Project, f *frame) (*frame, error) {
 	out := &frame{cols: x.Cols, n: f.n}
-	ev := r.over(f)
+	ev, held := r.over(f), int64(0)
+	defer func() { r.release(held) }()
 	for k, e := range x.Exprs {
 		v, err := ev.expr(e.Expr)
 		if err != nil {
 			return nil, err
 		}
-		out.vecs = append(out.vecs, v.Convert(x.Cols[k].Kind, f.n))
+		v = v.Convert(x.Cols[k].Kind, f.n)
+		n, err := ev.keep("the column "+e.Name, v)
+		if err != nil {
+			return nil, at(e.Expr, err)
+		}
+		out.vecs, held = append(out.vecs, v), held+n
 	}
 	return out, nil
 }

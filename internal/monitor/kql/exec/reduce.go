@@ -17,7 +17,8 @@ type pattern struct {
 	sample string
 }
 
-// maxPatterns bounds the patterns of one first term and length.
+// maxPatterns bounds the patterns of texts of equally many terms. A text that resembles none
+// of so many is one of the others.
 const maxPatterns = 1000
 
 // reduce groups texts by what they have in common: texts of equally many terms, of which
@@ -40,11 +41,19 @@ func (r *run) reduce(x *ir.Reduce, f *frame) (*frame, error) {
 	texts := v.Convert(table.String, f.n)
 	buckets := map[int][]*pattern{}
 	var all []*pattern
+	others := int64(0)
 	for i := range f.n {
+		if err := r.ctx.Err(); err != nil {
+			return nil, err
+		}
 		s := texts.Text[i&texts.Mask()]
 		terms := splitTerms(s, x.Chars)
 		p := nearest(buckets[len(terms)], terms, threshold)
-		if p == nil || len(buckets[len(terms)]) > maxPatterns && p == nil {
+		if p == nil && len(buckets[len(terms)]) == maxPatterns {
+			others++
+			continue
+		}
+		if p == nil {
 			p = &pattern{terms: slices.Clone(terms), sample: s}
 			buckets[len(terms)] = append(buckets[len(terms)], p)
 			all = append(all, p)
@@ -52,7 +61,7 @@ func (r *run) reduce(x *ir.Reduce, f *frame) (*frame, error) {
 		p.take(terms)
 	}
 	slices.SortStableFunc(all, func(a, b *pattern) int { return cmp.Compare(b.count, a.count) })
-	all = withOthers(all)
+	all = withOthers(all, others)
 	out := newFrame(x.Cols, len(all))
 	for i, p := range all {
 		row := []any{p.text(x.Chars), p.count, p.sample}
@@ -63,10 +72,11 @@ func (r *run) reduce(x *ir.Reduce, f *frame) (*frame, error) {
 	return out, nil
 }
 
-// withOthers joins the texts that resemble no other, when there are several.
-func withOthers(all []*pattern) []*pattern {
+// withOthers joins the texts that resemble no other, when there are several, with those
+// for which there was no room.
+func withOthers(all []*pattern, others int64) []*pattern {
 	var out []*pattern
-	rest := &pattern{terms: []string{"others"}}
+	rest := &pattern{terms: []string{"others"}, count: others}
 	var alone *pattern
 	for _, p := range all {
 		if p.count > 1 {
@@ -77,7 +87,7 @@ func withOthers(all []*pattern) []*pattern {
 		rest.count++
 	}
 	switch {
-	case rest.count > 1:
+	case rest.count > 1 || others > 0:
 		return append(out, rest)
 	case alone != nil:
 		return append(out, alone)

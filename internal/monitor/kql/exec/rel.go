@@ -18,6 +18,7 @@ type run struct {
 	ctx     context.Context
 	env     Env
 	scalars *scalar.Env
+	held    int64 // bytes of what is needed while something else is computed
 	shared  map[int]*frame
 	refs    map[int]*frame
 	subs    map[*ir.Sub]*frame
@@ -29,15 +30,14 @@ func (r *run) rel(x ir.Rel) (*frame, error) {
 		return nil, err
 	}
 	f, err := r.compute(x)
+	if err == nil {
+		err = r.rows(operatorName(x), f.n)
+	}
+	if err == nil {
+		err = r.fits(operatorName(x), counted(x, f))
+	}
 	if err != nil {
-		return nil, err
-	}
-	if err := r.rows(operatorName(x), f.n); err != nil {
-		return nil, err
-	}
-	if b := f.bytes(); b > r.env.MaxBytes {
-		return nil, fault.New(fault.TooLarge, "%s needs more than %d MiB of memory", operatorName(x), r.env.MaxBytes>>20).
-			WithNext("narrow the time range, filter earlier with where, or keep fewer columns with project")
+		return nil, at(x, err)
 	}
 	return f, nil
 }
@@ -117,7 +117,26 @@ func (r *run) unary(x ir.Rel) (*frame, error) {
 	if err != nil {
 		return nil, err
 	}
-	return op(f)
+	n := counted(in, f)
+	if err := r.hold(operatorName(x), n); err != nil {
+		return nil, err
+	}
+	defer r.release(n)
+	out, err := op(f)
+	if err != nil {
+		return nil, err
+	}
+	return out, r.beside(x, f, out)
+}
+
+// beside refuses a table that does not fit into memory beside the input of its operator.
+// What only takes rows away needs no more than its input, and its texts are the same.
+func (r *run) beside(x ir.Rel, in, out *frame) error {
+	switch x.(type) {
+	case *ir.Filter, *ir.Sort, *ir.Serialize, *ir.Take, *ir.Sample:
+		return nil
+	}
+	return r.fits(operatorName(x), out.fresh(in))
 }
 
 func (r *run) inputOf(x ir.Rel) (ir.Rel, func(f *frame) (*frame, error)) {
@@ -219,9 +238,10 @@ func (r *run) series(x *ir.Range) (*frame, error) {
 	}
 	from, to, step := cells[0], cells[1], cells[2]
 	var out []int64
+	most := r.rangeMost()
 	for n := from; step > 0 && n <= to || step < 0 && n >= to; n += step {
-		if out = append(out, n); len(out) > r.env.MaxRows {
-			return nil, r.rows("range", len(out))
+		if out = append(out, n); len(out) > most {
+			return nil, r.rangeEnds(len(out))
 		}
 		if step > 0 && n > n+step || step < 0 && n < n+step { // past the largest number
 			break
@@ -254,17 +274,29 @@ func (r *run) realSeries(x *ir.Range, vs []vec.Vec) (*frame, error) {
 		}
 		c[i] = f
 	}
-	out := []float64{}
+	out, most := []float64{}, r.rangeMost()
 	for i := 0; c[2] != 0; i++ {
 		n := c[0] + float64(i)*c[2]
 		if c[2] > 0 && n > c[1] || c[2] < 0 && n < c[1] {
 			break
 		}
-		if out = append(out, n); len(out) > r.env.MaxRows {
-			return nil, r.rows("range", len(out))
+		if out = append(out, n); len(out) > most {
+			return nil, r.rangeEnds(len(out))
 		}
 	}
 	return &frame{cols: x.Cols, n: len(out), vecs: []vec.Vec{{Kind: x.Cols[0].Kind, Real: out}}}, nil
+}
+
+// rangeMost is how many numbers a range may make, each of eight bytes; they are there twice
+// when the list grows.
+func (r *run) rangeMost() int { return int(min(int64(r.env.MaxRows), r.left()/16)) }
+
+// rangeEnds refuses a range that has more.
+func (r *run) rangeEnds(n int) error {
+	if err := r.rows("range", n); err != nil {
+		return err
+	}
+	return r.fits("range", 16*int64(n))
 }
 
 func (r *run) once(x *ir.Shared) (*frame, error) {
@@ -274,13 +306,15 @@ func (r *run) once(x *ir.Shared) (*frame, error) {
 	f, err := r.rel(x.In)
 	if err == nil && !refers(x.In) {
 		r.shared[x.ID] = f
+		r.held += f.bytes()
 	}
 	return f, err
 }
 
 func (r *run) union(x *ir.Union) (*frame, error) {
 	parts := make([]*frame, 0, len(x.Inputs))
-	n := 0
+	n, held := 0, int64(0)
+	defer func() { r.release(held) }()
 	for _, in := range x.Inputs {
 		f, err := r.rel(in)
 		if err != nil {
@@ -289,7 +323,14 @@ func (r *run) union(x *ir.Union) (*frame, error) {
 		if n += f.n; n > r.env.MaxRows {
 			return nil, r.rows("union", n)
 		}
-		parts = append(parts, f)
+		b := f.bytes()
+		if err := r.hold("union", b); err != nil {
+			return nil, err
+		}
+		parts, held = append(parts, f), held+b
+	}
+	if err := r.fits("union", headers(parts)); err != nil {
+		return nil, err
 	}
 	return concat(x.Cols, parts), nil
 }

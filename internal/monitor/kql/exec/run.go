@@ -19,7 +19,9 @@ type Env struct {
 	Source func(ctx context.Context, scan *ir.Scan) (*table.Batch, error)
 	// MaxRows bounds the rows that one operator may make; 0 means 10,000,000.
 	MaxRows int
-	// MaxBytes bounds the memory of the table that one operator makes; 0 means 512 MiB.
+	// MaxBytes bounds what the query holds at a time: about the memory of all tables that it
+	// still needs, but for those that were given. It is looked at before a table is made.
+	// 0 means 512 MiB.
 	MaxBytes int64
 	// Seed makes rand(), sample and new_guid() repeatable; 0 is a seed like any other.
 	Seed uint64
@@ -27,7 +29,8 @@ type Env struct {
 
 // Run answers a query. It refuses with fault.TooLarge what goes over the limits of env,
 // with fault.Invalid what only the data shows to be wrong (a negative bin, more than one
-// step without end), and returns the context's error when that ends first.
+// step without end), both as the cause of a *Placed where the place is known, and returns
+// the context's error when that ends first.
 func Run(ctx context.Context, rel ir.Rel, env Env) (*table.Batch, error) {
 	r := newRun(ctx, env)
 	f, err := r.rel(rel)

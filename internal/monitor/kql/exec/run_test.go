@@ -45,6 +45,17 @@ func TestBombsAreRefused(t *testing.T) {
 	}
 }
 
+// TestTheRestOfManyPatternsAreOthers: 1,500 words that come twice each are 1,000 patterns.
+func TestTheRestOfManyPatternsAreOthers(t *testing.T) {
+	got, err := exec.Run(t.Context(), bound(t, `range i from 1 to 3000 step 1 | extend s=strcat("w", i % 1500) | reduce by s | where Pattern == "others" or Count != 2`), exec.Env{Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at := got.Index("Count"); got.Rows() != 1 || got.Vectors[at].Int[0] != 1000 {
+		t.Errorf("the patterns that are no pair are\n%s", render(got))
+	}
+}
+
 func TestACancelledQueryEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -195,6 +195,10 @@ func (s *seriesMaker) make(r *run, f *frame, keys []vec.Vec, bins []int64) (*fra
 		if points += n; points > r.env.MaxRows {
 			return nil, r.rows("make-series", points)
 		}
+		// A point is a cell in the array of the axis and in those of the aggregates.
+		if err := r.fits("make-series", int64(points)*int64(24*(1+len(s.x.Aggs)))); err != nil {
+			return nil, err
+		}
 		list := make([]any, n)
 		for i := range list {
 			list[i] = s.a.cell(s.base + float64(first[k]+int64(i))*s.a.step)

@@ -48,6 +48,9 @@ func (r *run) scanSteps(x *ir.ScanSteps, f *frame) (*frame, error) {
 		if err := r.rows("scan", len(s.rows)); err != nil {
 			return nil, err
 		}
+		if err := r.fits("scan", int64(len(s.rows))*int64(24+48*len(s.cols))); err != nil {
+			return nil, err
+		}
 	}
 	for k := range s.held {
 		s.release(k)

@@ -52,6 +52,9 @@ func (r *run) topNested(x *ir.TopNested, f *frame) (*frame, error) {
 func (n *nest) level(depth int, rows []int32, above []any) error {
 	if depth == len(n.x.Levels) {
 		n.rows = append(n.rows, above)
+		if err := n.r.fits("top-nested", int64(len(n.rows))*int64(24+48*len(above))); err != nil {
+			return err
+		}
 		return n.r.rows("top-nested", len(n.rows))
 	}
 	l := &n.x.Levels[depth]

@@ -111,6 +111,32 @@ func (g *guess) note(node any) {
 		if _, ok := g.kinds[n.Name]; !ok {
 			g.kinds[n.Name] = table.Unknown
 		}
+	case *syntax.Wild:
+		g.kinds[strings.ReplaceAll(n.Pattern, "*", "x")] = table.Unknown
+	case *syntax.Path:
+		g.column(n.X, table.Dynamic)
+	case *syntax.Index:
+		g.column(n.X, table.Dynamic)
+	case *syntax.Filter:
+		g.column(n.Pred, table.Bool)
+	case *syntax.Binary:
+		g.binary(n)
+	case *syntax.Between:
+		g.pair(n.X, n.Lo)
+	case *syntax.In:
+		if len(n.List) > 0 {
+			g.pair(n.X, n.List[0])
+		}
+	case *syntax.Call:
+		g.call(n)
+	default:
+		g.source(node)
+	}
+}
+
+// source notes the tables of what begins with some.
+func (g *guess) source(node any) {
+	switch n := node.(type) {
 	case *syntax.Ask:
 		g.table(n.Expr)
 	case *syntax.Pipe:
@@ -120,8 +146,6 @@ func (g *guess) note(node any) {
 		if p, ok := n.Right.(*syntax.Paren); ok {
 			g.table(p.X)
 		}
-	case *syntax.Wild:
-		g.kinds[strings.ReplaceAll(n.Pattern, "*", "x")] = table.Unknown
 	case *syntax.Union:
 		for _, o := range n.Options {
 			if id, ok := o.Value.(*syntax.Ident); ok {
@@ -142,22 +166,6 @@ func (g *guess) note(node any) {
 		for _, t := range n.Tables {
 			g.table(t)
 		}
-	case *syntax.Path:
-		g.column(n.X, table.Dynamic)
-	case *syntax.Index:
-		g.column(n.X, table.Dynamic)
-	case *syntax.Filter:
-		g.column(n.Pred, table.Bool)
-	case *syntax.Binary:
-		g.binary(n)
-	case *syntax.Between:
-		g.pair(n.X, n.Lo)
-	case *syntax.In:
-		if len(n.List) > 0 {
-			g.pair(n.X, n.List[0])
-		}
-	case *syntax.Call:
-		g.call(n)
 	}
 }
 

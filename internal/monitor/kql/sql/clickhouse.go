@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"towpath.dev/towpath/internal/monitor/table"
+	"towpath.dev/towpath/internal/monitor/table/sqltype"
 )
 
 // ClickHouse is the dialect of the scale-out engine, version 24 and later. One limit is its
@@ -46,27 +47,15 @@ func (click) Real(v float64) string {
 	return "toFloat64('" + strconv.FormatFloat(v, 'g', -1, 64) + "')"
 }
 
-func clickType(k table.Kind) string {
-	switch k {
-	case table.Bool:
-		return "Nullable(Bool)"
-	case table.Int:
-		return "Nullable(Int32)"
-	case table.Real, table.Decimal:
-		return "Nullable(Float64)"
-	case table.GUID, table.String, table.Dynamic:
-		return "String"
-	}
-	return "Nullable(Int64)"
+func (click) Null(k table.Kind) string { return "CAST(NULL AS " + sqltype.ClickHouse(k) + ")" }
+
+func (click) Cast(x string, to table.Kind) string {
+	return "CAST(" + x + " AS " + sqltype.ClickHouse(to) + ")"
 }
-
-func (click) Null(k table.Kind) string { return "CAST(NULL AS " + clickType(k) + ")" }
-
-func (click) Cast(x string, to table.Kind) string { return "CAST(" + x + " AS " + clickType(to) + ")" }
 
 // GiveUp: a branch is computed for all rows when the same expression stands elsewhere too.
 func (click) GiveUp(k table.Kind, when string) string {
-	return "CAST(throwIf(ifNull(" + when + ", 0), 'left to the executor') AS " + clickType(k) + ")"
+	return "CAST(throwIf(ifNull(" + when + ", 0), 'left to the executor') AS " + sqltype.ClickHouse(k) + ")"
 }
 
 func (click) Digits(x string) string { return "toString(" + x + ")" }
@@ -77,6 +66,9 @@ func (click) Length(x string) string { return "CAST(lengthUTF8(" + x + ") AS Int
 func (d click) Contains(x, part string) string {
 	return "(" + x + " LIKE " + d.Text("%"+strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(part)+"%") + ")"
 }
+
+// ContainsFold looks into the lowered text, of which the n-gram index is.
+func (d click) ContainsFold(x, part, _ string) string { return d.Contains(d.Lower(x), part) }
 
 func (click) Starts(x, part string) string { return "startsWith(" + x + ", " + part + ")" }
 func (click) Ends(x, part string) string   { return "endsWith(" + x + ", " + part + ")" }
@@ -188,7 +180,9 @@ func (click) Join(kind string) string {
 func (click) Same(a, b string) string { return "isNotDistinctFrom(" + a + ", " + b + ")" }
 
 // Result: comparisons make UInt8, counts UInt64, and so on.
-func (click) Result(x string, k table.Kind) string { return "CAST(" + x + " AS " + clickType(k) + ")" }
+func (click) Result(x string, k table.Kind) string {
+	return "CAST(" + x + " AS " + sqltype.ClickHouse(k) + ")"
+}
 
 // Suffix sets what decides about meaning: nulls of outer joins, aggregates of nothing,
 // names before aliases, and branches that are not taken are not computed.

@@ -32,6 +32,10 @@ type Dialect interface {
 	Length(x string) string
 	// Contains, Starts and Ends compare bytes; part of Contains is the text itself, not SQL.
 	Contains(x, part string) string
+	// ContainsFold is Contains of a part in lower-case ASCII whose letters stand in either
+	// case; pattern is the same as a constant RE2 expression. It may hold for a letter beyond
+	// ASCII too that is lowered to one of the part's.
+	ContainsFold(x, part, pattern string) string
 	Starts(x, part string) string
 	Ends(x, part string) string
 	// Matches looks for an RE2 expression anywhere in x; pattern is a constant.

@@ -13,5 +13,5 @@
 // by numbers otherwise. Sums of reals may differ in their last bits, because engines add in
 // another order, as Kusto itself does.
 //
-// It imports packages ir, exec, table, lake (its questions) and the standard library.
+// It imports packages ir, exec, table, sqltype, lake (its questions) and the standard library.
 package sql

@@ -303,21 +303,12 @@ func (e *emitter) memberNumber(c *ir.Call, k table.Kind, in []cell) (cell, error
 	return cell{sql: s, null: true}, nil
 }
 
-// The units of datetime_diff that always have the same length.
-func unitTicks(unit string) (int64, bool) {
-	t, ok := map[string]int64{
-		"week": 7 * value.Day, "day": value.Day, "hour": value.Hour, "minute": value.Minute, "second": value.Second,
-		"millisecond": value.Millisecond, "microsecond": value.Microsecond,
-	}[unit]
-	return t, ok
-}
-
 func dateDiff(e *emitter, c *ir.Call, in []cell) (cell, error) {
 	unit, err := e.word(c.Args[0])
 	if err != nil {
 		return cell{}, err
 	}
-	ticks, ok := unitTicks(strings.ToLower(unit))
+	ticks, ok := value.UnitTicks(strings.ToLower(unit))
 	if !ok {
 		return cell{}, refuse(c.Where(), "datetime_diff in %s", unit)
 	}

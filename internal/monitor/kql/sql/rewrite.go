@@ -17,10 +17,7 @@ func (w rewriter) node(r ir.Rel) ir.Rel {
 	switch r := r.(type) {
 	case *ir.Rows:
 		c := *r
-		c.Rows = make([][]ir.Expr, len(r.Rows))
-		for i, row := range r.Rows {
-			c.Rows[i] = w.exprs(row)
-		}
+		c.Rows = each(r.Rows, w.exprs)
 		return &c
 	case *ir.Range:
 		c := *r
@@ -44,11 +41,7 @@ func (w rewriter) node(r ir.Rel) ir.Rel {
 		return &c
 	case *ir.Sort:
 		c := *r
-		c.In, c.Keys = in(r.In), make([]ir.SortKey, len(r.Keys))
-		for i, k := range r.Keys {
-			k.Expr = w.expr(k.Expr)
-			c.Keys[i] = k
-		}
+		c.In, c.Keys = in(r.In), each(r.Keys, w.key)
 		return &c
 	case *ir.Serialize:
 		c := *r
@@ -107,11 +100,7 @@ func (w rewriter) rare(r ir.Rel, in func(ir.Rel) ir.Rel) ir.Rel {
 		return &c
 	case *ir.TopNested:
 		c := *r
-		c.In, c.Levels = in(r.In), make([]ir.Level, len(r.Levels))
-		for i, l := range r.Levels {
-			l.N, l.By.Expr, l.Others, l.Agg = w.maybe(l.N), w.maybe(l.By.Expr), w.maybe(l.Others), w.agg(l.Agg)
-			c.Levels[i] = l
-		}
+		c.In, c.Levels = in(r.In), each(r.Levels, w.level)
 		return &c
 	case *ir.TopHitters:
 		c := *r
@@ -127,16 +116,7 @@ func (w rewriter) rare(r ir.Rel, in func(ir.Rel) ir.Rel) ir.Rel {
 		return &c
 	case *ir.ScanSteps:
 		c := *r
-		c.In, c.Declare, c.Steps = in(r.In), w.named(r.Declare), make([]ir.Step, len(r.Steps))
-		for i, s := range r.Steps {
-			s.Cond = w.maybe(s.Cond)
-			assign := make(map[int]ir.Expr, len(s.Assign))
-			for k, e := range s.Assign {
-				assign[k] = w.expr(e)
-			}
-			s.Assign = assign
-			c.Steps[i] = s
-		}
+		c.In, c.Declare, c.Steps = in(r.In), w.named(r.Declare), each(r.Steps, w.step)
 		return &c
 	}
 	return r
@@ -144,12 +124,41 @@ func (w rewriter) rare(r ir.Rel, in func(ir.Rel) ir.Rel) ir.Rel {
 
 func (w rewriter) expand(r *ir.Expand, in func(ir.Rel) ir.Rel) *ir.Expand {
 	c := *r
-	c.In, c.Limit, c.Cells = in(r.In), w.maybe(r.Limit), make([]ir.Cell, len(r.Cells))
-	for i, cell := range r.Cells {
-		cell.Expr = w.expr(cell.Expr)
-		c.Cells[i] = cell
-	}
+	c.In, c.Limit, c.Cells = in(r.In), w.maybe(r.Limit), each(r.Cells, w.cell)
 	return &c
+}
+
+func (w rewriter) cell(c ir.Cell) ir.Cell {
+	c.Expr = w.expr(c.Expr)
+	return c
+}
+
+func (w rewriter) key(k ir.SortKey) ir.SortKey {
+	k.Expr = w.expr(k.Expr)
+	return k
+}
+
+func (w rewriter) level(l ir.Level) ir.Level {
+	l.N, l.By.Expr, l.Others, l.Agg = w.maybe(l.N), w.maybe(l.By.Expr), w.maybe(l.Others), w.agg(l.Agg)
+	return l
+}
+
+func (w rewriter) step(s ir.Step) ir.Step {
+	assign := make(map[int]ir.Expr, len(s.Assign))
+	for k, e := range s.Assign {
+		assign[k] = w.expr(e)
+	}
+	s.Cond, s.Assign = w.maybe(s.Cond), assign
+	return s
+}
+
+// each returns what f makes of the entries of a list, in order.
+func each[T any](list []T, f func(T) T) []T {
+	out := make([]T, len(list))
+	for i, x := range list {
+		out[i] = f(x)
+	}
+	return out
 }
 
 func (w rewriter) maybe(e ir.Expr) ir.Expr {
@@ -160,28 +169,14 @@ func (w rewriter) maybe(e ir.Expr) ir.Expr {
 }
 
 func (w rewriter) exprs(es []ir.Expr) []ir.Expr {
-	out := make([]ir.Expr, len(es))
-	for i, e := range es {
-		out[i] = w.maybe(e)
-	}
-	return out
+	return each(es, w.maybe)
 }
 
 func (w rewriter) named(ns []ir.Named) []ir.Named {
-	out := make([]ir.Named, len(ns))
-	for i, n := range ns {
-		out[i] = ir.Named{Name: n.Name, Expr: w.expr(n.Expr)}
-	}
-	return out
+	return each(ns, func(n ir.Named) ir.Named { return ir.Named{Name: n.Name, Expr: w.expr(n.Expr)} })
 }
 
-func (w rewriter) aggs(as []ir.Agg) []ir.Agg {
-	out := make([]ir.Agg, len(as))
-	for i, a := range as {
-		out[i] = w.agg(a)
-	}
-	return out
-}
+func (w rewriter) aggs(as []ir.Agg) []ir.Agg { return each(as, w.agg) }
 
 func (w rewriter) agg(a ir.Agg) ir.Agg {
 	a.Args, a.If = w.exprs(a.Args), w.maybe(a.If)
@@ -189,30 +184,29 @@ func (w rewriter) agg(a ir.Agg) ir.Agg {
 }
 
 // mapExpr returns e with f applied to the expressions inside it, innermost first. The
-// tables of Subs are left alone; f sees the Sub.
+// tables of Subs are left alone, f sees the Sub; so is the call of an Nth, which the
+// expressions of one operator share because it is computed once.
 func mapExpr(e ir.Expr, f func(ir.Expr) ir.Expr) ir.Expr {
-	switch x := e.(type) {
-	case *ir.Call:
-		var args []ir.Expr
-		for i, a := range x.Args {
-			b := mapExpr(a, f)
-			if b != a && args == nil {
-				args = append([]ir.Expr{}, x.Args...)
-			}
-			if args != nil {
-				args[i] = b
-			}
-		}
-		if args != nil {
-			c := *x
-			c.Args = args
-			return f(&c)
-		}
-	case *ir.Nth:
-		// The expressions of one operator share the call, which is computed once: it stays.
+	x, ok := e.(*ir.Call)
+	if !ok {
 		return f(e)
 	}
-	return f(e)
+	var args []ir.Expr
+	for i, a := range x.Args {
+		b := mapExpr(a, f)
+		if b != a && args == nil {
+			args = append([]ir.Expr{}, x.Args...)
+		}
+		if args != nil {
+			args[i] = b
+		}
+	}
+	if args == nil {
+		return f(e)
+	}
+	c := *x
+	c.Args = args
+	return f(&c)
 }
 
 // walkExpr calls f for e and the expressions inside it, the calls of Nth included.

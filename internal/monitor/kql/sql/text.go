@@ -53,9 +53,20 @@ func (e *emitter) dynamicText(x string) string {
 // are within a string and that stand nowhere else; ASCII may still be written as \u00xx.
 const unescaped = " _.-@=#%*()!?;|~$^"
 
+// contains writes the search for a needle anywhere, borders or not.
+func (e *emitter) contains(x string, n needle) string {
+	switch {
+	case n.cs:
+		return e.d.Contains(x, n.text)
+	case ascii(n.text):
+		return e.d.ContainsFold(x, n.text, e.d.Text(n.pattern()))
+	}
+	return e.d.Contains(e.d.Lower(x), n.text)
+}
+
 // candidates is a cheap condition that holds for every row in whose text the needle is: a
 // look at the JSON as it is stored. "" when there is none.
-func (e *emitter) candidates(x string, n needle, fold func(string) string) string {
+func (e *emitter) candidates(x string, n needle) string {
 	safe, plain := true, true
 	for _, r := range n.text {
 		switch {
@@ -67,7 +78,7 @@ func (e *emitter) candidates(x string, n needle, fold func(string) string) strin
 	}
 	// A string is stored with the fewest escapes; who wrote an object escaped as he liked.
 	object := "(" + e.d.Starts(x, "'{'") + " OR " + e.d.Starts(x, "'['") + ")"
-	switch found := e.d.Contains(fold(x), n.text); {
+	switch found := e.contains(x, n); {
 	case !plain:
 		return ""
 	case safe:
@@ -162,20 +173,20 @@ func (e *emitter) find(arg ir.Expr, x cell, how string, n needle) (string, error
 	word := e.d.Text(n.text)
 	var parts []string
 	if raw.kind == table.Dynamic {
-		if c := e.candidates(raw.sql, n, fold); c != "" {
+		if c := e.candidates(raw.sql, n); c != "" {
 			parts = append(parts, c)
 		}
 	}
 	switch how {
 	case "contains":
-		parts = append(parts, e.d.Contains(fold(x.sql), n.text))
+		parts = append(parts, e.contains(x.sql, n))
 	case "startswith":
 		parts = append(parts, e.d.Starts(fold(x.sql), word))
 	case "endswith":
 		parts = append(parts, e.d.Ends(fold(x.sql), word))
 	default:
 		if raw.kind == table.String {
-			parts = append(parts, e.d.Contains(fold(x.sql), n.text))
+			parts = append(parts, e.contains(x.sql, n))
 		}
 	}
 	if p := n.bordered(how); p != "" {

@@ -28,6 +28,29 @@ func FormatTimeSpan(t int64) string {
 // IsUnit reports whether a timespan literal may end with a word, as 5m and 2hours do.
 func IsUnit(word string) bool { return unitOf(word) != 0 }
 
+// UnitTicks returns the length of a unit as datetime_add and datetime_diff spell it, in
+// lower case; false for one that is none or has no one length in ticks, as a month or a
+// nanosecond.
+func UnitTicks(unit string) (int64, bool) {
+	switch unit {
+	case "week":
+		return 7 * Day, true
+	case "day":
+		return Day, true
+	case "hour":
+		return Hour, true
+	case "minute":
+		return Minute, true
+	case "second":
+		return Second, true
+	case "millisecond":
+		return Millisecond, true
+	case "microsecond":
+		return Microsecond, true
+	}
+	return 0, false
+}
+
 // unitOf returns the ticks of a unit as timespan literals spell it, 0 for none.
 func unitOf(s string) int64 {
 	switch s {

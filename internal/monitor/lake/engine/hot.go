@@ -13,6 +13,7 @@ import (
 	"towpath.dev/towpath/internal/monitor/lake/engine/duck"
 	"towpath.dev/towpath/internal/monitor/lake/wal"
 	"towpath.dev/towpath/internal/monitor/table"
+	"towpath.dev/towpath/internal/monitor/table/sqltype"
 )
 
 // maxLag is how many generations may wait to be sealed before appends are refused.
@@ -56,10 +57,11 @@ func (e *Engine) warm(c *duck.Conn, batches []*table.Batch) error {
 		return nil
 	}
 	byTable := map[string][]*table.Batch{}
-	added := map[string]int64{}
+	added, shares := map[string]int64{}, map[share]int64{}
 	for _, b := range batches {
 		byTable[b.Table] = append(byTable[b.Table], b)
 		added[b.Table] += int64(b.Rows())
+		countShares(shares, b)
 	}
 	e.mu.Lock()
 	g := e.hot[len(e.hot)-1]
@@ -90,7 +92,28 @@ func (e *Engine) warm(c *duck.Conn, batches []*table.Batch) error {
 		g.rows[name] += n
 		e.count.appended.Add(n)
 	}
+	for s, n := range shares {
+		g.shares[s] += n
+	}
 	return nil
+}
+
+// countShares counts the rows of a batch by their project.
+func countShares(shares map[share]int64, b *table.Batch) {
+	at := b.Index(table.Project)
+	if at < 0 {
+		shares[share{b.Table, ""}] += int64(b.Rows())
+		return
+	}
+	projects := b.Vectors[at].Text
+	for from := 0; from < len(projects); {
+		to := from + 1
+		for to < len(projects) && projects[to] == projects[from] {
+			to++
+		}
+		shares[share{b.Table, projects[from]}] += int64(to - from)
+		from = to
+	}
 }
 
 // maxTries is for how long, in steps of 50 ms, an append waits for memory: longer than a
@@ -126,7 +149,7 @@ func (e *Engine) createHot(g *generation, name string) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, "%s %s", duck.Name(c.Name), duck.TypeOf(c.Kind))
+		fmt.Fprintf(&b, "%s %s", duck.Name(c.Name), sqltype.DuckDB(c.Kind))
 	}
 	b.WriteString(")")
 	return b.String()
@@ -138,7 +161,7 @@ func (e *Engine) begin() {
 	if len(e.hot) > 0 {
 		number = e.hot[len(e.hot)-1].number + 1
 	}
-	e.hot = append(e.hot, &generation{number: number, rows: map[string]int64{}})
+	e.hot = append(e.hot, &generation{number: number, rows: map[string]int64{}, shares: map[share]int64{}})
 }
 
 // freeze ends the current generation with a log file and hands it to the sealer.

@@ -14,6 +14,7 @@ import (
 	"towpath.dev/towpath/internal/monitor/lake/engine/duck"
 	"towpath.dev/towpath/internal/monitor/lake/segment"
 	"towpath.dev/towpath/internal/monitor/table"
+	"towpath.dev/towpath/internal/monitor/table/sqltype"
 )
 
 // plan returns the SQL of a query with its scans put before it, each as a table that has
@@ -31,6 +32,7 @@ func (e *Engine) plan(ctx context.Context, v *view, q lake.Query, st *lake.Stats
 		if err := p.choose(ctx, v, st); err != nil {
 			return "", err
 		}
+		st.Rows += e.hotRows(v, p)
 		ctes[i] = duck.Name(s.Name) + " AS NOT MATERIALIZED (" + p.sql(v) + ")"
 	}
 	return prepend(ctes, q.SQL), nil
@@ -121,8 +123,7 @@ func (p *scanPlan) choose(ctx context.Context, v *view, st *lake.Stats) error {
 		if s.info.Table != p.table.Name {
 			continue
 		}
-		st.Segments++
-		st.Groups += len(s.index.Groups)
+		p.count(s, st)
 		if !p.overlaps(s) {
 			continue
 		}
@@ -136,17 +137,60 @@ func (p *scanPlan) choose(ctx context.Context, v *view, st *lake.Stats) error {
 		if err := p.files.Fetch(ctx, s.info); err != nil {
 			return err
 		}
-		st.Read++
-		st.GroupsRead += len(groups)
-		for _, g := range groups {
-			st.Rows += s.index.Groups[g].Rows
-		}
+		p.countRead(s, groups, st)
 		p.put(parts, s, groups)
 	}
-	for _, rows := range v.rows {
-		st.Rows += rows[p.table.Name]
-	}
 	return nil
+}
+
+// count counts a segment and those of its groups that hold rows that the asker may see.
+func (p *scanPlan) count(s *sealed, st *lake.Stats) {
+	groups := 0
+	for g := range s.index.Groups {
+		if p.visible(s, g) > 0 {
+			groups++
+		}
+	}
+	if st.Groups += groups; groups > 0 {
+		st.Segments++
+	}
+}
+
+// countRead counts the groups of a segment that are read.
+func (p *scanPlan) countRead(s *sealed, groups []int, st *lake.Stats) {
+	read := 0
+	for _, g := range groups {
+		if n := p.visible(s, g); n > 0 {
+			st.Rows += n
+			read++
+		}
+	}
+	if st.GroupsRead += read; read > 0 {
+		st.Read++
+	}
+}
+
+// visible is how many rows of a group the asker may see, as far as that is known.
+func (p *scanPlan) visible(s *sealed, group int) int64 {
+	if p.All {
+		return s.index.Groups[group].Rows
+	}
+	return s.index.Holds(group, table.Project, p.Project)
+}
+
+// hotRows is how many hot rows a scan has.
+func (e *Engine) hotRows(v *view, p *scanPlan) int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := int64(0)
+	for _, g := range v.hot {
+		if p.All {
+			n += g.rows[p.table.Name]
+		} else {
+			n += g.shares[share{p.table.Name, p.Project}]
+		}
+	}
+	return n
 }
 
 // overlaps reports whether a segment has rows of the time that is asked for.
@@ -199,7 +243,7 @@ func (p *scanPlan) sql(v *view) string {
 	if len(out) == 0 {
 		empty := make([]string, len(p.columns))
 		for i, c := range p.columns {
-			empty[i] = fmt.Sprintf("NULL::%s AS %s", duck.TypeOf(c.Kind), duck.Name(c.Name))
+			empty[i] = fmt.Sprintf("NULL::%s AS %s", sqltype.DuckDB(c.Kind), duck.Name(c.Name))
 		}
 		return "SELECT " + strings.Join(empty, ", ") + " WHERE false"
 	}
@@ -213,10 +257,10 @@ func (p *scanPlan) list(there []string) string {
 		switch name := duck.Name(c.Name); {
 		case there == nil || slices.Contains(there, c.Name):
 			out[i] = name
-		case duck.TypeOf(c.Kind) == "VARCHAR":
+		case sqltype.DuckDB(c.Kind) == sqltype.VarChar:
 			out[i] = "'' AS " + name
 		default:
-			out[i] = fmt.Sprintf("NULL::%s AS %s", duck.TypeOf(c.Kind), name)
+			out[i] = fmt.Sprintf("NULL::%s AS %s", sqltype.DuckDB(c.Kind), name)
 		}
 	}
 	return strings.Join(out, ", ")

@@ -14,6 +14,7 @@ import (
 	"towpath.dev/towpath/internal/monitor/lake/engine/duck"
 	"towpath.dev/towpath/internal/monitor/lake/segment"
 	"towpath.dev/towpath/internal/monitor/table"
+	"towpath.dev/towpath/internal/monitor/table/sqltype"
 )
 
 // groupColumn numbers the row groups of all segments in the Parquet files: a condition on
@@ -255,11 +256,11 @@ func (e *Engine) index(ctx context.Context, c *duck.Conn, t *table.Table, s *sea
 	names := []string{groupColumn, duck.Name(table.TimeGenerated)}
 	for _, n := range s.info.Columns {
 		k := t.Columns[t.Place(n)].Kind
-		if duck.TypeOf(k) != "VARCHAR" {
+		if sqltype.DuckDB(k) != sqltype.VarChar {
 			s.info.Raw += 8 * s.info.Rows
 			continue
 		}
-		texts = append(texts, segment.Column{Name: n, Search: slices.Contains(t.Search, n), JSON: k == table.Dynamic})
+		texts = append(texts, segment.Column{Name: n, Search: slices.Contains(t.Search, n), JSON: k == table.Dynamic, Count: n == table.Project})
 		names = append(names, duck.Name(n))
 	}
 	b := segment.NewBuilder(s.info.ID, texts)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"towpath.dev/towpath/internal/blob"
 	"towpath.dev/towpath/internal/clock"
 	"towpath.dev/towpath/internal/fault"
@@ -214,6 +216,50 @@ func TestManySegmentsBecomeFew(t *testing.T) {
 }
 
 func r100(i, k int) int64 { return int64(i*100 + k*37%100 + 1) }
+
+// TestAnAskerIsToldOfItsOwnRowsOnly: what a query says of its cost must not say how much
+// others have, whether it lies in memory, in a segment of many projects, or in one of others.
+func TestAnAskerIsToldOfItsOwnRowsOnly(t *testing.T) {
+	e := opened(t, small(t.TempDir()))
+	rowsFor := func(counts map[string]int) (out []row) {
+		for project, n := range counts {
+			for k := range n {
+				out = append(out, row{int64(k + 1), project, "INFO", `"x"`})
+			}
+		}
+		return out
+	}
+	told := func() (out []lake.Stats) {
+		for _, project := range []string{"shop", "bank", "none"} {
+			_, st := rowsOf(t, e, logSQL, lake.Scan{Project: project})
+			st.Milliseconds = 0
+			out = append(out, st)
+		}
+		_, st := rowsOf(t, e, logSQL, lake.Scan{All: true})
+		return append(out, lake.Stats{Rows: st.Rows})
+	}
+	add(t, e, batchOf(1, rowsFor(map[string]int{"shop": 3, "bank": 50})))
+	if diff := cmp.Diff([]lake.Stats{{Rows: 3}, {Rows: 50}, {}, {Rows: 53}}, told()); diff != "" {
+		t.Errorf("of hot rows:\n%s", diff)
+	}
+	if err := e.Seal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	one := lake.Stats{Segments: 1, Read: 1, Groups: 1, GroupsRead: 1}
+	shop, bank := one, one
+	shop.Rows, bank.Rows = 3, 50
+	if diff := cmp.Diff([]lake.Stats{shop, bank, {}, {Rows: 53}}, told()); diff != "" {
+		t.Errorf("of a segment of both:\n%s", diff)
+	}
+	add(t, e, batchOf(2, rowsFor(map[string]int{"bank": 20})))
+	if err := e.Seal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	bank = lake.Stats{Segments: 2, Read: 2, Groups: 2, GroupsRead: 2, Rows: 70}
+	if diff := cmp.Diff([]lake.Stats{shop, bank, {}, {Rows: 73}}, told()); diff != "" {
+		t.Errorf("of a segment of another:\n%s", diff)
+	}
+}
 
 // TestTheNewestRowsAreReadFromTheNewestSegments finds them without the older ones.
 func TestTheNewestRowsAreReadFromTheNewestSegments(t *testing.T) {

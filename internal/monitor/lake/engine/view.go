@@ -16,6 +16,7 @@ type generation struct {
 	number uint64
 	began  time.Time
 	rows   map[string]int64 // by table; a table without rows is not there
+	shares map[share]int64  // the same by table and project
 	frozen uint64           // last log file of its rows, once it takes no more
 
 	users int  // views that have it
@@ -23,6 +24,9 @@ type generation struct {
 
 	waiters []chan error // get the outcome of the next attempt to seal it
 }
+
+// share names the rows of a project in a table.
+type share struct{ table, project string }
 
 func (g *generation) table(name string) string { return fmt.Sprintf("%s#%d", name, g.number) }
 

@@ -25,14 +25,16 @@ type columnBuilder struct {
 	name     string
 	search   bool
 	json     bool
+	count    bool
 	many     bool // too many values for a dictionary
 	last     byte // place of the value that came last
 	values   []string
 	places   map[string]byte
 	size     int
 	groups   [][]byte
-	inGroup  []bool // by place
-	anything bool   // a value came in this group
+	inGroup  []int64 // rows by place; of a column that is not counted, more than 0 when it occurs
+	rows     [][]int64
+	anything bool // a value came in this group
 }
 
 // Column is a text column of the rows.
@@ -40,13 +42,14 @@ type Column struct {
 	Name   string
 	Search bool // its terms are looked for
 	JSON   bool // its texts are JSON
+	Count  bool // the rows of each of its values are counted
 }
 
 // NewBuilder returns a builder of the index of segment id, for rows with these text columns.
 func NewBuilder(id uint64, columns []Column) *Builder {
 	b := &Builder{terms: bloom.Set{}, index: Index{ID: id}}
 	for _, c := range columns {
-		b.columns = append(b.columns, columnBuilder{name: c.Name, search: c.Search, json: c.JSON, places: map[string]byte{}})
+		b.columns = append(b.columns, columnBuilder{name: c.Name, search: c.Search, json: c.JSON, count: c.Count, places: map[string]byte{}})
 	}
 	return b
 }
@@ -64,6 +67,7 @@ func (b *Builder) Add(times []int64, texts [][]string) {
 		last := ""
 		for k, s := range texts[i] {
 			if k > 0 && s == last {
+				c.again()
 				continue
 			}
 			last = s
@@ -77,26 +81,35 @@ func (b *Builder) Add(times []int64, texts [][]string) {
 	}
 }
 
+// again counts a row of the value that came last.
+func (c *columnBuilder) again() {
+	if c.count && !c.many {
+		c.inGroup[c.last]++
+	}
+}
+
 // note puts a value into the dictionary of the column.
 func (c *columnBuilder) note(s string) {
 	if c.many {
 		return
 	}
 	if c.anything && c.values[c.last] == s {
+		c.again()
 		return
 	}
 	place, ok := c.places[s]
 	if !ok {
 		if len(c.values) == MaxValues || c.size+len(s) > maxDictBytes {
-			c.many, c.values, c.places, c.groups, c.inGroup = true, nil, nil, nil, nil
+			c.many, c.values, c.places, c.groups, c.inGroup, c.rows = true, nil, nil, nil, nil, nil
 			return
 		}
 		place = byte(len(c.values))
 		s = strings.Clone(s)
-		c.values, c.inGroup, c.places[s] = append(c.values, s), append(c.inGroup, false), place
+		c.values, c.inGroup, c.places[s] = append(c.values, s), append(c.inGroup, 0), place
 		c.size += len(s)
 	}
-	c.inGroup[place], c.last, c.anything = true, place, true
+	c.inGroup[place]++
+	c.last, c.anything = place, true
 }
 
 // Begin begins a group.
@@ -120,12 +133,13 @@ func (b *Builder) end() {
 			continue
 		}
 		var in []byte
-		for place, ok := range c.inGroup {
-			if ok {
-				in = append(in, byte(place))
+		var rows []int64
+		for place, n := range c.inGroup {
+			if n > 0 {
+				in, rows = append(in, byte(place)), append(rows, n)
 			}
 		}
-		c.groups = append(c.groups, in)
+		c.groups, c.rows = append(c.groups, in), append(c.rows, rows)
 		clear(c.inGroup)
 		c.anything = false
 	}
@@ -142,6 +156,9 @@ func (b *Builder) Write(path, final string) (*Index, int64, error) {
 		d := Dict{Column: c.name, Values: c.values}
 		if len(c.values) > 1 {
 			d.Groups = c.groups
+		}
+		if len(c.values) > 1 && c.count {
+			d.Rows = c.rows
 		}
 		b.index.Dicts = append(b.index.Dicts, d)
 	}

@@ -45,6 +45,9 @@ type Dict struct {
 	// Groups has for each group the places in Values of those that occur in it; nil when
 	// there is one value only.
 	Groups [][]byte `json:"groups,omitempty"`
+	// Rows has beside Groups how many rows have each of those values; nil when Groups is,
+	// for a column that is not counted, and in indexes that older versions wrote.
+	Rows [][]int64 `json:"rows,omitempty"`
 }
 
 // Index is what is known of a segment, but for the filters, which stay on disk.
@@ -196,6 +199,29 @@ func overlap(a, b []byte) bool {
 		}
 	}
 	return false
+}
+
+// Holds returns how many rows of a group have this value in a column that is counted, 0
+// where that is not known.
+func (x *Index) Holds(group int, column, value string) int64 {
+	for _, d := range x.Dicts {
+		if d.Column != column {
+			continue
+		}
+		place := slices.Index(d.Values, value)
+		switch {
+		case place < 0:
+			return 0
+		case d.Groups == nil:
+			return x.Groups[group].Rows
+		case d.Rows == nil:
+			return 0
+		}
+		if at := bytes.IndexByte(d.Groups[group], byte(place)); at >= 0 {
+			return d.Rows[group][at]
+		}
+	}
+	return 0
 }
 
 // Only reports whether all rows of the segment have this value in a column.

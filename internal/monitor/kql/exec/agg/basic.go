@@ -215,21 +215,29 @@ func spread(sample, root bool) func(c *Call) vec.Vec {
 			mean[g] += d / n[g]
 			m2[g] += d * (x - mean[g])
 		})
-		out := vec.New(table.Real, c.Groups)
-		for g := range n {
-			d := n[g]
-			if sample {
-				d--
-			}
-			if d > 0 {
-				out.Real[g] = m2[g] / d
-			}
-			if root {
-				out.Real[g] = math.Sqrt(out.Real[g])
+		out := shares(m2, n, sample)
+		if root {
+			for g, x := range out.Real {
+				out.Real[g] = math.Sqrt(x)
 			}
 		}
 		return out
 	}
+}
+
+// shares divides the sum of each group by the number of its values (sample: less one), 0
+// for too few.
+func shares(sums, n []float64, sample bool) vec.Vec {
+	out := vec.New(table.Real, len(n))
+	for g, d := range n {
+		if sample {
+			d--
+		}
+		if d > 0 {
+			out.Real[g] = sums[g] / d
+		}
+	}
+	return out
 }
 
 func covariance(sample bool) func(c *Call) vec.Vec {
@@ -247,16 +255,6 @@ func covariance(sample bool) func(c *Call) vec.Vec {
 			my[g] += (b - my[g]) / n[g]
 			sum[g] += d * (b - my[g])
 		})
-		out := vec.New(table.Real, c.Groups)
-		for g := range n {
-			d := n[g]
-			if sample {
-				d--
-			}
-			if d > 0 {
-				out.Real[g] = sum[g] / d
-			}
-		}
-		return out
+		return shares(sum, n, sample)
 	}
 }

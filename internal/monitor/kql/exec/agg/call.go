@@ -2,6 +2,7 @@ package agg
 
 import (
 	"slices"
+	"strings"
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/kql/exec/scalar"
@@ -19,7 +20,7 @@ type Call struct {
 	Group  []int32 // of each row; nil when there is one group
 	N      int     // rows
 	Groups int
-	// MaxBytes bounds what lists, sets and bags hold; 0 is no bound.
+	// MaxBytes bounds what the aggregate makes; 0 is no bound.
 	MaxBytes int64
 
 	used int64
@@ -27,7 +28,12 @@ type Call struct {
 
 // takes counts a cell that a list is to hold; false for one that is too much.
 func (c *Call) takes(v any) bool {
-	c.used += int64(scalar.Weight(v))
+	return c.reserve(scalar.Weight(v))
+}
+
+// reserve counts bytes that are to be made; false when they are too many.
+func (c *Call) reserve(n int) bool {
+	c.used += int64(n)
 	return c.MaxBytes == 0 || c.used <= c.MaxBytes
 }
 
@@ -67,12 +73,30 @@ func Run(c *Call) ([]vec.Vec, error) {
 	if !ok {
 		return nil, fault.New(fault.Invalid, "the aggregate %s is not supported", c.Func)
 	}
+	if !c.reserve(perGroup[c.Func]*c.Groups) || c.sorts() && !c.reserve(8*c.N) {
+		return nil, c.tooLarge()
+	}
 	out, err := f(c)
 	if err == nil && c.MaxBytes > 0 && c.used > c.MaxBytes {
-		return nil, fault.New(fault.TooLarge, "%s makes more than %d MiB", c.Func, c.MaxBytes>>20).
-			WithNext("filter earlier with where, make shorter values, or name the largest number of values as the second argument")
+		return nil, c.tooLarge()
 	}
 	return out, err
+}
+
+// perGroup is about how many bytes an aggregate takes for a group before it has a value,
+// where that is more than a number.
+var perGroup = map[string]int{
+	"dcount": 256, "count_distinct": 256, "hll": 256, "hll_merge": 256, "tdigest": 64, "tdigest_merge": 64,
+	"make_list": 64, "make_list_with_nulls": 64, "make_set": 256, "make_bag": 256, "buildschema": 128,
+	"percentile": 32, "percentiles": 32, "percentiles_array": 32, "percentilew": 48, "percentilesw": 48, "percentilesw_array": 48,
+}
+
+// sorts reports whether the aggregate sorts the rows of each group.
+func (c *Call) sorts() bool { return strings.HasPrefix(c.Func, "percentile") }
+
+func (c *Call) tooLarge() error {
+	return fault.New(fault.TooLarge, "%s makes more than %d MiB", c.Func, c.MaxBytes>>20).
+		WithNext("filter earlier with where, make shorter values, or name the largest number of values as the second argument")
 }
 
 // each calls f for the rows that count, with their group; those for which arg is null do

@@ -86,6 +86,9 @@ func rank(percent float64, n int) int {
 	return max(0, min(n, k)-1)
 }
 
+// percentBytes is what a percentage of a group takes: the place of its row, and a cell.
+const percentBytes = 36
+
 // percentiles(value, percent…): exact, by nearest rank.
 func percentiles(c *Call) ([]vec.Vec, error) {
 	rows := make([][]int32, c.Groups)
@@ -93,6 +96,9 @@ func percentiles(c *Call) ([]vec.Vec, error) {
 	a := c.Args[0].Parsed()
 	sortRows(a, rows)
 	percents := percentArgs(c, 1)
+	if !c.reserve(percentBytes * len(percents) * c.Groups) {
+		return nil, c.tooLarge()
+	}
 	picked := make([][]int32, len(percents))
 	for k, p := range percents {
 		picked[k] = make([]int32, c.Groups)
@@ -169,6 +175,9 @@ func weighted(c *Call) ([]vec.Vec, error) {
 	a := c.Args[0].Parsed()
 	sortRows(a, rows)
 	percents := percentArgs(c, 2)
+	if !c.reserve(percentBytes * len(percents) * c.Groups) {
+		return nil, c.tooLarge()
+	}
 	picked := make([][]int32, len(percents))
 	for k, p := range percents {
 		picked[k] = make([]int32, c.Groups)

@@ -65,18 +65,8 @@ func realArithmetic(c *Call, a, b vec.Vec) vec.Vec {
 	out := vec.Vec{Kind: c.Kind, Real: make([]float64, c.N), Null: nullsOf(c.N, a, b)}
 	x, y, mx, my := a.Real, b.Real, a.Mask(), b.Mask()
 	switch c.Name {
-	case "+":
-		for i := range out.Real {
-			out.Real[i] = x[i&mx] + y[i&my]
-		}
-	case "-":
-		for i := range out.Real {
-			out.Real[i] = x[i&mx] - y[i&my]
-		}
-	case "*":
-		for i := range out.Real {
-			out.Real[i] = x[i&mx] * y[i&my]
-		}
+	case "+", "-", "*":
+		exact(c.Name, out.Real, x, y, mx, my)
 	case "/":
 		for i := range out.Real {
 			out.Real[i] = x[i&mx] / y[i&my]
@@ -87,6 +77,24 @@ func realArithmetic(c *Call, a, b vec.Vec) vec.Vec {
 		}
 	}
 	return out
+}
+
+// exact computes the operators that mean the same for whole numbers and reals.
+func exact[T int64 | float64](op string, out, x, y []T, mx, my int) {
+	switch op {
+	case "+":
+		for i := range out {
+			out[i] = x[i&mx] + y[i&my]
+		}
+	case "-":
+		for i := range out {
+			out[i] = x[i&mx] - y[i&my]
+		}
+	case "*":
+		for i := range out {
+			out[i] = x[i&mx] * y[i&my]
+		}
+	}
 }
 
 func realModulo(x, y float64) float64 {
@@ -113,18 +121,8 @@ func intArithmetic(c *Call, a, b vec.Vec) vec.Vec {
 	out := vec.Vec{Kind: c.Kind, Int: make([]int64, c.N), Null: nullsOf(c.N, a, b)}
 	x, y, mx, my := a.Int, b.Int, a.Mask(), b.Mask()
 	switch c.Name {
-	case "+":
-		for i := range out.Int {
-			out.Int[i] = x[i&mx] + y[i&my]
-		}
-	case "-":
-		for i := range out.Int {
-			out.Int[i] = x[i&mx] - y[i&my]
-		}
-	case "*":
-		for i := range out.Int {
-			out.Int[i] = x[i&mx] * y[i&my]
-		}
+	case "+", "-", "*":
+		exact(c.Name, out.Int, x, y, mx, my)
 	case "/", "%":
 		for i := range out.Int {
 			n, d := x[i&mx], y[i&my]

@@ -32,8 +32,8 @@ type budget struct {
 func (b *budget) take(n int) error {
 	b.used += int64(n)
 	b.rows++
-	if b.rows%8192 == 0 && b.c.Env != nil && b.c.Env.Err != nil {
-		if err := b.c.Env.Err(); err != nil {
+	if b.rows%16 == 0 {
+		if err := b.c.ended(); err != nil {
 			return err
 		}
 	}
@@ -41,6 +41,14 @@ func (b *budget) take(n int) error {
 		return nil
 	}
 	return b.c.tooLarge()
+}
+
+// ended tells that the query is to end, nil while it is not.
+func (c *Call) ended() error {
+	if c.Env == nil || c.Env.Err == nil {
+		return nil
+	}
+	return c.Env.Err()
 }
 
 // fits reports whether something of a size may be made.
@@ -60,17 +68,40 @@ func (c *Call) tooLarge() error {
 // Weight estimates the memory of a cell that a function made.
 func Weight(v any) int { return weight(v) }
 
-// weight estimates the memory of a cell that a function made.
+// weight estimates the memory of a cell that a function made, as it will be once it is
+// written out: an array that holds another twice, which holds another twice and so on, takes
+// hardly any before that.
 func weight(v any) int {
+	n := 0
+	weigh(v, &n)
+	return n
+}
+
+// heavy is where weighing ends: no budget is larger.
+const heavy = 1 << 30
+
+func weigh(v any, n *int) {
+	if *n > heavy {
+		return
+	}
 	switch x := v.(type) {
 	case string:
-		return len(x) + 16
+		*n += len(x) + 16
 	case []any:
-		return 24 + 24*len(x)
+		*n += 24 + 16*len(x)
+		for _, e := range x {
+			weigh(e, n)
+		}
 	case *value.Bag:
-		return 64 + 48*x.Len()
+		*n += 64
+		for i := range x.Len() {
+			name, e := x.At(i)
+			*n += len(name) + 32
+			weigh(e, n)
+		}
+	default:
+		*n += 8
 	}
-	return 8
 }
 
 // Call is one use of a function.

@@ -7,7 +7,8 @@
 // Invariants. Nulls are Kusto's: a function of a null is null unless its page says
 // otherwise, a string is never null. Dynamics stand for their text where a text is asked
 // for. What cannot be computed is null; an error is for what is wrong for every row, such
-// as a pattern that is no regular expression, and names the function.
+// as a pattern that is no regular expression, and names the function. What takes long ends
+// when the query does.
 //
 // It imports packages vec, series, sketch, value, table, fault and the standard library.
 package scalar

@@ -1,12 +1,10 @@
 package scalar
 
 import (
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
-	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/kql/exec/vec"
 	"towpath.dev/towpath/internal/monitor/kql/value"
 )
@@ -209,53 +207,4 @@ func hasAnyIndex(_ *Call, a []any) any {
 		}
 	}
 	return int64(-1)
-}
-
-// cache compiles patterns once; most are constants.
-type cache struct {
-	name string
-	done map[string]*regexp.Regexp
-}
-
-// maxPatterns bounds how many patterns that come from the data are kept.
-const maxPatterns = 1000
-
-func newCache(name string) *cache { return &cache{name: name, done: map[string]*regexp.Regexp{}} }
-
-func (k *cache) get(pattern string) (*regexp.Regexp, error) {
-	if re, ok := k.done[pattern]; ok {
-		return re, nil
-	}
-	re, err := regexp.Compile(pattern)
-	if err != nil {
-		return nil, fault.Wrap(fault.Invalid, err, "%s: %q is no regular expression of RE2's syntax", k.name, pattern)
-	}
-	if len(k.done) < maxPatterns {
-		k.done[pattern] = re
-	}
-	return re, nil
-}
-
-// constantPattern compiles an argument that is the same for every row; an error there is
-// an error of the query. nil when the argument varies.
-func constantPattern(c *Call, arg int) (*cache, error) {
-	k := newCache(c.Name)
-	if c.Args[arg].Const {
-		_, err := k.get(value.String(c.Args[arg].At(0)))
-		return k, err
-	}
-	return k, nil
-}
-
-func matchesRegex(c *Call) (vec.Vec, error) {
-	k, err := constantPattern(c, 1)
-	if err != nil {
-		return vec.Vec{}, err
-	}
-	s, m := textsOf(c.Args[0]), c.Args[0].Mask()
-	p, mp := textsOf(c.Args[1]), c.Args[1].Mask()
-	return bools(c.N, nil, func(i int) bool {
-		re, err := k.get(p[i&mp])
-		return err == nil && re.MatchString(s[i&m])
-	}), nil
 }

@@ -11,75 +11,68 @@ import (
 func patterns() map[string]Func {
 	return map[string]Func{
 		"matches regex":  {run: matchesRegex},
-		"extract":        fallible(extract),
-		"extract_all":    fallible(extractAll),
-		"replace_regex":  fallible(replaceRegex),
+		"extract":        matching(0, extract),
+		"extract_all":    matching(0, extractAll),
+		"replace_regex":  matching(1, replaceRegex),
 		"replace_string": strict(replaceString), "replace_strings": strict(replaceStrings),
 		"trim": fallible(trimmer(true, true)), "trim_start": fallible(trimmer(true, false)), "trim_end": fallible(trimmer(false, true)),
 		"countof":       fallible(countOf),
-		"indexof_regex": fallible(indexOfRegex),
+		"indexof_regex": matching(1, indexOfRegex),
 		"regex_quote":   strict(func(_ *Call, a []any) any { return regexp.QuoteMeta(value.String(a[0])) }),
 	}
 }
 
 // extract(regex, group, text[, type]): "" becomes null for other types than string.
-func extract(c *Call) (func(a []any) any, error) {
-	k, err := constantPattern(c, 0)
-	if err != nil {
-		return nil, err
+func extract(c *Call, x *Regex, a []any) any {
+	s := value.String(a[2])
+	m := x.Find(s)
+	g := int(long(a[1]))
+	if g < 0 || 2*g+1 >= len(m) || m[2*g] < 0 {
+		return nil
 	}
-	return func(a []any) any {
-		re, err := k.get(value.String(a[0]))
-		if err != nil {
-			return nil
-		}
-		m := re.FindStringSubmatchIndex(value.String(a[2]))
-		g := int(long(a[1]))
-		if g < 0 || 2*g+1 >= len(m) || m[2*g] < 0 {
-			return nil
-		}
-		found := value.String(a[2])[m[2*g]:m[2*g+1]]
-		return value.To(found, c.Kind)
-	}, nil
+	return value.To(s[m[2*g]:m[2*g+1]], c.Kind)
 }
 
 // extractAll(regex, [groups,] text).
-func extractAll(c *Call) (func(a []any) any, error) {
-	k, err := constantPattern(c, 0)
-	if err != nil {
-		return nil, err
+func extractAll(c *Call, x *Regex, a []any) any {
+	var groups []int
+	for g := 1; g <= x.re.NumSubexp(); g++ {
+		groups = append(groups, g)
 	}
-	return func(a []any) any {
-		re, err := k.get(value.String(a[0]))
-		if err != nil {
-			return nil
-		}
-		var groups []int
-		for g := 1; g <= re.NumSubexp(); g++ {
-			groups = append(groups, g)
-		}
-		if len(a) == 3 {
-			groups = chosenGroups(re, a[1])
-		}
-		var out []any
-		for _, m := range re.FindAllStringSubmatch(value.String(a[len(a)-1]), -1) {
-			var one []any
-			for _, g := range groups {
-				if g >= 0 && g < len(m) {
-					one = append(one, m[g])
-				}
-			}
-			if len(groups) == 1 && len(one) == 1 {
-				out = append(out, one[0])
-			} else {
-				out = append(out, one)
+	if len(a) == 3 {
+		groups = chosenGroups(x.re, a[1])
+	}
+	s, used := value.String(a[len(a)-1]), int64(0)
+	var out []any
+	x.Each(s, func(m []int) bool {
+		var one []any
+		for _, g := range groups {
+			switch {
+			case g < 0 || g >= len(m)/2:
+			case m[2*g] < 0:
+				one = append(one, "")
+			default:
+				one = append(one, s[m[2*g]:m[2*g+1]])
 			}
 		}
-		if out == nil {
-			return nil
+		// An entry of the list, and a list of texts in it.
+		if used += int64(64 + 40*len(one)); !c.fits(used) {
+			return false
 		}
-		return out
-	}, nil
+		if len(groups) == 1 && len(one) == 1 {
+			out = append(out, one[0])
+		} else {
+			out = append(out, one)
+		}
+		return true
+	})
+	switch {
+	case !c.fits(used):
+		return beyond{}
+	case out == nil:
+		return nil
+	}
+	return out
 }
 
 func chosenGroups(re *regexp.Regexp, v any) []int {
@@ -119,41 +112,8 @@ func rewrite(s string) string {
 }
 
 // replaceRegex(text, regex, rewrite).
-func replaceRegex(c *Call) (func(a []any) any, error) {
-	k, err := constantPattern(c, 1)
-	if err != nil {
-		return nil, err
-	}
-	return func(a []any) any {
-		re, err := k.get(value.String(a[1]))
-		if err != nil {
-			return nil
-		}
-		return replaceAll(c, re, value.String(a[0]), rewrite(value.String(a[2])))
-	}, nil
-}
-
-// replaceAll is that of a regular expression, within the bounds of the call.
-func replaceAll(c *Call, re *regexp.Regexp, s, with string) any {
-	// At most a match stands before each byte and at the end, and each sign of the rewrite
-	// may be all that was matched.
-	n := int64(len(s)) + 1
-	if c.fits(n * (2*int64(len(with)) + 1)) {
-		return re.ReplaceAllString(s, with)
-	}
-	if n > maxRepeat {
-		return beyond{} // Its matches alone would be too much.
-	}
-	var out []byte
-	last := 0
-	for _, m := range re.FindAllStringSubmatchIndex(s, -1) {
-		out = append(out, s[last:m[0]]...)
-		out = re.ExpandString(out, with, s, m)
-		if last = m[1]; !c.fits(int64(len(out))) {
-			return beyond{}
-		}
-	}
-	return string(append(out, s[last:]...))
+func replaceRegex(c *Call, x *Regex, a []any) any {
+	return replaceAll(c, x, value.String(a[0]), rewrite(value.String(a[2])))
 }
 
 func replaceString(c *Call, a []any) any {
@@ -203,7 +163,7 @@ func trimmer(start, end bool) func(c *Call) (func(a []any) any, error) {
 		if _, err := constantPattern(c, 0); err != nil {
 			return nil, err
 		}
-		k := newCache(c.Name)
+		k := newCache(c)
 		return func(a []any) any {
 			s, p := value.String(a[1]), value.String(a[0])
 			if start {
@@ -218,11 +178,11 @@ func trimmer(start, end bool) func(c *Call) (func(a []any) any, error) {
 }
 
 func cut(k *cache, pattern, s string) string {
-	re, err := k.get(pattern)
+	x, err := k.get(pattern)
 	if err != nil {
 		return s
 	}
-	if at := re.FindStringIndex(s); at != nil {
+	if at := x.Find(s); at != nil {
 		return s[:at[0]] + s[at[1]:]
 	}
 	return s
@@ -231,7 +191,7 @@ func cut(k *cache, pattern, s string) string {
 // countOf counts plain matches with overlaps, those of a regular expression without.
 func countOf(c *Call) (func(a []any) any, error) {
 	regex := len(c.Args) > 2 && c.N > 0 && value.String(c.Args[2].At(0)) == "regex"
-	k := newCache(c.Name)
+	k := newCache(c)
 	if regex {
 		var err error
 		if k, err = constantPattern(c, 1); err != nil {
@@ -241,11 +201,13 @@ func countOf(c *Call) (func(a []any) any, error) {
 	return func(a []any) any {
 		s, what := value.String(a[0]), value.String(a[1])
 		if regex {
-			re, err := k.get(what)
+			x, err := k.get(what)
 			if err != nil {
 				return nil
 			}
-			return int64(len(re.FindAllStringIndex(s, -1)))
+			n := int64(0)
+			x.Each(s, func([]int) bool { n++; return true })
+			return n
 		}
 		n := int64(0)
 		for what != "" {
@@ -260,23 +222,13 @@ func countOf(c *Call) (func(a []any) any, error) {
 }
 
 // indexOfRegex(text, regex[, start[, length[, occurrence]]]).
-func indexOfRegex(c *Call) (func(a []any) any, error) {
-	k, err := constantPattern(c, 1)
-	if err != nil {
-		return nil, err
-	}
-	return func(a []any) any {
-		re, err := k.get(value.String(a[1]))
-		if err != nil {
-			return nil
+func indexOfRegex(c *Call, x *Regex, a []any) any {
+	return locate(c, a, func(window []rune) (int, int) {
+		s := string(window)
+		found := x.Find(s)
+		if found == nil {
+			return -1, 0
 		}
-		return locate(a, func(window []rune) (int, int) {
-			s := string(window)
-			found := re.FindStringIndex(s)
-			if found == nil {
-				return -1, 0
-			}
-			return utf8.RuneCountInString(s[:found[0]]), max(1, utf8.RuneCountInString(s[found[0]:found[1]]))
-		})
-	}, nil
+		return utf8.RuneCountInString(s[:found[0]]), max(1, utf8.RuneCountInString(s[found[0]:found[1]]))
+	})
 }

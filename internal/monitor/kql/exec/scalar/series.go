@@ -305,6 +305,9 @@ func flag(a []any, i int, otherwise bool) bool {
 	return otherwise
 }
 
+// maxSteps bounds the product of the lengths of a series and its filter.
+const maxSteps = 1 << 28
+
 func fir(x []float64, a []any) any {
 	w, ok := points(a[1])
 	if !ok || len(w) == 0 {
@@ -316,6 +319,9 @@ func fir(x []float64, a []any) any {
 			return nil
 		}
 	}
+	if len(x)*len(w) > maxSteps {
+		return beyond{}
+	}
 	return cellsOf(series.FIR(x, w, normalize, flag(a, 3, false)))
 }
 
@@ -324,6 +330,9 @@ func iir(x []float64, a []any) any {
 	d, ok2 := points(a[2])
 	if !ok1 || !ok2 || len(d) == 0 || d[0] == 0 {
 		return nil
+	}
+	if len(x)*(len(n)+len(d)) > maxSteps {
+		return beyond{}
 	}
 	return cellsOf(series.IIR(x, n, d))
 }

@@ -183,14 +183,14 @@ func split(_ *Call, a []any) any {
 	return out
 }
 
-func indexOf(_ *Call, a []any) any {
+func indexOf(c *Call, a []any) any {
 	what := []rune(value.String(a[1]))
 	if len(a) > 2 && long(a[2]) < 0 { // from the end
 		a = slices.Clone(a)
 		a[2] = max(0, int64(len([]rune(value.String(a[0]))))+long(a[2]))
 	}
 	back := borders(what)
-	return locate(a, func(window []rune) (int, int) { return placeOf(window, what, back), 1 })
+	return locate(c, a, func(window []rune) (int, int) { return placeOf(window, what, back), 1 })
 }
 
 // borders are, for each beginning of a text, how long its longest end is that the text
@@ -232,7 +232,7 @@ func placeOf(window, what []rune, back []int) int {
 // locate serves indexof and indexof_regex. find gives the place of the first match in a
 // window of the text and how far to move on for the next; each occurrence is looked for in
 // a window of the same length.
-func locate(a []any, find func(window []rune) (at, step int)) any {
+func locate(c *Call, a []any, find func(window []rune) (at, step int)) any {
 	s := []rune(value.String(a[0]))
 	start, length, nth := int64(0), int64(-1), int64(1)
 	for k, to := range []*int64{&start, &length, &nth} {
@@ -243,7 +243,7 @@ func locate(a []any, find func(window []rune) (at, step int)) any {
 	if start < 0 || length < -1 || nth < 1 {
 		return nil
 	}
-	for start <= int64(len(s)) {
+	for start <= int64(len(s)) && c.ended() == nil {
 		window := s[start:]
 		if length >= 0 && length < int64(len(window)) {
 			window = window[:length]

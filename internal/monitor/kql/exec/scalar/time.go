@@ -115,30 +115,6 @@ func zeroOf(name string) any {
 	return value.DateTime(0)
 }
 
-// unitTicks are the units of datetime_add, datetime_diff and datetime_part that have one
-// length.
-func unitTicks(unit string) (int64, bool) {
-	switch unit {
-	case "week":
-		return 7 * value.Day, true
-	case "day":
-		return value.Day, true
-	case "hour":
-		return value.Hour, true
-	case "minute":
-		return value.Minute, true
-	case "second":
-		return value.Second, true
-	case "millisecond":
-		return value.Millisecond, true
-	case "microsecond":
-		return value.Microsecond, true
-	case "nanosecond":
-		return 0, true
-	}
-	return 0, false
-}
-
 func unitMonths(unit string) int64 {
 	return map[string]int64{"year": 12, "quarter": 3, "month": 1}[unit]
 }
@@ -148,7 +124,7 @@ func checkUnit(c *Call) error {
 		return nil
 	}
 	u := strings.ToLower(value.String(c.Args[0].At(0)))
-	if _, ok := unitTicks(u); ok || unitMonths(u) > 0 || c.Name == "datetime_part" && (u == "dayofyear" || u == "week_of_year") {
+	if _, ok := value.UnitTicks(u); ok || u == "nanosecond" || unitMonths(u) > 0 || c.Name == "datetime_part" && (u == "dayofyear" || u == "week_of_year") {
 		return nil
 	}
 	return fault.New(fault.Invalid, "%s: %q is no unit of time", c.Name, u)
@@ -164,11 +140,11 @@ func dateAdd(c *Call) (func(a []any) any, error) {
 			}
 			return nil
 		}
-		ticks, _ := unitTicks(unit)
 		if unit == "nanosecond" {
 			return value.To(t+n/100, table.DateTime)
 		}
-		if ticks == 0 || n > math.MaxInt64/ticks || n < math.MinInt64/ticks {
+		ticks, ok := value.UnitTicks(unit)
+		if !ok || n > math.MaxInt64/ticks || n < math.MinInt64/ticks {
 			return nil
 		}
 		return value.To(t+n*ticks, table.DateTime)
@@ -183,12 +159,13 @@ func dateDiff(c *Call) (func(a []any) any, error) {
 		if m := unitMonths(unit); m > 0 {
 			return monthIndex(x)/m - monthIndex(y)/m
 		}
-		ticks, ok := unitTicks(unit)
+		if unit == "nanosecond" {
+			return (x - y) * 100
+		}
+		ticks, ok := value.UnitTicks(unit)
 		switch {
 		case !ok:
 			return nil
-		case unit == "nanosecond":
-			return (x - y) * 100
 		case unit == "week": // weeks begin on Sunday; day 0 was a Monday
 			x, y = x+value.Day, y+value.Day
 		}

@@ -14,32 +14,18 @@ import (
 	bindings "github.com/duckdb/duckdb-go-bindings"
 
 	"towpath.dev/towpath/internal/monitor/table"
+	"towpath.dev/towpath/internal/monitor/table/sqltype"
 )
 
-// TypeOf returns the SQL type in which values of a kind are kept.
-func TypeOf(k table.Kind) string {
-	switch k {
-	case table.Bool:
-		return "BOOLEAN"
-	case table.Int:
-		return "INTEGER"
-	case table.Real, table.Decimal:
-		return "DOUBLE"
-	case table.GUID, table.String, table.Dynamic:
-		return "VARCHAR"
-	}
-	return "BIGINT"
-}
-
 func typeID(k table.Kind) bindings.Type {
-	switch TypeOf(k) {
-	case "BOOLEAN":
+	switch sqltype.DuckDB(k) {
+	case sqltype.Boolean:
 		return bindings.TypeBoolean
-	case "INTEGER":
+	case sqltype.Integer:
 		return bindings.TypeInteger
-	case "DOUBLE":
+	case sqltype.Double:
 		return bindings.TypeDouble
-	case "VARCHAR":
+	case sqltype.VarChar:
 		return bindings.TypeVarchar
 	}
 	return bindings.TypeBigInt
@@ -110,19 +96,19 @@ func (a *appender) fill(columns []table.Column, places []int, b *table.Batch, fr
 			v = b.Vectors[places[i]].Slice(from, to)
 		}
 		data := bindings.VectorGetData(vec)
-		switch TypeOf(col.Kind) {
-		case "VARCHAR":
+		switch sqltype.DuckDB(col.Kind) {
+		case sqltype.VarChar:
 			a.long.texts(unsafe.Slice((*text)(data), rows), v.Text)
 			continue
-		case "DOUBLE":
+		case sqltype.Double:
 			copy(unsafe.Slice((*float64)(data), rows), v.Real)
-		case "BIGINT":
+		case sqltype.BigInt:
 			copy(unsafe.Slice((*int64)(data), rows), v.Int)
-		case "INTEGER":
+		case sqltype.Integer:
 			for k, x := range v.Int {
 				unsafe.Slice((*int32)(data), rows)[k] = int32(x)
 			}
-		case "BOOLEAN":
+		case sqltype.Boolean:
 			for k, x := range v.Int {
 				unsafe.Slice((*bool)(data), rows)[k] = x != 0
 			}

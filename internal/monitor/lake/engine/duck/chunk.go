@@ -132,17 +132,7 @@ func (k *Chunk) appendInts(v *table.Vector, c *column, rows int) error {
 	if err != nil {
 		return err
 	}
-	if at == nil {
-		return c.misfit(v.Kind)
-	}
-	for i := range rows {
-		if c.null(i) {
-			v.AppendNull()
-			continue
-		}
-		v.AppendInt(at(i))
-	}
-	return nil
+	return appendCells(v, c, rows, at, v.AppendInt)
 }
 
 // int64s returns the reader of a whole-number column, nil for another.
@@ -194,7 +184,11 @@ func (h hugeInt) fits() bool { return h.upper == int64(h.lower)>>63 }
 func (h hugeInt) float() float64 { return math.Ldexp(float64(h.upper), 64) + float64(h.lower) }
 
 func (k *Chunk) appendReals(v *table.Vector, c *column, rows int) error {
-	at := c.floats(rows)
+	return appendCells(v, c, rows, c.floats(rows), v.AppendReal)
+}
+
+// appendCells appends what at reads; it is nil for a column that does not fit the vector.
+func appendCells[T any](v *table.Vector, c *column, rows int, at func(int) T, put func(T)) error {
 	if at == nil {
 		return c.misfit(v.Kind)
 	}
@@ -203,7 +197,7 @@ func (k *Chunk) appendReals(v *table.Vector, c *column, rows int) error {
 			v.AppendNull()
 			continue
 		}
-		v.AppendReal(at(i))
+		put(at(i))
 	}
 	return nil
 }

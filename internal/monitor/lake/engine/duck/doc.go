@@ -10,5 +10,5 @@
 //
 // It is written against DuckDB's C API (github.com/duckdb/duckdb-go-bindings), not
 // database/sql: telemetry is columns, and boxing every cell costs ten times the work. It
-// imports package table and the bindings.
+// imports packages table and sqltype, and the bindings.
 package duck

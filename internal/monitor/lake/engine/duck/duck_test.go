@@ -16,6 +16,7 @@ import (
 
 	"towpath.dev/towpath/internal/monitor/lake/engine/duck"
 	"towpath.dev/towpath/internal/monitor/table"
+	"towpath.dev/towpath/internal/monitor/table/sqltype"
 )
 
 func connect(t *testing.T, memory int64, folder string) *duck.Conn {
@@ -84,7 +85,7 @@ func TestRowsComeOutAsTheyWentIn(t *testing.T) {
 		if i > 0 {
 			ddl += ", "
 		}
-		ddl += duck.Name(col.Name) + " " + duck.TypeOf(col.Kind)
+		ddl += duck.Name(col.Name) + " " + sqltype.DuckDB(col.Kind)
 	}
 	if err := c.Exec(t.Context(), ddl+")"); err != nil {
 		t.Fatal(err)
