@@ -63,6 +63,12 @@ type tour struct {
 	refused               string  // id of the decision about the pull request
 	verdict               refusal // what it said
 	pager                 *pager  // who is told of alerts
+
+	traffic  *shoppers // who visit while canaries are tried
+	serving0 int64     // release that served before the regression
+	broken   string    // commit of the regression
+	fixed    string    // commit of its fix
+	item     int64     // that the platform opened about it
 }
 
 // Run goes through the loop. It returns an error when a step failed; the report is
@@ -146,6 +152,14 @@ func (t *tour) stages() []stage {
 		{"trace-query", "following one request through the services", t.traceAsked},
 		{"alert-fired", "making a pod crash, and waiting for the alert", t.alertFired},
 		{"alert-resolved", "mending it, and waiting for the end of the alert", t.alertResolved},
+		{"dev-session", "running cart here, inside the environment development", t.devSession},
+		{"canary", "pushing a regression that only traffic shows", t.canary},
+		{"regression-found", "comparing the canary with its baseline", t.regressionFound},
+		{"rolled-back", "taking it back", t.rolledBack},
+		{"work-item-opened", "reading the item that the platform opened", t.itemOpened},
+		{"fix-shipped", "pushing the fix", t.fixShipped},
+		{"work-item-closed", "waiting until the item closes by itself", t.itemClosed},
+		{"trace-full", "following the item to its commits, and exporting the chain", t.traceFull},
 		{"logbook", "verifying the logbook", t.logbook},
 	}
 }
