@@ -9,6 +9,6 @@
 // Invariants. Memory is bounded by Options, whatever the lines are: when a miner is full
 // lines fall into the nearest pattern. The patterns depend on the lines and their order only.
 //
-// It imports the standard library only, so that the executor of the query language can use
-// it for the operator reduce.
+// It imports the standard library and package table only, so that the executor of the query
+// language can use it for the operator reduce.
 package drain

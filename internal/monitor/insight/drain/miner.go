@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"towpath.dev/towpath/internal/monitor/table"
 )
 
 // Options bound a Miner. The zero value of each takes its default.
@@ -77,7 +79,7 @@ func (m *Miner) Add(line string, lines int64) *Cluster {
 	best, share := closest(leaf.clusters, words)
 	if best == nil || (share < m.o.Similarity && len(m.clusters) < m.o.Patterns) {
 		if len(m.clusters) < m.o.Patterns {
-			best = &Cluster{tokens: words, sample: clip(line), order: len(m.clusters)}
+			best = &Cluster{tokens: words, sample: strings.ToValidUTF8(table.Clip(line, maxSample), ""), order: len(m.clusters)}
 			m.clusters = append(m.clusters, best)
 			leaf.clusters = append(leaf.clusters, best)
 		} else if best, _ = closest(m.clusters, words); best == nil {
@@ -94,13 +96,6 @@ func (m *Miner) Add(line string, lines int64) *Cluster {
 		}
 	}
 	return best
-}
-
-func clip(s string) string {
-	if len(s) > maxSample {
-		s = strings.ToValidUTF8(s[:maxSample], "")
-	}
-	return s
 }
 
 // leaf walks down the tree, making what is missing.

@@ -8,5 +8,5 @@
 // Invariant. Parse never fails: text that it does not know has no frames. What it reads is
 // bounded in bytes, frames and the length of each name.
 //
-// It imports the standard library only.
+// It imports the standard library and package table.
 package stack

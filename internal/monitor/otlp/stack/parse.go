@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"towpath.dev/towpath/internal/monitor/table"
 )
 
 // The bounds of what is read.
@@ -38,12 +40,8 @@ func Parse(text string) []Frame {
 	return frames
 }
 
-func clip(s string) string {
-	if len(s) > maxName {
-		s = s[:maxName]
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
-}
+// clip makes a name of a frame short and valid.
+func clip(s string) string { return strings.ToValidUTF8(table.Clip(s, maxName), "\uFFFD") }
 
 // Innermost returns type and message of the cause that a printed stack trace names last
 // (Java "Caused by:", .NET "--->"), "" where it names none.
