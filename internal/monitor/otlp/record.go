@@ -1,13 +1,13 @@
 package otlp
 
 import (
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"towpath.dev/towpath/internal/monitor/level"
 	"towpath.dev/towpath/internal/monitor/otlp/stack"
 	"towpath.dev/towpath/internal/monitor/table"
 )
@@ -23,26 +23,20 @@ const (
 
 // severity returns the level of a log record: by its number, else by its text, else 1.
 func severity(n plog.SeverityNumber, text string) int64 {
-	switch {
-	case n >= plog.SeverityNumberFatal:
-		return critical
-	case n >= plog.SeverityNumberError:
-		return failure
-	case n >= plog.SeverityNumberWarn:
-		return warning
-	case n >= plog.SeverityNumberInfo:
-		return information
-	case n > 0:
-		return verbose
+	said := ""
+	if n > 0 {
+		said = level.OfSeverity(int(min(n, plog.SeverityNumberFatal4)))
+	} else {
+		said = level.OfWord([]byte(text))
 	}
-	switch strings.ToLower(text) {
-	case "trace", "debug", "verbose":
+	switch said {
+	case level.Trace, level.Debug:
 		return verbose
-	case "warn", "warning":
+	case level.Warning:
 		return warning
-	case "error", "err":
+	case level.Error:
 		return failure
-	case "fatal", "critical", "crit", "alert", "emergency", "panic":
+	case level.Critical:
 		return critical
 	}
 	return information
@@ -56,10 +50,10 @@ func (in *into) record(r plog.LogRecord) {
 	if at.IsZero() {
 		at = moment(r.ObservedTimestamp())
 	}
-	level := severity(r.SeverityNumber(), r.SeverityText())
+	rank := severity(r.SeverityNumber(), r.SeverityText())
 	props.text("event.name", r.EventName())
 	body := table.Clip(scalar(r.Body()), maxText)
-	e := occurrence{facts: &f, at: at, level: level, trace: r.TraceID(), parent: r.SpanID(), weight: itemCount("", f.rate, f.probability)}
+	e := occurrence{facts: &f, at: at, level: rank, trace: r.TraceID(), parent: r.SpanID(), weight: itemCount("", f.rate, f.probability)}
 	switch {
 	case f.exceptionType != "" || f.exceptionMessage != "" || f.exceptionStack != "":
 		if f.exceptionMessage == "" {

@@ -20,6 +20,6 @@
 //     Limits.Queue+2 parcels, the buffers of open lines and the read buffer.
 //   - No container starves another: files take turns of Limits.Turn bytes.
 //
-// It imports the standard library, package table, zstd and x/sys/unix; it is linked into
+// It imports the standard library, packages table and level, zstd and x/sys/unix; it is linked into
 // towpath-agent.
 package tail

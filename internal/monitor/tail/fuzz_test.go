@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"towpath.dev/towpath/internal/monitor/level"
 	"towpath.dev/towpath/internal/monitor/table"
 	"towpath.dev/towpath/internal/monitor/tail"
 )
@@ -82,7 +83,7 @@ func FuzzMessage(f *testing.F) {
 	f.Add([]byte("tab\t\x1b[31m \xff quote\""))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		object := tail.IsObject(text)
-		if tail.Level(text, object) == "" {
+		if level.Of(text, object) == "" {
 			t.Error("no level")
 		}
 		var back string

@@ -1,6 +1,10 @@
 package tail
 
-import "bytes"
+import (
+	"bytes"
+
+	"towpath.dev/towpath/internal/monitor/level"
+)
 
 // How much of a row is taken. Beyond whole a row ends and another begins; of a row that is
 // longer than shown, the beginning is kept (64 KiB is what ContainerLogV2 takes of a line;
@@ -111,22 +115,22 @@ func (j *joiner) whole(ticks int64, text []byte, total int, at span, more []span
 			break
 		}
 		// The trace goes on in another row.
-		level, trace := h.levelOf(), h.trace
+		rank, trace := h.levelOf(), h.trace
 		j.flush(emit)
-		h.on, h.ticks, h.level, h.trace = true, ticks, level, trace
+		h.on, h.ticks, h.level, h.trace = true, ticks, rank, trace
 	default:
 		j.flush(emit)
 		object := isObject(text)
-		level := Level(text, object)
+		rank := level.Of(text, object)
 		if !object {
-			h.trace.begin(text, level)
+			h.trace.begin(text, rank)
 		}
 		if h.trace.form == single {
-			emit(entry{ticks: ticks, out: j.out, text: text, total: total, level: level, object: object})
+			emit(entry{ticks: ticks, out: j.out, text: text, total: total, level: rank, object: object})
 			h.reset()
 			return
 		}
-		h.on, h.ticks, h.level = true, ticks, level
+		h.on, h.ticks, h.level = true, ticks, rank
 	}
 	h.add(text)
 	h.total += total - len(text)
@@ -152,10 +156,10 @@ func (j *joiner) flush(emit func(entry)) {
 // a panic is critical.
 func (g *group) levelOf() string {
 	switch {
-	case g.trace.form == goroute && (g.level == Unknown || isPanic(g.text)):
-		return Critical
-	case g.level == Unknown && g.trace.form != block && g.trace.form != single:
-		return Error
+	case g.trace.form == goroute && (g.level == level.Unknown || isPanic(g.text)):
+		return level.Critical
+	case g.level == level.Unknown && g.trace.form != block && g.trace.form != single:
+		return level.Error
 	}
 	return g.level
 }

@@ -1,6 +1,10 @@
 package tail
 
-import "bytes"
+import (
+	"bytes"
+
+	"towpath.dev/towpath/internal/monitor/level"
+)
 
 // form is the kind of multi-line record that a group has turned out to be.
 type form uint8
@@ -27,8 +31,8 @@ type tracer struct {
 }
 
 // begin looks at the first line of a record of this level.
-func (t *tracer) begin(text []byte, level string) {
-	*t = tracer{form: beginning(text, level), lines: 1}
+func (t *tracer) begin(text []byte, rank string) {
+	*t = tracer{form: beginning(text, rank), lines: 1}
 	if t.form == goroute {
 		t.body = isGoroutine(text)
 	}
@@ -37,7 +41,7 @@ func (t *tracer) begin(text []byte, level string) {
 	}
 }
 
-func beginning(text []byte, level string) form {
+func beginning(text []byte, rank string) form {
 	switch {
 	case isBlank(text):
 		return single
@@ -54,7 +58,7 @@ func beginning(text []byte, level string) form {
 		return located
 	case isThrow(text), isFrame(text):
 		return frames
-	case level == Critical || level == Error || level == Warning:
+	case rank == level.Critical || rank == level.Error || rank == level.Warning:
 		return opened
 	}
 	return single
@@ -270,6 +274,10 @@ func isThrow(text []byte) bool {
 	return false
 }
 
+func isNameByte(c byte) bool {
+	return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '_'
+}
+
 // isLocation knows the first line of an uncaught error in Node: "/app/index.js:3".
 func isLocation(text []byte) bool {
 	if len(text) > 1024 || !hasAny(text, "/", "file://", "node:") || bytes.IndexByte(text, ' ') >= 0 {
@@ -297,5 +305,5 @@ func isRecord(text []byte) bool {
 	case len(text) > 5 && c >= '0' && c <= '9':
 		return digits(text[:4]) >= 0 || text[2] == ':'
 	}
-	return levelOfPair(text) != "" || levelOfPrefix(text) != ""
+	return level.Said(text)
 }

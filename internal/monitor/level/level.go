@@ -1,4 +1,4 @@
-package tail
+package level
 
 import (
 	"bytes"
@@ -18,26 +18,26 @@ const (
 	Unknown  = "UNKNOWN"
 )
 
-// Level infers how serious a line is. object says that it is a JSON object. In this order
+// Of infers how serious a line is. object says that it is a JSON object. In this order
 // count: the level of a structured record (JSON, then key=value), the prefixes of klog and
 // syslog, a level's name in the head of the line, and a word of it anywhere.
-func Level(text []byte, object bool) string {
+func Of(text []byte, object bool) string {
 	if object {
-		return levelOfObject(text)
+		return ofObject(text)
 	}
 	text = stripColour(table.Clip(text, 4<<10))
-	if l := levelOfPair(text); l != "" {
+	if l := ofPair(text); l != "" {
 		return l
 	}
-	if l := levelOfPrefix(text); l != "" {
+	if l := ofPrefix(text); l != "" {
 		return l
 	}
-	return levelOfWords(text)
+	return ofWords(text)
 }
 
-// levelOfWord maps the names that logging libraries give their levels; "" for any other
+// OfWord maps the names that logging libraries give their levels; "" for any other
 // word. The word may be in any case, with a slog offset ("ERROR+2") behind it.
-func levelOfWord(word []byte) string {
+func OfWord(word []byte) string {
 	if i := bytes.IndexAny(word, "+-"); i > 0 {
 		word = word[:i]
 	}
@@ -68,8 +68,8 @@ func levelOfWord(word []byte) string {
 	return ""
 }
 
-// levelOfLetter maps the one-letter levels of klog, MongoDB and Android's logcat.
-func levelOfLetter(c byte) string {
+// ofLetter maps the one-letter levels of klog, MongoDB and Android's logcat.
+func ofLetter(c byte) string {
 	switch c {
 	case 'F', 'C':
 		return Critical
@@ -87,9 +87,9 @@ func levelOfLetter(c byte) string {
 	return ""
 }
 
-// levelOfNumber maps the numbers of syslog (RFC 5424: 0 to 7) and of bunyan and pino (10,
+// ofNumber maps the numbers of syslog (RFC 5424: 0 to 7) and of bunyan and pino (10,
 // 20, … 60; values between count as the one below).
-func levelOfNumber(n int) string {
+func ofNumber(n int) string {
 	switch {
 	case n < 0 || n > 100:
 		return ""
@@ -109,16 +109,20 @@ func levelOfNumber(n int) string {
 	return ""
 }
 
-// levelOfSeverity maps OpenTelemetry's SeverityNumber, 1 to 24.
-func levelOfSeverity(n int) string {
+// OfSeverity maps OpenTelemetry's SeverityNumber, 1 to 24.
+func OfSeverity(n int) string {
 	if n < 1 || n > 24 {
 		return ""
 	}
 	return [...]string{Trace, Debug, Info, Warning, Error, Critical}[(n-1)/4]
 }
 
-// levelOfPair finds level=… in a line of key=value pairs.
-func levelOfPair(text []byte) string {
+// Said reports whether a line names its level where records do: in a pair level=…, or in
+// the prefix of klog, syslog or Redis.
+func Said(text []byte) bool { return ofPair(text) != "" || ofPrefix(text) != "" }
+
+// ofPair finds level=… in a line of key=value pairs.
+func ofPair(text []byte) string {
 	rest := text
 	for {
 		i := bytes.IndexByte(rest, '=')
@@ -133,25 +137,25 @@ func levelOfPair(text []byte) string {
 			if end := bytes.IndexAny(value, " \t,;\"'|})]"); end >= 0 {
 				value = value[:end]
 			}
-			if l := levelOfValue(value); l != "" {
+			if l := ofValue(value); l != "" {
 				return l
 			}
 		}
 	}
 }
 
-// levelOfValue maps the value of a field that is named as a level.
-func levelOfValue(value []byte) string {
-	if l := levelOfWord(value); l != "" {
+// ofValue maps the value of a field that is named as a level.
+func ofValue(value []byte) string {
+	if l := OfWord(value); l != "" {
 		return l
 	}
 	if len(value) == 1 {
-		if l := levelOfLetter(value[0] &^ 0x20); l != "" && (value[0] < '0' || value[0] > '9') {
+		if l := ofLetter(value[0] &^ 0x20); l != "" && (value[0] < '0' || value[0] > '9') {
 			return l
 		}
 	}
 	if n, err := strconv.Atoi(string(value)); err == nil && len(value) < 4 {
-		return levelOfNumber(n)
+		return ofNumber(n)
 	}
 	return ""
 }
@@ -175,20 +179,20 @@ func isLevelKey(key []byte) bool {
 	return false
 }
 
-// levelOfPrefix knows klog ("E0305 12:00:00.1 …"), syslog ("<11>…") and the sign in the
+// ofPrefix knows klog ("E0305 12:00:00.1 …"), syslog ("<11>…") and the sign in the
 // lines of Redis ("1:M 05 Mar 2026 12:00:00.000 # …").
-func levelOfPrefix(text []byte) string {
-	if len(text) > 14 && digits(text[1:5]) > 0 && text[5] == ' ' && text[8] == ':' && text[11] == ':' {
-		return levelOfLetter(text[0])
+func ofPrefix(text []byte) string {
+	if len(text) > 14 && decimal(text[1:5]) > 0 && text[5] == ' ' && text[8] == ':' && text[11] == ':' {
+		return ofLetter(text[0])
 	}
 	if len(text) > 3 && text[0] == '<' {
 		if i := bytes.IndexByte(text[:min(len(text), 5)], '>'); i > 1 {
-			if n := digits(text[1:i]); n >= 0 && n < 192 {
-				return levelOfNumber(n & 7)
+			if n := decimal(text[1:i]); n >= 0 && n < 192 {
+				return ofNumber(n & 7)
 			}
 		}
 	}
-	if i := bytes.IndexByte(text, ':'); i > 0 && i < 8 && digits(text[:i]) >= 0 && len(text) > i+2 && bytes.IndexByte([]byte("MSCX"), text[i+1]) >= 0 && text[i+2] == ' ' {
+	if i := bytes.IndexByte(text, ':'); i > 0 && i < 8 && decimal(text[:i]) >= 0 && len(text) > i+2 && bytes.IndexByte([]byte("MSCX"), text[i+1]) >= 0 && text[i+2] == ' ' {
 		for _, f := range bytes.Fields(table.Clip(text, 48)) {
 			switch string(f) {
 			case "#":
@@ -221,4 +225,16 @@ func stripColour(text []byte) []byte {
 		out = append(out, text[i])
 	}
 	return out
+}
+
+// decimal reads a decimal number, -1 when there is another character.
+func decimal(b []byte) int {
+	n := 0
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return -1
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n
 }

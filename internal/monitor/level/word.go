@@ -1,14 +1,14 @@
-package tail
+package level
 
 import "bytes"
 
 // head is how far into a line a level's name alone counts as its level.
 const head = 128
 
-// levelOfWords looks at the words of a line. A level's name decides at once in the head of
+// ofWords looks at the words of a line. A level's name decides at once in the head of
 // the line when it is written in capitals, stands in brackets, or begins the line before a
 // colon. Elsewhere the first word that speaks of trouble counts.
-func levelOfWords(text []byte) string {
+func ofWords(text []byte) string {
 	weak := ""
 	for i := 0; i < len(text); {
 		if !isLetter(text[i]) {
@@ -27,7 +27,7 @@ func levelOfWords(text []byte) string {
 			}
 			continue
 		}
-		level := levelOfWord(word)
+		level := OfWord(word)
 		if level == "" {
 			if weak == "" && isThrown(word) {
 				weak = Error

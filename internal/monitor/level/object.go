@@ -1,31 +1,31 @@
-package tail
+package level
 
 import (
 	"bytes"
 	"strconv"
 )
 
-// levelOfObject finds the level of a record that is a JSON object, which must be valid. It
+// ofObject finds the level of a record that is a JSON object, which must be valid. It
 // looks at the fields of the object itself and at "level" in a field "log" (ECS).
-func levelOfObject(text []byte) string {
+func ofObject(text []byte) string {
 	found, template, mongo := "", false, ""
 	eachField(text, func(key, value []byte) bool {
 		switch {
 		case isLevelKey(key):
-			found = levelOfJSON(value, levelOfNumber)
+			found = ofJSON(value, ofNumber)
 		case bytes.EqualFold(key, []byte("severityNumber")), bytes.Equal(key, []byte("severity_number")):
-			found = levelOfJSON(value, levelOfSeverity)
+			found = ofJSON(value, OfSeverity)
 		case bytes.Equal(key, []byte("log")) && value[0] == '{':
 			eachField(value, func(key, value []byte) bool {
 				if bytes.Equal(key, []byte("level")) {
-					found = levelOfJSON(value, levelOfNumber)
+					found = ofJSON(value, ofNumber)
 				}
 				return found == ""
 			})
 		case bytes.Equal(key, []byte("@mt")), bytes.Equal(key, []byte("@m")):
 			template = true
 		case bytes.Equal(key, []byte("s")) && len(value) == 3 && value[0] == '"':
-			mongo = levelOfLetter(value[1])
+			mongo = ofLetter(value[1])
 		}
 		return found == ""
 	})
@@ -40,11 +40,11 @@ func levelOfObject(text []byte) string {
 	return Unknown
 }
 
-// levelOfJSON reads a level from a JSON value, a string or a number.
-func levelOfJSON(value []byte, number func(int) string) string {
+// ofJSON reads a level from a JSON value, a string or a number.
+func ofJSON(value []byte, number func(int) string) string {
 	if value[0] == '"' {
 		value = bytes.TrimSpace(value[1 : len(value)-1])
-		if l := levelOfValue(value); l != "" {
+		if l := ofValue(value); l != "" {
 			return l
 		}
 	}
