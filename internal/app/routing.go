@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/pipeline"
@@ -172,4 +174,38 @@ var _ pipeline.Deployments = canaries{}
 // Settle promotes or rejects what a job left open.
 func (c canaries) Settle(ctx context.Context, run int64, stage, job string, succeeded bool) error {
 	return c.deploy.Settle(ctx, run, stage, job, succeeded)
+}
+
+// besides compares two releases that serve at the same time; *insight.Service does.
+type besides interface {
+	Beside(ctx context.Context, project, environment, release, stable string, since time.Time) ([]event.Operation, error)
+}
+
+// operations tells deploy which operations of a canary fail. What a request left behind
+// arrives some seconds after it, so that it asks again while there is nothing to tell.
+type operations struct{ insight besides }
+
+var _ deploy.Operations = operations{}
+
+// operationsPause is how long telemetry is given between two questions.
+const operationsPause = 2 * time.Second
+
+// Failing returns the operations of the canary that are worse. It waits for the first until
+// ctx ends; then there are none.
+func (o operations) Failing(ctx context.Context, canaryRelease, stableRelease string, since time.Time) ([]event.Operation, error) {
+	parts := strings.Split(canaryRelease, "/")
+	if len(parts) != 3 {
+		return nil, fault.New(fault.Invalid, "%q is no release.", canaryRelease)
+	}
+	for {
+		list, err := o.insight.Beside(ctx, parts[0], parts[1], canaryRelease, stableRelease, since)
+		if err != nil || len(list) > 0 {
+			return list, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-time.After(operationsPause):
+		}
+	}
 }

@@ -108,6 +108,7 @@ func (a *App) openTelemetry(ctx context.Context) error {
 	a.Insight = insight.New(insight.Parts{
 		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queries: people, Intake: t.ingest, Releases: rollouts{a.Deploy}, Logger: a.logger,
 	}, insight.Options{})
+	a.Deploy.Operations = operations{a.Insight}
 	a.Monitor = monitor.New(monitor.Parts{
 		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queries: people, Metrics: t.metrics, Cluster: t.kube, Stream: t.ingest, Releases: marks{a.Insight}, Logger: a.logger,
 	})

@@ -93,6 +93,11 @@ func condition(pod *corev1.Pod) (word string, hopeless bool) {
 			return fmt.Sprintf("container %s crashed%s, starting again", s.Name, lastExit(s)), false
 		}
 	}
+	for _, s := range pod.Status.ContainerStatuses {
+		if t := s.State.Terminated; t != nil && t.ExitCode != 0 {
+			return fmt.Sprintf("container %s ended%s", s.Name, exit(t)), false
+		}
+	}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
 			return "ready", false
@@ -103,6 +108,9 @@ func condition(pod *corev1.Pod) (word string, hopeless bool) {
 	}
 	for _, s := range pod.Status.ContainerStatuses {
 		if s.State.Running != nil && !s.Ready {
+			if killed(s) {
+				return fmt.Sprintf("running, not ready yet: container %s ended before%s", s.Name, lastExit(s)), false
+			}
 			return "running, not ready yet", false
 		}
 	}
@@ -111,9 +119,17 @@ func condition(pod *corev1.Pod) (word string, hopeless bool) {
 
 func lastExit(s corev1.ContainerStatus) string {
 	if t := s.LastTerminationState.Terminated; t != nil {
-		return fmt.Sprintf(" (exit code %d)", t.ExitCode)
+		return exit(t)
 	}
 	return ""
+}
+
+// exit says how a container ended, with the reason when it was killed for its memory.
+func exit(t *corev1.ContainerStateTerminated) string {
+	if t.Reason == "OOMKilled" {
+		return fmt.Sprintf(" (OOMKilled, exit code %d)", t.ExitCode)
+	}
+	return fmt.Sprintf(" (exit code %d)", t.ExitCode)
 }
 
 func firstLine(s string) string {

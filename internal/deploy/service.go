@@ -66,11 +66,12 @@ type Service struct {
 	shift *shift
 
 	trials *trials
+	told   *told
 }
 
 // New returns a Service.
 func New(d Deps, o Options) *Service {
-	return &Service{Deps: d, opts: o, locks: newLocks(), shift: newShift(), trials: newTrials()}
+	return &Service{Deps: d, opts: o, locks: newLocks(), shift: newShift(), trials: newTrials(), told: newTold()}
 }
 
 // Results of a release.

@@ -152,8 +152,8 @@ func (s *Service) sweep(ctx context.Context, store cache.Store) error {
 	return nil
 }
 
-// note records a pod's change when it is news: its readiness, restarts or end. Pods
-// of a release that is under way are recorded when it ends.
+// note records a pod's change, and says it when it is news. Pods of a release that is
+// under way are recorded when it ends.
 func (s *Service) note(ctx context.Context, pod *corev1.Pod, gone bool) error {
 	r, known, err := s.owner(ctx, pod)
 	if err != nil || r == nil {
@@ -170,16 +170,17 @@ func (s *Service) note(ctx context.Context, pod *corev1.Pod, gone bool) error {
 	if known != nil && known.Gone || known != nil && known.Ready == now.Ready && known.Gone == now.Gone && known.Restarts == now.Restarts && known.Why == now.Why {
 		return nil
 	}
-	return s.DB.Tx(ctx, func(tx *store.Tx) error {
-		if err := putPod(ctx, tx, *r, now); err != nil {
+	news := s.told.news(known, now)
+	err = s.DB.Tx(ctx, func(tx *store.Tx) error {
+		if err := putPod(ctx, tx, *r, now); err != nil || !news {
 			return err
-		}
-		// Only what an onlooker would call a change is a fact worth keeping.
-		if known != nil && known.Ready == now.Ready && known.Gone == now.Gone && known.Restarts == now.Restarts {
-			return nil
 		}
 		return s.Log.Append(ctx, tx, podFact(*r, now))
 	})
+	if err == nil && news {
+		s.told.keep(now)
+	}
+	return err
 }
 
 // owner returns the release that a pod belongs to and how the pod was seen last; nil
