@@ -162,6 +162,9 @@ func (s *Service) evaluateQuery(ctx context.Context, r Rule, at time.Time) ([]sa
 		_, is := open[fingerprint(r.ID, queryLabels(r, dims))]
 		return is
 	})
+	if err := judge.Bounded(verdicts, after, r.Condition.Dimensions); err != nil {
+		return nil, nil, err
+	}
 	out := make([]sample, len(verdicts))
 	for i, v := range verdicts {
 		out[i] = sample{labels: queryLabels(r, v.Labels), value: v.Value, known: v.Known, bad: v.Bad, state: v.State, fire: v.Fire, resolve: v.Resolve}
