@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/monitor"
 	"towpath.dev/towpath/internal/monitor/kql/bind"
 	"towpath.dev/towpath/internal/monitor/kube"
@@ -18,6 +19,11 @@ type QueryText struct {
 	From    time.Time `json:"from,omitzero" doc:"rows from then on; the text may narrow it further"`
 	To      time.Time `json:"to,omitzero" doc:"rows before then"`
 	MaxRows int       `json:"max_rows,omitempty" doc:"default 10000" minimum:"0" maximum:"200000"`
+}
+
+// question makes the question that the text asks of a scope.
+func (q QueryText) question(scope monitor.Scope) monitor.Question {
+	return monitor.Question{Scope: scope, Text: q.Query, From: q.From, To: q.To, MaxRows: q.MaxRows}
 }
 
 // InScope says whose telemetry is meant: of the project, or with all of the whole
@@ -45,39 +51,9 @@ func (a *server) monitorRoutes() {
 }
 
 func (a *server) queryRoutes() {
-	op(a, http.MethodPost, "/monitor/query", "monitor-query", "Answer a query of the Kusto query language", func(ctx context.Context, in *struct {
-		InScope
-		Body QueryText
-	}) (*Body[*monitor.Answer], error) {
-		scope, err := in.scope()
-		if err != nil {
-			return nil, err
-		}
-		q := in.Body
-		return body(a.Monitor.Query(ctx, actor(ctx), monitor.Question{Scope: scope, Text: q.Query, From: q.From, To: q.To, MaxRows: q.MaxRows}))
-	})
-	op(a, http.MethodPost, "/monitor/explore", "monitor-explore", "What stands around the rows of a query: counts over time, facets, releases", func(ctx context.Context, in *struct {
-		InScope
-		Body QueryText
-	}) (*Body[*monitor.Overview], error) {
-		scope, err := in.scope()
-		if err != nil {
-			return nil, err
-		}
-		q := in.Body
-		return body(a.Monitor.Explore(ctx, actor(ctx), monitor.Question{Scope: scope, Text: q.Query, From: q.From, To: q.To}))
-	})
-	op(a, http.MethodPost, "/monitor/newest", "monitor-newest", "The newest rows of a query whose rows have a time; the answer of any other", func(ctx context.Context, in *struct {
-		InScope
-		Body QueryText
-	}) (*Body[*monitor.Answer], error) {
-		scope, err := in.scope()
-		if err != nil {
-			return nil, err
-		}
-		q := in.Body
-		return body(a.Monitor.Newest(ctx, actor(ctx), monitor.Question{Scope: scope, Text: q.Query, From: q.From, To: q.To, MaxRows: q.MaxRows}))
-	})
+	op(a, http.MethodPost, "/monitor/query", "monitor-query", "Answer a query of the Kusto query language", answered(a.Monitor.Query))
+	op(a, http.MethodPost, "/monitor/explore", "monitor-explore", "What stands around the rows of a query: counts over time, facets, releases", answered(a.Monitor.Explore))
+	op(a, http.MethodPost, "/monitor/newest", "monitor-newest", "The newest rows of a query whose rows have a time; the answer of any other", answered(a.Monitor.Newest))
 	op(a, http.MethodPost, "/monitor/check", "monitor-check", "What is wrong with a query, or what it would answer; nothing is run", func(ctx context.Context, in *struct{ Body QueryText }) (*Body[monitor.Checked], error) {
 		return body(a.Monitor.Check(ctx, actor(ctx), in.Body.Query))
 	})
@@ -89,6 +65,23 @@ func (a *server) queryRoutes() {
 	}) (*Body[[]bind.Item], error) {
 		return body(list(a.Monitor.Complete(ctx, actor(ctx), in.Body.Query, in.Body.Position)))
 	})
+}
+
+// questionIn is a question and whose telemetry it is about.
+type questionIn struct {
+	InScope
+	Body QueryText
+}
+
+// answered puts the question of a request to one of the service's methods.
+func answered[T any](ask func(context.Context, identity.Actor, monitor.Question) (T, error)) func(context.Context, *questionIn) (*Body[T], error) {
+	return func(ctx context.Context, in *questionIn) (*Body[T], error) {
+		scope, err := in.scope()
+		if err != nil {
+			return nil, err
+		}
+		return body(ask(ctx, actor(ctx), in.Body.question(scope)))
+	}
 }
 
 func (a *server) traceRoutes() {
