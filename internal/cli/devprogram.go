@@ -158,41 +158,34 @@ func (s *session) synchronise(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tree := devbox.NewTree(ctx, dir)
+	path := s.flags.binary
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	tree := devbox.NewTree(ctx, dir, path)
 	var before []byte
 	since := time.Now()
 	for n := 1; ; n++ {
-		if sent, err := s.send(ctx, dir, before, n, since); err != nil {
+		if sent, err := s.send(ctx, dir, path, before, n, since); err != nil {
 			s.note("build-failed", "what ran before goes on: "+err.Error(), nil)
 		} else {
 			before = sent
 		}
-		for {
-			file, err := tree.Next(ctx)
-			if err != nil {
-				return err
-			}
-			// The binary itself may lie in the tree.
-			if file != filepath.Join(dir, s.flags.binary) {
-				break
-			}
+		if _, err := tree.Next(ctx); err != nil {
+			return err
 		}
 		since = time.Now()
 	}
 }
 
-// send builds once and sends what was built, when it is another than before.
-func (s *session) send(ctx context.Context, dir string, before []byte, n int, since time.Time) ([]byte, error) {
+// send builds the program at path once and sends it, when it is another than before.
+func (s *session) send(ctx context.Context, dir, path string, before []byte, n int, since time.Time) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", s.flags.sync)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, s.env.err, s.env.err
 	// The pod is Linux whatever this machine is; what the command sets itself wins.
 	cmd.Env = append([]string{"GOOS=linux", "CGO_ENABLED=0"}, os.Environ()...)
 	if err := cmd.Run(); err != nil {
 		return before, fmt.Errorf("building: %w", err)
-	}
-	path := s.flags.binary
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path)
 	}
 	binary, err := readBinary(path)
 	if err != nil {

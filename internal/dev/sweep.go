@@ -12,10 +12,10 @@ import (
 )
 
 // sweepEvery is how often leases are looked at; guardEvery how often the cluster is told
-// where no session may be.
+// where no session may be: an environment's namespace appears after the environment.
 const (
 	sweepEvery = 5 * time.Second
-	guardEvery = time.Minute
+	guardEvery = 10 * time.Second
 )
 
 // end ends a session with its event, once, and clears it away. What cannot be cleared away

@@ -118,12 +118,13 @@ func TestTreeSeesWritesNewFilesAndRemovals(t *testing.T) {
 	write(t, dir, "a.go", "1")
 	write(t, dir, "node_modules/x.js", "1")
 	write(t, dir, "sub/b.go", "1")
-	tree := devbox.NewTree(t.Context(), dir)
+	tree := devbox.NewTree(t.Context(), dir, filepath.Join(dir, "built"))
 	for _, step := range []struct {
 		do   func()
 		want string
 	}{
 		{func() { write(t, dir, "a.go", "22") }, "a.go"},
+		{func() { write(t, dir, "a.go", "333"); write(t, dir, "built", "1") }, "a.go"},
 		{func() { write(t, dir, "node_modules/x.js", "22"); write(t, dir, "sub/c.go", "1") }, "sub/c.go"},
 		{func() {
 			if err := os.Remove(filepath.Join(dir, "sub/b.go")); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,6 +22,7 @@ const (
 // Tree is a working tree that is watched. Files that Git ignores are not looked at.
 type Tree struct {
 	dir   string
+	not   []string // files that are not looked at
 	files map[string]stamp
 	dirs  map[string]time.Time
 }
@@ -30,9 +32,10 @@ type stamp struct {
 	size int64
 }
 
-// NewTree looks at the tree of a folder for the first time.
-func NewTree(ctx context.Context, dir string) *Tree {
-	t := &Tree{dir: dir}
+// NewTree looks at the tree of a folder for the first time. The files whose full paths are
+// given are not looked at: what a build writes is no reason for another one.
+func NewTree(ctx context.Context, dir string, not ...string) *Tree {
+	t := &Tree{dir: dir, not: not}
 	t.list(ctx)
 	return t
 }
@@ -107,7 +110,7 @@ func (t *Tree) list(ctx context.Context) {
 		if len(t.files) >= maxFiles {
 			return
 		}
-		if s, err := stat(path); err == nil {
+		if s, err := stat(path); err == nil && !slices.Contains(t.not, path) {
 			t.files[path] = s
 		}
 		for dir := filepath.Dir(path); len(dir) >= len(t.dir); dir = filepath.Dir(dir) {

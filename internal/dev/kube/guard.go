@@ -5,11 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -31,25 +28,25 @@ func (p *Pods) Guard(ctx context.Context, places map[string]bool) error {
 	if err != nil {
 		return err
 	}
+	list, err := c.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("listing namespaces: %w", err)
+	}
 	errs := []error{admission(ctx, c)}
-	for _, ns := range slices.Sorted(maps.Keys(places)) {
-		errs = append(errs, mark(ctx, c, ns, places[ns]))
+	for _, ns := range list.Items {
+		no, known := places[ns.Name]
+		want := allowed
+		if no {
+			want = forbidden
+		}
+		if known && ns.Labels[LabelSessions] != want {
+			errs = append(errs, mark(ctx, c, ns.Name, want))
+		}
 	}
 	return errors.Join(errs...)
 }
 
-func mark(ctx context.Context, c kubernetes.Interface, namespace string, no bool) error {
-	want := allowed
-	if no {
-		want = forbidden
-	}
-	ns, err := c.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) || err == nil && ns.Labels[LabelSessions] == want {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("reading namespace %s: %w", namespace, err)
-	}
+func mark(ctx context.Context, c kubernetes.Interface, namespace, want string) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"labels": map[string]string{LabelSessions: want}}})
 	if err != nil {
 		return err

@@ -1,5 +1,5 @@
-// Command app is what the end-to-end tests deploy: it says which build it is, and writes
-// and sends what it is asked to.
+// Command app is what the end-to-end tests deploy: it says which build it is, and writes,
+// sends and asks what it is asked to.
 package main
 
 import (
@@ -42,6 +42,7 @@ func main() {
 	})
 	mux.HandleFunc("/say", say)
 	mux.HandleFunc("/export", export)
+	mux.HandleFunc("/via", via)
 	if os.Getenv("CHATTER") == "true" {
 		go chatter()
 	}
@@ -69,6 +70,30 @@ func say(w http.ResponseWriter, r *http.Request) {
 	if err := json.NewEncoder(os.Stdout).Encode(line); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	}
+}
+
+// via asks another service on behalf of a request, as instrumented services do: the trace
+// and the baggage go along, or the baggage that the request names.
+func via(w http.ResponseWriter, r *http.Request) {
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, r.URL.Query().Get("to"), r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	for _, name := range []string{"Baggage", "Traceparent"} {
+		req.Header[name] = r.Header[name]
+	}
+	if b := r.URL.Query().Get("baggage"); b != "" {
+		req.Header.Set("Baggage", b)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer resp.Body.Close()
+	w.WriteHeader(resp.StatusCode)
+	_, _ = io.Copy(w, resp.Body)
 }
 
 // chatter writes numbered lines for ever, a hundred in a second. Each life of the process
