@@ -11,7 +11,7 @@ func (a *App) pages() http.Handler {
 	d := web.Deps{
 		Identity: a.Identity, Source: a.Source, Pulls: a.Pulls, Rulesets: a.Rulesets, Protection: a.Protect, Policy: a.Policy, Compliance: a.Audit,
 		Pipeline: a.Pipeline, Registry: a.Registry, Supply: a.Supply, Deploy: a.Deploy, Evidence: a.Evidence, Cluster: a.Cluster, Log: a.Log,
-		Monitor: a.Monitor, Alerts: a.Alerts, Insight: a.Insight, Work: a.Work, Dev: a.Dev, Dora: a.Dora, Clock: a.clock, Logger: a.logger,
+		Monitor: a.Monitor, Alerts: a.Alerts, Insight: a.Insight, Work: a.Work, Signals: a.Insights, Dev: a.Dev, Dora: a.Dora, Clock: a.clock, Logger: a.logger,
 	}
 	if a.Sync != nil {
 		d.Enforcement = a.Sync

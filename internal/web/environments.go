@@ -4,7 +4,10 @@ import (
 	"net/http"
 	"strconv"
 
+	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/deploy/canary"
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/monitor/alert"
 	"towpath.dev/towpath/internal/web/page"
 )
@@ -30,7 +33,32 @@ func (h *handler) environments(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	return h.render(w, r, page.EnvironmentsPage(s, list, open))
+	v := page.EnvironmentsView{Environments: list, Open: open, Canaries: map[string]canary.View{}, Sessions: map[string]int{}}
+	if err := h.underWay(r, "", func(c canary.View) { v.Canaries[c.Environment] = c }); err != nil {
+		return err
+	}
+	sessions, err := h.intercepting(r, "")
+	if err != nil {
+		return err
+	}
+	for _, x := range sessions {
+		v.Sessions[x.Environment]++
+	}
+	return h.render(w, r, page.EnvironmentsPage(s, v))
+}
+
+// underWay tells of the canaries that go on in an environment, or in all with "".
+func (h *handler) underWay(r request, environment string, tell func(canary.View)) error {
+	list, err := h.Deploy.Canaries(r.Context(), r.actor, r.project(), environment)
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		if c.Finished.IsZero() {
+			tell(c)
+		}
+	}
+	return nil
 }
 
 func (h *handler) environment(w http.ResponseWriter, r request) error {
@@ -43,7 +71,11 @@ func (h *handler) environment(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	v := page.EnvironmentView{Environment: env}
+	v := page.EnvironmentView{Environment: env, MayEdit: h.holds(r, identity.Maintain)}
+	v.MayRedeploy = v.MayEdit || !env.Production() && h.holds(r, identity.Write)
+	if err := h.underWay(r, name, func(c canary.View) { v.Canary = &c }); err != nil {
+		return err
+	}
 	if v.History, err = h.Deploy.Releases(r.Context(), r.actor, r.project(), name, 100); err != nil {
 		return err
 	}
@@ -72,7 +104,12 @@ func (h *handler) release(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
+	env, err := h.Deploy.Environment(r.Context(), r.actor, r.project(), name)
+	if err != nil {
+		return err
+	}
 	v := page.ReleaseView{Release: rel}
+	v.MayRedeploy = rel.Result == deploy.Deployed && (env.Current == nil || env.Current.Number != n) && (h.holds(r, identity.Maintain) || !env.Production() && h.holds(r, identity.Write))
 	if err := h.found(r, &v); err != nil {
 		return err
 	}

@@ -46,7 +46,9 @@ func TestTwoClicks(t *testing.T) {
 		"/projects/shop/runs/2041", "/projects/shop/runs/2041?tab=tests", "/projects/shop/code/shop/commit/" + webtest.Newest,
 		"/projects/shop/images/shop/cart@" + webtest.Digest + "?tab=findings", "/projects/shop/images/shop/cart@" + webtest.Digest + "?tab=packages",
 		"/projects/shop/environments/production/releases/48", "/projects/shop/trace/pod/1d2f", "/projects/shop/settings", "/settings", "/status",
-		"/projects/shop/monitor/alerts/" + webtest.AlertID, "/projects/shop/monitor/errors/" + webtest.GroupID, "/projects/shop/monitor/map", "/projects/shop/monitor/traces", "/projects/shop/monitor/logs",
+		"/projects/shop/monitor/alerts/" + webtest.AlertID, "/projects/shop/monitor/errors/" + webtest.GroupID, "/projects/shop/monitor/map", "/projects/shop/items/41", "/projects/shop/trace/item/41",
+		"/projects/shop/board", "/projects/shop/backlog", "/projects/shop/planning", "/projects/shop/sprints", "/projects/shop/dora", "/projects/shop/sessions",
+		"/projects/shop/monitor/traces", "/projects/shop/monitor/logs",
 	} {
 		if !seen[want] {
 			t.Errorf("%s is not within two clicks of the Path page", want)

@@ -175,6 +175,8 @@ func cellHref(project string, c evidence.Cell) string {
 		return at + "/policy/decisions/" + page.Esc(id)
 	case event.KindAlert:
 		return at + "/monitor/alerts/" + page.Esc(id)
+	case event.KindItem:
+		return at + "/items/" + page.Esc(id)
 	case "":
 		return ""
 	}

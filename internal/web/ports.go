@@ -34,6 +34,7 @@ import (
 	"towpath.dev/towpath/internal/source/ruleset"
 	"towpath.dev/towpath/internal/work"
 	"towpath.dev/towpath/internal/work/dora"
+	signals "towpath.dev/towpath/internal/work/insight"
 )
 
 // Identity says who somebody is and what they may do; identity.Service is one. Errors are
@@ -198,6 +199,13 @@ type Deploy interface {
 	Environment(ctx context.Context, a identity.Actor, project, name string) (deploy.Environment, error)
 	Releases(ctx context.Context, a identity.Actor, project, env string, limit int) ([]deploy.Release, error)
 	Release(ctx context.Context, a identity.Actor, project, env string, number int64) (deploy.Release, error)
+	// Edit changes how an environment is deployed to and returns when that is carried out.
+	Edit(ctx context.Context, a identity.Actor, project, name string, c deploy.Change) (deploy.Environment, error)
+	// Redeploy deploys an earlier release ("shop/production/46") again as a new one and
+	// returns when that serves, or does not.
+	Redeploy(ctx context.Context, a identity.Actor, release string, say deploy.Say) (deploy.Release, error)
+	// Canaries are of one environment, or of all with "", newest first, without measurements.
+	Canaries(ctx context.Context, a identity.Actor, project, environment string) ([]canary.View, error)
 	// Canary is fault.NotFound for a release ("shop/production/48") that was not tried.
 	Canary(ctx context.Context, a identity.Actor, release string) (canary.View, error)
 	// PromoteCanary lets one that waits go on, with full to its end.
@@ -294,6 +302,12 @@ type Work interface {
 	Tray(ctx context.Context, a identity.Actor, project, sprint string) (work.Tray, error)
 	// Triage notes what a planning made of insights: accept or defer.
 	Triage(ctx context.Context, a identity.Actor, project string, items []int64, decision, sprint string) ([]work.Item, error)
+}
+
+// Signals is what the platform saw that is work; the engine of package work/insight is one.
+type Signals interface {
+	// Cause is what is known behind an item; fault.NotFound for one that no signal opened.
+	Cause(ctx context.Context, a identity.Actor, project string, item int64) (signals.Cause, error)
 }
 
 // Dev are developers' sessions; dev.Service is one.

@@ -24,11 +24,12 @@ var (
 	runWord     = regexp.MustCompile(`^(?:run\s*)?#?([0-9]{1,12})$`)
 )
 
-// search answers the palette: rooms, runs, repositories, environments, images and
-// projects whose names fit, and what a number or hash may mean.
+// search answers the palette: rooms and their pages, actions, and what has a name or a
+// number that fits: items, alerts, runs, sprints, environments, releases, sessions,
+// policies, repositories, images, projects.
 func (h *handler) search(w http.ResponseWriter, r request) error {
 	f := &finder{h: h, r: r, project: r.query("project"), text: strings.ToLower(strings.TrimSpace(r.query("q")))}
-	for _, step := range []func() error{f.direct, f.rooms, f.monitor, f.pulls, f.runs, f.policies, f.repos, f.environments, f.images, f.projects, f.rest} {
+	for _, step := range []func() error{f.direct, f.rooms, f.actions, f.items, f.monitor, f.pulls, f.runs, f.sprints, f.environments, f.releases, f.sessions, f.policies, f.repos, f.images, f.projects, f.rest} {
 		// The project in the address may be gone or not the visitor's: then there is
 		// nothing of it to find.
 		if err := step(); err != nil && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Denied) {
@@ -59,7 +60,7 @@ func (f *finder) direct() error {
 		return nil
 	}
 	text := strings.TrimSpace(strings.TrimPrefix(f.text, "trace"))
-	if m := runWord.FindStringSubmatch(text); m != nil {
+	if m := runWord.FindStringSubmatch(text); m != nil && !strings.HasPrefix(text, "#") {
 		f.add("Go to", "runs", "Run "+m[1], "run", f.at("/runs/"+m[1]))
 	}
 	if traceID.MatchString(text) {
@@ -68,7 +69,7 @@ func (f *finder) direct() error {
 	if commitStart.MatchString(text) {
 		f.add("Go to", "trace", "Evidence of commit "+text, "trace", f.at("/trace/commit/"+text))
 	}
-	if kind, id, ok := strings.Cut(text, "/"); ok && id != "" && strings.Contains(" commit pull image run decision release pod alert ", " "+kind+" ") {
+	if kind, id, ok := strings.Cut(text, "/"); ok && id != "" && strings.Contains(" commit pull image run decision release pod alert item session ", " "+kind+" ") {
 		f.add("Go to", "trace", "Evidence of "+text, "trace", f.at("/trace/"+kind+"/"+page.EscPath(id)))
 	}
 	return nil
@@ -83,14 +84,16 @@ func (f *finder) rooms() error {
 			f.add("Rooms", room.Icon, room.Text, "g "+room.Goto, f.at(room.Path))
 		}
 	}
+	for _, p := range page.BoardTabs() {
+		if f.text != "" && p.Path != "/board" && matches(f.text, p.Text, "board", p.Words) {
+			f.add("Rooms", "board", p.Text, "board", f.at(p.Path))
+		}
+	}
+	if f.text != "" && matches(f.text, "Dev sessions", "intercept") {
+		f.add("Rooms", "code", "Dev sessions", "environments", f.at("/sessions"))
+	}
 	if matches(f.text, "settings members") {
 		f.add("Rooms", "settings", "Settings", "g s", f.at("/settings"))
-	}
-	if matches(f.text, "new pull request open") {
-		f.add("Do", "pulls", "New pull request", "", f.at("/pulls/new"))
-	}
-	if matches(f.text, "run pipeline start") {
-		f.add("Do", "runs", "Run pipeline", "", f.at("/runs?start=1"))
 	}
 	return nil
 }
@@ -111,9 +114,6 @@ func (f *finder) monitor() error {
 	if words, ok := strings.CutPrefix(f.text, "logs "); ok && strings.TrimSpace(words) != "" {
 		words = strings.TrimSpace(words)
 		f.add("Monitor", "search", "Logs with “"+words+"”", "last hour", f.at("/monitor/logs"+page.Query("range", "3600", "q", "ContainerLogV2\n| where LogMessage has "+monitor.Quote(words))))
-	}
-	if matches(f.text, "new alert rule") {
-		f.add("Do", "status", "New alert rule", "", f.at("/monitor/rules/new"))
 	}
 	firing, err := f.h.Alerts.Alerts(f.r.Context(), f.r.actor, alert.Filter{Project: f.project, Limit: 50})
 	if err != nil {
@@ -210,6 +210,9 @@ func (f *finder) policies() error {
 	}
 	return err
 }
+
+// most is how many hits of one kind the palette shows.
+const most = 6
 
 func (f *finder) repos() error {
 	if f.project == "" {

@@ -27,6 +27,7 @@ type Deps struct {
 	Alerts      Alerts
 	Insight     Insight
 	Work        Work
+	Signals     Signals
 	Dora        Dora
 	Dev         Dev
 	Cluster     Cluster
@@ -102,7 +103,9 @@ func (h *handler) routes() {
 	h.page("GET /projects/{project}/images/{ref...}", h.image)
 	h.page("GET /projects/{project}/environments", h.environments)
 	h.page("GET /projects/{project}/environments/{env}", h.environment)
+	h.form("POST /projects/{project}/environments/{env}", h.editEnvironment)
 	h.page("GET /projects/{project}/environments/{env}/releases/{release}", h.release)
+	h.form("POST /projects/{project}/environments/{env}/releases/{release}/redeploy", h.redeploy)
 
 	h.page("GET /projects/{project}/sessions", h.sessions)
 	h.form("POST /projects/{project}/sessions/{session}/stop", h.stopSession)

@@ -56,7 +56,8 @@ func (h *handler) board(w http.ResponseWriter, r request) error {
 			Text: text, Key: sprint, Count: -1, On: on, Href: s.At("/board" + page.Query("sprint", sprint, "lanes", lanes, "q", v.Query)),
 		})
 	}
-	for _, sp := range v.Sprints {
+	inOrder := slices.SortedStableFunc(slices.Values(v.Sprints), func(a, b work.Sprint) int { return a.Start.Compare(b.Start) })
+	for _, sp := range inOrder {
 		if sp.State != work.SprintClosed {
 			pill(sp.Name, sp.Name, v.Lanes, v.Board.Sprint != nil && v.Board.Sprint.ID == sp.ID)
 		}
@@ -171,6 +172,15 @@ func (h *handler) item(w http.ResponseWriter, r request) error {
 	v := page.ItemView{Detail: d, MayWrite: h.holds(r, identity.Write), Me: r.actor.Name}
 	if v.Sprints, err = h.Work.Sprints(r.Context(), r.actor, r.project()); err != nil {
 		return err
+	}
+	if d.Insight != nil {
+		c, err := h.Signals.Cause(r.Context(), r.actor, r.project(), d.Number)
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return err
+		}
+		if err == nil {
+			v.Cause = &c
+		}
 	}
 	return h.render(w, r, page.ItemPage(s, v))
 }

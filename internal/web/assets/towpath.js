@@ -495,6 +495,17 @@
     }
   });
 
+  // ---- Forms whose answer takes a while say so, and are sent once ----
+  document.addEventListener('submit', (e) => {
+    const form = e.target.closest('form[data-slow]');
+    if (!form) return;
+    if (form.dataset.sent) { e.preventDefault(); return; }
+    form.dataset.sent = 'true';
+    $$('button', form).forEach((b) => b.setAttribute('aria-busy', 'true'));
+    toast(form.dataset.slow);
+  });
+  window.addEventListener('pageshow', () => $$('form[data-sent]').forEach((f) => { delete f.dataset.sent; $$('button', f).forEach((b) => b.removeAttribute('aria-busy')); }));
+
   // ---- htmx ----
   document.body.addEventListener('htmx:responseError', (e) => {
     const doc = new DOMParser().parseFromString(e.detail.xhr.responseText, 'text/html');

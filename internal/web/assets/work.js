@@ -80,7 +80,7 @@
   // ---- Keys ----
   const typing = (t) => t.closest?.('input, textarea, select, [contenteditable]');
   document.addEventListener('keydown', (e) => {
-    if (typing(e.target) || e.ctrlKey || e.metaKey || e.altKey) return;
+    if (e.defaultPrevented || typing(e.target) || e.ctrlKey || e.metaKey || e.altKey) return;
     if (e.key === 'c' && !e.shiftKey) {
       const to = document.querySelector('[data-new-item]');
       if (to) { e.preventDefault(); to.click(); }

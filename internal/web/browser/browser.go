@@ -327,6 +327,14 @@ func (p *Page) Press(ctx context.Context, key string, ctrl bool) error {
 	return p.call(ctx, "Input.dispatchKeyEvent", map[string]any{"type": "keyUp", "key": key}, nil)
 }
 
+// Shift presses and releases one key while Shift is held, "ArrowRight".
+func (p *Page) Shift(ctx context.Context, key string) error {
+	if err := p.call(ctx, "Input.dispatchKeyEvent", map[string]any{"type": "keyDown", "key": key, "modifiers": 8}, nil); err != nil {
+		return err
+	}
+	return p.call(ctx, "Input.dispatchKeyEvent", map[string]any{"type": "keyUp", "key": key, "modifiers": 8}, nil)
+}
+
 // Screenshot returns a picture of what is visible as PNG.
 func (p *Page) Screenshot(ctx context.Context) ([]byte, error) {
 	var res struct {

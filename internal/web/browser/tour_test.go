@@ -40,6 +40,9 @@ var tour = []struct{ name, path string }{
 	{"health", "/projects/shop/monitor"}, {"logs", "/projects/shop/monitor/logs"}, {"traces", "/projects/shop/monitor/traces"}, {"waterfall", "/projects/shop/monitor/traces/" + webtest.TraceID},
 	{"metrics", "/projects/shop/monitor/metrics"}, {"map", "/projects/shop/monitor/map"}, {"errors", "/projects/shop/monitor/errors"}, {"error", "/projects/shop/monitor/errors/" + webtest.GroupID},
 	{"alerts", "/projects/shop/monitor/alerts?show=all"}, {"alert", "/projects/shop/monitor/alerts/" + webtest.AlertID}, {"rules", "/projects/shop/monitor/rules"}, {"rule", "/projects/shop/monitor/rules/01R1"}, {"rule-new", "/projects/shop/monitor/rules/new?q=AppRequests"},
+	{"board", "/projects/shop/board"}, {"board-lanes", "/projects/shop/board?lanes=assignee"}, {"board-none", "/projects/shop/board?q=nothing+like+it"}, {"backlog", "/projects/shop/backlog"},
+	{"item", "/projects/shop/items/41"}, {"item-new", "/projects/shop/items/new"}, {"sprints", "/projects/shop/sprints"}, {"sprint", "/projects/shop/sprints/s12"}, {"planning", "/projects/shop/planning"},
+	{"dora", "/projects/shop/dora"}, {"sessions", "/projects/shop/sessions?show=all"}, {"environment-session", "/projects/shop/environments/staging"}, {"canary", "/projects/shop/environments/production/releases/48"},
 	{"not-found", "/projects/nowhere"},
 }
 

@@ -121,11 +121,24 @@ func (m metricLine) last() canary.Measurement { return m.Points[len(m.Points)-1]
 func ofCanary(v canary.Value) float64   { return v.Canary }
 func ofBaseline(v canary.Value) float64 { return v.Baseline }
 
+// spell writes a duration that somebody chose, without the parts that are zero: "10m",
+// "1h30m", "45s".
+func spell(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
 // stepWords says what a step of a strategy asks for.
 func stepWords(st canary.Step) string {
 	words := strconv.Itoa(st.Weight) + " %"
 	if st.Pause > 0 {
-		words += " for " + Took(time.Duration(st.Pause))
+		words += " for " + spell(time.Duration(st.Pause))
 	}
 	if st.Person {
 		words += ", then a person"

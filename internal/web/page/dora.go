@@ -52,7 +52,7 @@ func doraBars(r dora.Report, value func(dora.Numbers) float64, words func(dora.N
 	out := make([]bucketBar, 0, len(r.Points))
 	for i, p := range r.Points {
 		h := 64 * value(p.Numbers) / most
-		out = append(out, bucketBar{float64(i) * step, 64 - h, max(step-1.5, 0.5), h, Day(p.Start) + ": " + words(p.Numbers)})
+		out = append(out, bucketBar{float64(i) * step, 64 - h, max(step-min(6, step/4), 0.5), h, Day(p.Start) + ": " + words(p.Numbers)})
 	}
 	return out
 }

@@ -5,9 +5,19 @@ import (
 	"strings"
 
 	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/deploy/canary"
 	"towpath.dev/towpath/internal/dev"
 	"towpath.dev/towpath/internal/monitor/alert"
 )
+
+// EnvironmentsView is what the page of all environments shows; its maps are by the names of
+// environments.
+type EnvironmentsView struct {
+	Environments []deploy.Environment
+	Open         map[string]alert.Counts
+	Canaries     map[string]canary.View // that go on
+	Sessions     map[string]int         // developers who intercept
+}
 
 // EnvironmentView is what an environment's page shows.
 type EnvironmentView struct {
@@ -15,6 +25,9 @@ type EnvironmentView struct {
 	History  []deploy.Release
 	Alerts   []alert.Alert // that fire here
 	Sessions []dev.Session // that are on
+	Canary   *canary.View  // that goes on
+	// MayEdit and MayRedeploy say which forms there are.
+	MayEdit, MayRedeploy bool
 }
 
 // ReleaseState is where a release stands.

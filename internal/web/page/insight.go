@@ -249,6 +249,8 @@ type ReleaseView struct {
 	Groups     []insight.Group         // errors that came with it
 	Canary     *canary.View            // nil for one that was not tried
 	MayDecide  bool                    // about the canary
+	// MayRedeploy is of releases that served and do not any more.
+	MayRedeploy bool
 }
 
 // verdictState is how a release or an operation does beside the one before.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"towpath.dev/towpath/internal/work"
 )
@@ -89,13 +90,36 @@ func burnWords(b work.Burndown) string {
 	last := ""
 	for _, d := range b.Days {
 		if d.Known {
-			last = fmt.Sprintf("On %s %s of %s points and %s items remain.", d.Day, pointsOrZero(d.Remaining), pointsOrZero(d.Scope), Count(d.Items))
+			day := d.Day
+			if at, err := time.Parse(time.DateOnly, d.Day); err == nil {
+				day = Day(at)
+			}
+			last = fmt.Sprintf("On %s, %s of %s and %s items remain.", day, pointsOrZero(d.Remaining), pointsWords(d.Scope), Count(d.Items))
 		}
 	}
 	if last == "" {
 		return "It has not begun."
 	}
 	return last
+}
+
+// burnDay is a day on the axis of a burndown.
+func burnDay(t time.Time) string { return t.UTC().Format("2 Jan") }
+
+// trayNote says where an insight comes from and where it should go.
+func trayNote(i work.TrayItem) string {
+	note := insightWord(i.Insight)
+	switch {
+	case i.InSprint:
+		note += " · in the sprint"
+	case i.Suggested == "@current":
+		note += " · for this sprint"
+	case i.Suggested == "@next":
+		note += " · for the next sprint"
+	case i.Suggested != "" && i.Suggested != "none":
+		note += " · for " + i.Suggested
+	}
+	return note
 }
 
 func pointsOrZero(p float64) string { return strconv.FormatFloat(p, 'f', -1, 64) }

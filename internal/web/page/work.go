@@ -7,11 +7,28 @@ import (
 	"time"
 
 	"towpath.dev/towpath/internal/work"
+	signals "towpath.dev/towpath/internal/work/insight"
 )
 
 // workTabs are the pages of the room Board.
 func workTabs() []tab {
 	return []tab{{"/board", "Board"}, {"/backlog", "Backlog"}, {"/sprints", "Sprints"}, {"/planning", "Planning"}, {"/dora", "Delivery"}}
+}
+
+// BoardTab is a page of the room Board, as the palette finds it.
+type BoardTab struct {
+	Text, Path string
+	Words      string // by which it is found too
+}
+
+// BoardTabs are the pages of the room Board.
+func BoardTabs() []BoardTab {
+	words := map[string]string{"/backlog": "items order", "/sprints": "velocity burndown", "/planning": "tray insights capacity", "/dora": "dora lead time deployment frequency change failure restore"}
+	var out []BoardTab
+	for _, t := range workTabs() {
+		out = append(out, BoardTab{Text: t.text, Path: t.path, Words: words[t.path]})
+	}
+	return out
 }
 
 // BoardView is the board of a project.
@@ -39,6 +56,7 @@ type BacklogView struct {
 type ItemView struct {
 	work.Detail
 	Sprints  []work.Sprint
+	Cause    *signals.Cause // nil for an item that no signal opened
 	MayWrite bool
 	Me       string
 }
@@ -67,6 +85,14 @@ func pointsWord(p float64) string {
 	return strconv.FormatFloat(p, 'f', -1, 64)
 }
 
+// pointsWords is pointsWord with its unit.
+func pointsWords(p float64) string {
+	if p == 1 {
+		return "1 point"
+	}
+	return pointsOrZero(p) + " points"
+}
+
 // insightWord says where an item comes from that a signal made.
 func insightWord(i *work.Insight) string {
 	if i == nil {
@@ -89,21 +115,29 @@ func changeWords(c work.Change) string {
 	case "rank":
 		return "moved it in the backlog"
 	}
-	words := map[string]string{"link": "linked", "unlink": "unlinked", "wont-fix": "won't fix", "triage": "planning"}
-	field := c.Field
-	if w, ok := words[field]; ok {
-		field = w
-	}
 	from, to := c.From, c.To
+	switch c.Field {
+	case "state":
+		return "moved it from " + orNone(from) + " to " + orNone(to)
+	case "link":
+		return "linked " + to
+	case "unlink":
+		return "unlinked " + from + to
+	case "wont-fix":
+		return "will not fix it until " + to
+	case "triage":
+		return strings.TrimSpace("planned: " + from + " " + to)
+	}
+	field := strings.ReplaceAll(c.Field, "_", " ")
 	switch {
 	case from == "" && to == "":
-		return field
+		return "changed the " + field
 	case from == "":
-		return field + " " + to
+		return "set the " + field + " to " + to
 	case to == "":
-		return "took away " + field + " " + from
+		return "took away the " + field + " " + from
 	}
-	return field + " " + from + " → " + to
+	return "changed the " + field + " from " + from + " to " + to
 }
 
 // linkWord says how a link hangs on the item.
@@ -134,12 +168,17 @@ func linkText(l work.Link) string {
 	return kind + " " + Short(id)
 }
 
-// laneTitle is the heading of a lane.
-func laneTitle(l work.Lane) string {
-	if l.Title == "" {
-		return "none"
+// laneTitle is the heading of a lane of a board that is cut by something.
+func laneTitle(l work.Lane, by string) string {
+	switch {
+	case l.Title != "":
+		return l.Title
+	case by == work.LaneAssignee:
+		return "Nobody yet"
+	case by == work.LaneParent:
+		return "Part of nothing"
 	}
-	return l.Title
+	return "None"
 }
 
 // inLane are the items of a column that stand in a lane.

@@ -34,6 +34,7 @@ type Fixture struct {
 	Sessions map[string]string // session → user
 	Canceled []int64           // runs that somebody cancelled
 	Empty    bool              // the project has nothing in it
+	Tidy     bool              // nothing is in it that only tries the pages' escaping
 	Pushed   []string          // titles of changes that came later, oldest first
 	Broken   error             // what every question about the Path is answered with
 	Said     []string          // what forms asked for, in words, oldest first

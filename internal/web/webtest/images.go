@@ -8,6 +8,7 @@ import (
 
 	"towpath.dev/towpath/internal/clock"
 	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/deploy/canary"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/registry"
@@ -150,13 +151,19 @@ func (d Deploy) Environment(ctx context.Context, a identity.Actor, project, name
 		return deploy.Environment{}, err
 	}
 	if name == "staging" && !d.f.Empty {
-		return deploy.Environment{Project: "shop", Name: name, Namespace: "shop-staging", Created: Now.Add(-80 * 24 * time.Hour)}, nil
+		return deploy.Environment{
+			Project: "shop", Name: name, Namespace: "shop-staging", Created: Now.Add(-80 * 24 * time.Hour),
+			Settings: deploy.Settings{Routing: deploy.On, Sessions: deploy.Allowed, Drift: deploy.Enforce},
+		}, nil
 	}
 	if name != "production" {
 		return deploy.Environment{}, fault.New(fault.NotFound, "Project %s has no environment %s.", project, name).WithNext("list them with `towpath env list --project %s`", project)
 	}
 	list := releases(name)
-	return deploy.Environment{Project: project, Name: name, Namespace: "shop-production", Created: Now.Add(-80 * 24 * time.Hour), Current: &list[2], Latest: &list[0]}, nil
+	return deploy.Environment{
+		Project: project, Name: name, Namespace: "shop-production", Created: Now.Add(-80 * 24 * time.Hour), Current: &list[2], Latest: &list[0],
+		Settings: deploy.Settings{Routing: deploy.On, Sessions: deploy.Forbidden, Drift: deploy.Warn, Strategy: &canary.Strategy{Steps: canarySteps(), MinSamples: 100}},
+	}, nil
 }
 
 // Releases lists those of an environment.
@@ -179,6 +186,6 @@ func (f *Fixture) Deps() web.Deps {
 	return web.Deps{
 		Identity: identityTokens{f}, Source: Source{f}, Pipeline: Pipeline{f}, Registry: Registry{f}, Supply: Supply{f}, Deploy: Deploy{f},
 		Evidence: Evidence{f}, Cluster: Cluster{}, Log: Logbook{f}, Clock: clock.Fixed(Now, 0), Pulls: Pulls{f}, Rulesets: Rulesets{f}, Protection: Protection{f}, Policy: Policy{f}, Compliance: Compliance{f}, Enforcement: Enforcement{},
-		Monitor: Monitor{f}, Alerts: Alerts{f}, Insight: Insight{f}, Work: Work{f}, Dev: Dev{f}, Dora: Dora{f},
+		Monitor: Monitor{f}, Alerts: Alerts{f}, Insight: Insight{f}, Work: Work{f}, Signals: Signals{f}, Dev: Dev{f}, Dora: Dora{f},
 	}
 }

@@ -2,6 +2,7 @@ package webtest
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,13 +51,13 @@ func rows() []evidence.Row {
 	good := []string{reviewed, allowed, "build open 4 images|run 2036, 1 min 12 s|run:2036", "test open 303 of 303||run:2036", "scan open 0 high|4 images, SBOM 41|image:" + Digest, "sign open signed|4 images, SLSA provenance|image:" + Digest}
 	return []evidence.Row{
 		row(42, Newest, "Price rounding for multi-currency carts", "main", "cart-dev", 6*time.Minute, reviewed, allowed, "build open 4 images|run 2041, 1 min 12 s|run:2041", "test open 312 of 312||run:2041",
-			"scan open 0 high|4 images, SBOM 41|image:"+Digest, "sign open signed|4 images, SLSA provenance|image:"+Digest, "deploy passing release 48|production|release:shop/production/48", "health passing 3 of 12|production 48|pod:1d2f"),
+			"scan open 0 high|4 images, SBOM 41|image:"+Digest, "sign open signed|4 images, SLSA provenance|image:"+Digest, "deploy held 25 % canary|production, step 2 of 3: asks for a person|release:shop/production/48", "health passing 3 of 12|production 48|pod:1d2f", "backlog shut 1 item|#41 cart: GET /api/cart fails|item:41"),
 		row(40, "a41c9d2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f", "Price rounding, first try", "price-rounding", "cart-dev", 11*time.Minute, "review none superseded|newer commits in #5|pull:shop/shop/5", "build open run 2040|31 s|run:2040", "test shut 311 of 312|1 failed|run:2040"),
-		row(38, Second, "Checkout: retry on 503 from pricing", "main", "web-dev", 52*time.Minute, append(good, "deploy shut release 47|rolled-back: pod web is not ready|release:shop/production/47", "health shut 1 of 4|production 47|pod:1d2f")...),
+		row(38, Second, "Checkout: retry on 503 from pricing", "main", "web-dev", 52*time.Minute, append(good, "deploy shut release 47|rolled-back: pod web is not ready|release:shop/production/47", "health shut 1 of 4|production 47|pod:1d2f", "backlog held 2 items|#39 CVE-2026-1234 in two images|item:39")...),
 		row(35, "b51c9d2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f", "Bump grpc to 1.78", "deps/grpc", "towpath-bot", 70*time.Minute, "review held in review|#8 waits for a reviewer|pull:shop/shop/8", "policy shut denied|no-privileged-containers (pull, production)|decision:"+DecisionPull, "build open 4 images|run 2038, 58 s|run:2038", "test open 303 of 303||run:2038", "scan shut 1 critical|4 images|image:"+Digest),
-		row(33, Third, "Catalog search by tag", "main", "catalog-dev", 2*time.Hour, append(good, "deploy held staging 31|waits for an agent|release:shop/staging/31")...),
+		row(33, Third, "Catalog search by tag", "main", "catalog-dev", 2*time.Hour, append(good, "deploy held staging 31|waits for an agent|release:shop/staging/31", "backlog passing 1 item|#40 Carts survive a restart|item:40")...),
 		row(31, "c51c9d2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f", "<img src=x onerror=alert(1)> in a title, which is long enough to be cut off somewhere", "main", "eve", 3*time.Hour, "review none direct push||", "build shut no run|azure-pipelines.yml (Line: 4, Col: 3): unexpected value 'scirpt'|"),
-		row(12, Fourth, "Faster cold start for web", "main", "cart-dev", 5*time.Hour, append(good, "deploy open release 46|2 environments|release:shop/production/46", "health open 4 of 4|production 46|pod:1d2f")...),
+		row(12, Fourth, "Faster cold start for web", "main", "cart-dev", 5*time.Hour, append(good, "deploy open release 46|2 environments|release:shop/production/46", "health open 4 of 4|production 46|pod:1d2f", "backlog open 1 item|closed|item:38")...),
 		row(9, "d51c9d2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f", "Dark mode for the storefront", "main", "web-dev", 25*time.Hour, append(good, "deploy open release 45|production, 8.1 s|release:shop/production/45", "health open 4 of 4|production 45|pod:1d2f")...),
 	}
 }
@@ -84,6 +85,9 @@ func (e Evidence) Path(ctx context.Context, a identity.Actor, project string, f 
 	}
 	e.f.Unlock()
 	for _, r := range list {
+		if e.f.Tidy && strings.Contains(r.Title, "<") {
+			continue
+		}
 		has := f.State == ""
 		for _, c := range r.Cells {
 			has = has || c.State == f.State
@@ -130,5 +134,10 @@ func (e Evidence) Trace(ctx context.Context, a identity.Actor, ref string) (evid
 		st("release", "release:shop/production/48", "shop/production/48", "", "run:2041", 51, "result", "started", "namespace", "shop-production"),
 		st("pod", "pod:1d2f", "cart-6c54b7d9f-x2k4q", "", "system:deploy", 52, "state", "ready"),
 	}}
+	if e.f.Tidy {
+		// The change of the Path was refused nowhere, and an item came of it.
+		c.Stations = slices.DeleteFunc(c.Stations, func(s evidence.Station) bool { return s.Kind == "decision" })
+		c.Stations = append(c.Stations, st("item", "item:41", "#41 cart: GET /api/cart fails", "", "system:insight", 53, "state", "Active"))
+	}
 	return c, nil
 }

@@ -2,9 +2,11 @@ package webtest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
+	"towpath.dev/towpath/internal/deploy"
 	"towpath.dev/towpath/internal/deploy/canary"
 	"towpath.dev/towpath/internal/dev"
 	"towpath.dev/towpath/internal/event"
@@ -12,6 +14,7 @@ import (
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/work"
 	"towpath.dev/towpath/internal/work/dora"
+	"towpath.dev/towpath/internal/work/insight"
 )
 
 // Work has a few items, of which a signal made one, and three sprints.
@@ -23,7 +26,7 @@ func items() []work.Item {
 	return []work.Item{
 		{
 			Number: 41, Project: "shop", Type: work.TypeBug, Title: "cart: GET /api/cart fails in 5 % of requests <b>since</b> release 48", State: "Active", Category: work.InProgress,
-			Severity: work.Critical, Assignee: "ada", Points: 2, Sprint: "Sprint 12", SprintID: "s12", Body: "The **canary** of release 48 answered with 500.\n\n- suspect: `e81f0c7`", Labels: []string{"insight", "cart"},
+			Severity: work.Critical, Assignee: "ada", Points: 2, Sprint: "Sprint 12", SprintID: "s12", Body: "The **canary** of release 48 answered with 500.\n\n- It began with the rounding of `e81f0c7`.", Labels: []string{"insight", "cart"},
 			Rank: "500000000000000", Version: 7, Created: at, CreatedBy: "system:insight", Updated: Now.Add(-2 * time.Minute), Insight: insight,
 		},
 		{Number: 40, Project: "shop", Type: work.TypeStory, Title: "Carts survive a restart", State: "New", Category: work.Proposed, Points: 5, Sprint: "Sprint 12", SprintID: "s12", Rank: "500000001000000", Version: 2, Created: at, CreatedBy: "user:ada", Updated: at},
@@ -98,13 +101,13 @@ func (k Work) Get(ctx context.Context, a identity.Actor, number int64) (work.Det
 		if i.Number == 41 {
 			d.Links = []work.Link{
 				{Rel: "concerns", Kind: "release", Subject: "release:shop/production/48", Made: i.Created, By: "system:insight"},
-				{Rel: "suspects", Kind: "commit", Subject: "commit:" + Newest, Title: "Pick products by their score <script>alert(1)</script>", Made: i.Created, By: "system:insight"},
+				{Rel: "suspects", Kind: "commit", Subject: "commit:" + Newest, Title: "Price rounding for multi-currency carts", Made: i.Created, By: "system:insight"},
 				{Rel: "concerns", Kind: "url", URL: "/projects/shop/monitor/logs?q=AppRequests", Title: "The requests that failed", By: "system:insight"},
 			}
 			d.Comments = []work.Comment{{ID: "c1", Author: "user:ada", Body: "It is the new cache. <script>alert(1)</script>", Made: Now.Add(-time.Hour)}}
 			d.History = []work.Change{{ID: "h1", Time: i.Created, Actor: "system:insight", Field: "created"}, {ID: "h2", Time: Now.Add(-2 * time.Hour), Actor: "user:ada", Field: "state", From: "New", To: "Active"}}
 			d.Signals = []work.SignalState{{Key: "k1", Rule: "error-rate", Resource: "cart", Title: "5.1 % of GET /api/cart fail, 0.0 % before", Count: 214, FirstSeen: i.Created, LastSeen: Now}}
-			d.Children = []work.Item{{Number: 42, Title: "Alert before the canary ends", State: "New", Category: work.Proposed}}
+			d.Children = []work.Item{{Number: 40, Title: "Carts survive a restart", State: "New", Category: work.Proposed}}
 		}
 		return d, nil
 	}
@@ -195,7 +198,7 @@ func (k Work) Burndown(ctx context.Context, a identity.Actor, project, ref strin
 	for i := range 14 {
 		d := work.BurnDay{Day: s.Start.AddDate(0, 0, i).Format(time.DateOnly), Ideal: 18 * (1 - float64(i)/13)}
 		if i < 8 {
-			d.Known, d.Scope, d.Remaining, d.Items = true, 18+float64(i/3), 21-float64(i), 9-i/2
+			d.Known, d.Scope, d.Remaining, d.Items = true, 18+float64(i/3), 18+float64(i/3)-1.25*float64(i), 9-i/2
 		}
 		b.Days = append(b.Days, d)
 	}
@@ -297,8 +300,8 @@ func (d Deploy) Canary(ctx context.Context, a identity.Actor, release string) (c
 		return canary.View{}, fault.New(fault.NotFound, "Release %.60q was not tried.", release)
 	}
 	v := canary.View{
-		Release: release, Project: "shop", Environment: "production", Stable: "shop/production/47", State: canary.Paused, Why: "step 2 of 3 asks for a person <script>", Driver: "environment",
-		Step: 2, Steps: []canary.Step{{Weight: 10, Pause: canary.Duration(time.Minute)}, {Weight: 25, Person: true}, {Weight: 50}}, Weight: 25, Samples: 812, MinSamples: 100,
+		Release: release, Project: "shop", Environment: "production", Stable: "shop/production/46", State: canary.Paused, Why: "step 2 of 3 asks for a person <script>", Driver: "environment",
+		Step: 2, Steps: canarySteps(), Weight: 25, Samples: 812, MinSamples: 100,
 		Workloads: []string{"cart"}, Services: []string{"cart"}, Started: Now.Add(-6 * time.Minute), StepSince: Now.Add(-2 * time.Minute),
 		Operations: []event.Operation{{Role: "cart", Name: "GET /api/cart", Requests: 812, FailureShare: 0.051, FailureBefore: 0}},
 	}
@@ -310,6 +313,68 @@ func (d Deploy) Canary(ctx context.Context, a identity.Actor, release string) (c
 		v.Series = append(v.Series, s)
 	}
 	return v, nil
+}
+
+func canarySteps() []canary.Step {
+	return []canary.Step{{Weight: 10, Pause: canary.Duration(time.Minute)}, {Weight: 25, Person: true}, {Weight: 50}}
+}
+
+// Canaries has that of release 48.
+func (d Deploy) Canaries(ctx context.Context, a identity.Actor, project, environment string) ([]canary.View, error) {
+	if err := d.f.Require(ctx, a, project, identity.Read); err != nil || d.f.Empty || environment != "" && environment != "production" {
+		return nil, err
+	}
+	v, err := d.Canary(ctx, a, "shop/production/48")
+	v.Series, v.Operations = nil, nil
+	return []canary.View{v}, err
+}
+
+// Edit notes what was asked for, as the JSON that the API takes.
+func (d Deploy) Edit(ctx context.Context, a identity.Actor, project, name string, c deploy.Change) (deploy.Environment, error) {
+	if err := d.f.Require(ctx, a, project, identity.Maintain); err != nil {
+		return deploy.Environment{}, err
+	}
+	b, err := json.Marshal(c)
+	if err != nil {
+		return deploy.Environment{}, err
+	}
+	Pulls(d).said("edit %s %s", name, b)
+	return d.Environment(ctx, a, project, name)
+}
+
+// Redeploy notes it; what serves then is release 49.
+func (d Deploy) Redeploy(ctx context.Context, a identity.Actor, release string, _ deploy.Say) (deploy.Release, error) {
+	if err := d.f.Require(ctx, a, "shop", identity.Write); err != nil {
+		return deploy.Release{}, err
+	}
+	Pulls(d).said("redeploy %s", release)
+	return deploy.Release{Project: "shop", Environment: "production", Number: 49, Result: deploy.Deployed}, nil
+}
+
+// Signals knows what is behind item 41.
+type Signals struct{ f *Fixture }
+
+// Cause is of item 41: two commits are suspected.
+func (k Signals) Cause(ctx context.Context, a identity.Actor, project string, item int64) (insight.Cause, error) {
+	if err := k.f.Require(ctx, a, project, identity.Read); err != nil {
+		return insight.Cause{}, err
+	}
+	if item != 41 || k.f.Empty {
+		return insight.Cause{}, fault.New(fault.NotFound, "No signal opened item %d.", item)
+	}
+	return insight.Cause{
+		Item: 41, Project: "shop", Release: "shop/production/48", Stable: "shop/production/46", Repo: "shop/shop", From: Fourth, To: Newest, Owner: "ada", OwnerBy: "CODEOWNERS",
+		Suspects: []insight.Commit{
+			{Hash: Newest, Title: "Price rounding for multi-currency carts <script>alert(1)</script>", Author: "cart-dev", User: "ada", When: Now.Add(-3 * time.Hour), Files: []string{"cart/rounding.go"}},
+			{Hash: Second, Title: "Checkout: retry on 503 from pricing", Author: "web-dev", When: Now.Add(-4 * time.Hour)},
+		},
+		Impact: insight.Impact{Requests: 812, FailureShare: 0.051, P95: 25, Since: Now.Add(-3 * time.Hour)},
+		Evidence: []insight.Evidence{
+			{Subject: "release:shop/production/48", Text: "5.1 % of 812 requests GET /api/cart failed in the canary, 0.0 % in the baseline", Query: "AppRequests\n| where Release == 'shop/production/48'", Trace: TraceID, At: Now.Add(-2 * time.Minute)},
+			{Text: "The alert “cart errors” fired <script>", Query: `sum(rate(towpath_router_requests_total{code="500"}[5m])) > 1`, At: Now.Add(-time.Minute)},
+		},
+		Signals: []insight.Signal{{Key: "k1", Source: "canary", Severity: "critical", State: "open"}},
+	}, nil
 }
 
 // PromoteCanary notes what was asked for.
