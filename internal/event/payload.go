@@ -70,6 +70,7 @@ const (
 	TypeItemCreated        = "item.created"
 	TypeItemChanged        = "item.changed"
 	TypeItemCommented      = "item.commented"
+	TypeStatesChanged      = "states.changed"
 	TypeSprintChanged      = "sprint.changed"
 )
 
@@ -697,6 +698,20 @@ type ItemCommented struct {
 	Item    int64  `json:"item"`
 	Comment string `json:"comment"` // id
 	Author  string `json:"author"`
+	Edited  bool   `json:"edited,omitempty"` // its author wrote it anew
+}
+
+// StatesChanged is the payload of TypeStatesChanged: the states of a project's items were
+// replaced. The subject is the project.
+type StatesChanged struct {
+	V      int     `json:"v"`
+	States []State `json:"states"` // in the order of the board; none are the default ones
+}
+
+// State is one column of a board.
+type State struct {
+	Name     string `json:"name"`
+	Category string `json:"category"` // as in Item
 }
 
 // SprintChanged is the payload of TypeSprintChanged; the subject is the project.

@@ -87,6 +87,7 @@ var payloads = map[string]any{
 	event.TypeItemCreated:        event.Item{},
 	event.TypeItemChanged:        event.Item{},
 	event.TypeItemCommented:      event.ItemCommented{},
+	event.TypeStatesChanged:      event.StatesChanged{},
 	event.TypeSprintChanged:      event.SprintChanged{},
 }
 

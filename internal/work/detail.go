@@ -3,6 +3,7 @@ package work
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -87,15 +88,26 @@ func linksOf(ctx context.Context, h store.Handle, number int64) ([]Link, error) 
 
 // comments returns the newest ones, oldest first.
 func comments(ctx context.Context, h store.Handle, number int64) ([]Comment, error) {
-	out, err := query(ctx, h, func(r *sql.Rows) (Comment, error) {
-		var c Comment
-		var made, edited int64
-		err := r.Scan(&c.ID, &c.Author, &c.Body, &made, &edited)
-		c.Made, c.Edited = moment(made), moment(edited)
-		return c, err
-	}, `SELECT id, author, body, made, edited FROM work_comment WHERE item = ? ORDER BY id DESC LIMIT ?`, number, maxShown)
+	out, err := query(ctx, h, func(r *sql.Rows) (Comment, error) { return scanComment(r) }, `SELECT id, author, body, made, edited FROM work_comment WHERE item = ? ORDER BY id DESC LIMIT ?`, number, maxShown)
 	slices.Reverse(out)
 	return out, err
+}
+
+// commentOf returns one comment of an item.
+func commentOf(ctx context.Context, h store.Handle, number int64, id string) (Comment, error) {
+	c, err := scanComment(h.QueryRow(ctx, `SELECT id, author, body, made, edited FROM work_comment WHERE id = ? AND item = ?`, id, number))
+	if errors.Is(err, sql.ErrNoRows) {
+		return c, fault.New(fault.NotFound, "Item %d has no such comment.", number).WithNext("look at those it has: towpath item show %d -o json", number)
+	}
+	return c, err
+}
+
+func scanComment(r scanner) (Comment, error) {
+	var c Comment
+	var made, edited int64
+	err := r.Scan(&c.ID, &c.Author, &c.Body, &made, &edited)
+	c.Made, c.Edited = moment(made), moment(edited)
+	return c, err
 }
 
 // history returns the newest lines, oldest first.

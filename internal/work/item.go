@@ -3,7 +3,6 @@ package work
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
@@ -273,29 +272,33 @@ func (s *Service) comment(ctx context.Context, tx *store.Tx, who string, it row,
 
 // EditComment changes the text of a comment. Only its author may.
 func (s *Service) EditComment(ctx context.Context, a identity.Actor, number int64, id, text string) (Comment, error) {
-	if _, err := s.may(ctx, a, number, identity.Write); err != nil {
+	it, err := s.may(ctx, a, number, identity.Write)
+	if err != nil {
 		return Comment{}, err
+	}
+	if text == "" {
+		return Comment{}, invalid("The comment is empty.").WithNext("write something")
 	}
 	if err := checkBody("The comment", text); err != nil {
 		return Comment{}, err
 	}
-	list, err := comments(ctx, s.DB, number)
-	if err != nil {
-		return Comment{}, err
-	}
-	i := slices.IndexFunc(list, func(c Comment) bool { return c.ID == id })
-	switch {
-	case i < 0:
-		return Comment{}, fault.New(fault.NotFound, "Item %d has no such comment.", number)
-	case list[i].Author != a.String():
-		return Comment{}, fault.New(fault.Denied, "Only %s may change this comment.", list[i].Author).WithNext("write another one")
-	case text == "":
-		return Comment{}, invalid("The comment is empty.").WithNext("write something")
-	}
-	c := list[i]
-	c.Body, c.Edited = text, s.now()
-	if _, err := s.DB.Exec(ctx, `UPDATE work_comment SET body = ?, edited = ? WHERE id = ? AND item = ?`, c.Body, millis(c.Edited), id, number); err != nil {
-		return c, fmt.Errorf("changing a comment: %w", err)
-	}
-	return c, nil
+	var c Comment
+	err = s.tx(ctx, func(tx *store.Tx) error {
+		var err error
+		if c, err = commentOf(ctx, tx, number, id); err != nil {
+			return err
+		}
+		if c.Author != a.String() {
+			return fault.New(fault.Denied, "Only %s may change this comment.", c.Author).WithNext("write another one")
+		}
+		c.Body, c.Edited = text, s.now()
+		if _, err := tx.Exec(ctx, `UPDATE work_comment SET body = ?, edited = ? WHERE id = ? AND item = ?`, c.Body, millis(c.Edited), id, number); err != nil {
+			return fmt.Errorf("changing a comment: %w", err)
+		}
+		return s.Log.Append(ctx, tx, event.Fact{
+			Type: event.TypeItemCommented, Subject: subject(number), Project: it.Project, Actor: a.String(),
+			Payload: event.ItemCommented{V: 1, Item: number, Comment: id, Author: c.Author, Edited: true},
+		})
+	})
+	return c, err
 }

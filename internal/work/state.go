@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/store"
@@ -63,7 +64,17 @@ func (s *Service) SetStates(ctx context.Context, a identity.Actor, project strin
 				return fmt.Errorf("storing the state %s: %w", st.Name, err)
 			}
 		}
-		return s.statesServe(ctx, tx, project)
+		if err := s.statesServe(ctx, tx, project); err != nil {
+			return err
+		}
+		said := make([]event.State, 0, len(list))
+		for _, st := range list {
+			said = append(said, event.State(st))
+		}
+		return s.Log.Append(ctx, tx, event.Fact{
+			Type: event.TypeStatesChanged, Subject: event.Of(event.KindProject, project), Project: project, Actor: a.String(),
+			Payload: event.StatesChanged{V: 1, States: said},
+		})
 	})
 	if err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ func (s *Service) Signal(ctx context.Context, a identity.Actor, project, key str
 	}
 	r, ok, err := find(ctx, s.DB, project, key)
 	if err == nil && !ok {
-		err = fault.New(fault.NotFound, "There is no signal %.40q in project %s.", key, project).WithNext("list them with `towpath insight ls`")
+		err = fault.New(fault.NotFound, "There is no signal %.40q in project %s.", key, project).WithNext("list them with `towpath insight list`")
 	}
 	return r.Signal, err
 }
