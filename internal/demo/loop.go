@@ -41,7 +41,8 @@ type session struct {
 	cmd   *exec.Cmd
 	notes chan note
 	ended chan error
-	last  []string // what it said, for when it fails
+	last  []string // events that nobody waited for, for when it fails
+	said  *indent  // what it and the service wrote
 }
 
 // develop deploys to the environment development by the branch develop.
@@ -88,11 +89,13 @@ func (t *tour) startSession(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd.Stderr = &indent{out: t.out}
+	// What the service logs is its own affair until something goes wrong.
+	said := &indent{out: io.Discard}
+	cmd.Stderr = said
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	s := &session{cmd: cmd, notes: make(chan note, 100), ended: make(chan error, 1)}
+	s := &session{cmd: cmd, said: said, notes: make(chan note, 100), ended: make(chan error, 1)}
 	go func() {
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			var n note
@@ -115,7 +118,8 @@ func (s *session) await(ctx context.Context, event string, limit time.Duration) 
 		case n, ok := <-s.notes:
 			switch {
 			case !ok:
-				return n, fmt.Errorf("towpath dev ended before %q: %s", event, strings.Join(s.last, "; "))
+				s.ended <- <-s.ended // It has written all that it will, and stop still wants to know.
+				return n, fmt.Errorf("towpath dev ended before %q: %s: %s", event, strings.Join(s.last, "; "), tail(s.said.last.String()))
 			case n.Event == event:
 				return n, nil
 			}
