@@ -67,6 +67,13 @@ func (e *env) envs() *cobra.Command {
 			return e.print(got, func() table {
 				t := table{rows: [][]string{{"environment", got.Name}, {"namespace", got.Namespace}}}
 				t.rows = append(t.rows, settingRows(got.Settings)...)
+				for _, d := range got.Drifted {
+					by := ""
+					if d.Manager != "" {
+						by = "by " + d.Manager + ", "
+					}
+					t.rows = append(t.rows, []string{"drifted", d.Object, strings.Join(d.Fields, ", "), strings.TrimSpace(by + ago(d.Found) + " " + d.Why)})
+				}
 				if r := got.Current; r != nil {
 					t.rows = append(t.rows, []string{"serves", strings.Join(r.Hosts, " ")})
 					for _, p := range r.Pods {

@@ -168,7 +168,8 @@ func (s *Service) fill(ctx context.Context, env *Environment) error {
 		env.Latest = &latest[0]
 	}
 	env.Current = current
-	return nil
+	env.Drifted, err = drifts(ctx, s.DB, *env)
+	return err
 }
 
 func current(ctx context.Context, h store.Handle, project, env string) (*Release, error) {

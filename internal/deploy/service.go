@@ -67,11 +67,12 @@ type Service struct {
 
 	trials *trials
 	told   *told
+	drift  *driftWatch
 }
 
 // New returns a Service.
 func New(d Deps, o Options) *Service {
-	return &Service{Deps: d, opts: o, locks: newLocks(), shift: newShift(), trials: newTrials(), told: newTold()}
+	return &Service{Deps: d, opts: o, locks: newLocks(), shift: newShift(), trials: newTrials(), told: newTold(), drift: newDriftWatch()}
 }
 
 // Results of a release.
@@ -91,6 +92,7 @@ type Environment struct {
 	Settings
 	Current *Release `json:"current,omitempty"` // the newest that was deployed
 	Latest  *Release `json:"latest,omitempty"`  // the newest, whatever its result
+	Drifted []Drift  `json:"drifted,omitempty" doc:"objects that are not as they were deployed"`
 }
 
 // Release is one deployment to an environment.

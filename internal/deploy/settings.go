@@ -85,6 +85,13 @@ func (s *Service) Edit(ctx context.Context, a identity.Actor, project, name stri
 			return env, err
 		}
 	}
+	if changes["drift"] == Off {
+		if err := s.keepDrifts(ctx, env, nil); err != nil {
+			return env, err
+		}
+	} else if changes["drift"] != "" {
+		s.drift.touch(env.Namespace)
+	}
 	if _, ok := changes["sessions"]; ok && env.Routing == On {
 		// The router names no session in the answers of a production environment.
 		if err := s.changeTable(ctx, env, func(*table) error { return nil }); err != nil {

@@ -51,6 +51,7 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 	}()
 	go s.tendAll(ctx)
+	go s.driftAll(ctx)
 	for ctx.Err() == nil {
 		client, err := s.adminClient(ctx)
 		if err == nil {
