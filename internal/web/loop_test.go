@@ -64,7 +64,7 @@ func TestSettingsOfAnEnvironment(t *testing.T) {
 	ada, bob := s.as(t, "ada"), s.as(t, "bob")
 	production := ada.get("/projects/shop/environments/production").body
 	for _, want := range []string{
-		"10 % for 1m → 25 %, then a person → 50 % → everybody", `name="weight"`, `value="1m"`, `<option value="warn" selected>`, "is tried with 25 % of the traffic",
+		"10 % for 1 min → 25 %, then a person → 50 % → everybody", `name="weight"`, `value="1m"`, `<option value="warn" selected>`, "is tried with 25 % of the traffic",
 		`action="/projects/shop/environments/production/releases/45/redeploy"`,
 	} {
 		if !strings.Contains(production, want) {

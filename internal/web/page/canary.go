@@ -138,7 +138,8 @@ func spell(d time.Duration) string {
 func stepWords(st canary.Step) string {
 	words := strconv.Itoa(st.Weight) + " %"
 	if st.Pause > 0 {
-		words += " for " + spell(time.Duration(st.Pause))
+		took := strings.TrimSuffix(TookSoFar(time.Duration(st.Pause)), " 0 s")
+		words += " for " + strings.TrimSuffix(took, " 0 min")
 	}
 	if st.Person {
 		words += ", then a person"

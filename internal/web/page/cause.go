@@ -41,6 +41,15 @@ func suspectHref(s Shell, c signals.Cause, k signals.Commit) string {
 	return s.At("/code/" + Esc(repo) + "/commit/" + Esc(k.Hash))
 }
 
+// impactWords says what follows the share of requests that fail.
+func impactWords(i signals.Impact) string {
+	words := "of " + Count(i.Requests) + " requests fail"
+	if i.P95 > 0 {
+		words += ", p95 " + milliseconds(i.P95)
+	}
+	return words
+}
+
 func authorWord(k signals.Commit) string {
 	if k.User != "" {
 		return k.User
