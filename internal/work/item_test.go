@@ -332,6 +332,40 @@ func TestProjectsAreApart(t *testing.T) {
 	}
 }
 
+func TestACommentIsItsAuthors(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := build(t, db)
+		it := w.add(work.NewItem{Title: "a"})
+		c, err := w.Comment(t.Context(), user("wanda"), it.Number, "Seen once.")
+		check(t, err)
+		_, err = w.EditComment(t.Context(), user("max"), it.Number, c.ID, "Never seen.")
+		refused(t, err, fault.Denied)
+		_, err = w.EditComment(t.Context(), user("wanda"), it.Number, "none", "Seen twice.")
+		refused(t, err, fault.NotFound)
+		_, err = w.EditComment(t.Context(), user("wanda"), it.Number, c.ID, "")
+		refused(t, err, fault.Invalid)
+		got, err := w.EditComment(t.Context(), user("wanda"), it.Number, c.ID, "Seen twice.")
+		check(t, err)
+		want := []work.Comment{got}
+		if diff := cmp.Diff(want, w.get(it.Number).Comments); diff != "" || got.Body != "Seen twice." || got.Edited.IsZero() {
+			t.Errorf("comments (-want +got):\n%s", diff)
+		}
+		list, err := w.log.Read(t.Context(), event.Query{Type: event.TypeItemCommented, Limit: 10})
+		check(t, err)
+		var said []event.ItemCommented
+		for _, e := range list {
+			var p event.ItemCommented
+			check(t, e.Into(&p))
+			said = append(said, p)
+		}
+		if diff := cmp.Diff([]event.ItemCommented{
+			{V: 1, Item: it.Number, Comment: c.ID, Author: "user:wanda"}, {V: 1, Item: it.Number, Comment: c.ID, Author: "user:wanda", Edited: true},
+		}, said); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestStates(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := build(t, db)
@@ -353,6 +387,12 @@ func TestStates(t *testing.T) {
 			if _, err := w.SetStates(t.Context(), user("max"), "shop", bad); !fault.Is(err, fault.Invalid) {
 				t.Errorf("%s: %v", name, err)
 			}
+		}
+		said, err := w.log.Read(t.Context(), event.Query{Type: event.TypeStatesChanged, Limit: 10})
+		check(t, err)
+		var p event.StatesChanged
+		if len(said) != 1 || said[0].Into(&p) != nil || len(p.States) != len(ours) || p.States[2] != event.State(ours[2]) {
+			t.Errorf("the logbook says %+v", said)
 		}
 		b, err := w.Board(t.Context(), user("rita"), "shop", "all", "")
 		check(t, err)
