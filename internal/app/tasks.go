@@ -353,11 +353,9 @@ func result(r deploy.Release, said *bytes.Buffer, err error) (map[string]string,
 	return map[string]string{"helmExitCode": code, "helmOutput": text, "release": r.ID()}, err
 }
 
+// manifests runs KubernetesManifest@1: the actions deploy, promote and reject.
 func (t tasks) manifests(ctx context.Context, call pipeline.TaskCall, out func(string)) (map[string]string, error) {
 	in := call.Inputs
-	if action := strings.ToLower(in["action"]); action != "deploy" {
-		return nil, fault.New(fault.Invalid, "The action %q of KubernetesManifest@1 is not supported yet.", in["action"]).WithNext("use action: deploy")
-	}
 	all, err := files(call.Context)
 	if err != nil {
 		return nil, err
@@ -373,6 +371,49 @@ func (t tasks) manifests(ctx context.Context, call pipeline.TaskCall, out func(s
 		}
 		m.Timeout = time.Duration(seconds) * time.Second
 	}
-	r, err := t.deploy.Apply(ctx, m, out)
+	action, percent, err := manifestAction(in)
+	if err != nil {
+		return nil, err
+	}
+	var r deploy.Release
+	switch action {
+	case "promote":
+		r, err = t.deploy.PromoteManifests(ctx, m, out)
+	case "reject":
+		return map[string]string{}, t.deploy.RejectManifests(ctx, m, out)
+	default:
+		m.CanaryPercent = percent
+		r, err = t.deploy.Apply(ctx, m, out)
+	}
 	return map[string]string{"release": r.ID()}, err
+}
+
+// manifestAction reads what KubernetesManifest@1 is to do: deploy, promote or reject, and of
+// a canary its percentage, which is 0 for the strategy none.
+func manifestAction(in map[string]string) (action string, percent int, err error) {
+	action, strategy := strings.ToLower(strings.TrimSpace(in["action"])), strings.ToLower(strings.TrimSpace(in["strategy"]))
+	switch action {
+	case "deploy":
+		if strategy == "" || strategy == "none" {
+			return action, 0, nil
+		}
+	case "promote", "reject":
+	default:
+		return "", 0, fault.New(fault.Invalid, "The action %q of KubernetesManifest@1 is not supported.", in["action"]).WithNext("use deploy, promote or reject")
+	}
+	if strategy != "canary" {
+		return "", 0, fault.New(fault.Invalid, "The action %s of KubernetesManifest@1 cannot have the strategy %q.", action, in["strategy"]).WithNext("use strategy: canary")
+	}
+	if method := strings.ToLower(strings.TrimSpace(in["trafficSplitMethod"])); method != "" && method != "pod" {
+		return "", 0, fault.New(fault.Invalid, "The trafficSplitMethod %q of KubernetesManifest@1 is not supported.", in["trafficSplitMethod"]).
+			WithNext("use pod; a chart's canary in an environment with a strategy has real weights")
+	}
+	if action != "deploy" {
+		return action, 0, nil
+	}
+	percent, err = strconv.Atoi(strings.TrimSpace(in["percentage"]))
+	if err != nil || percent < 1 || percent > 100 {
+		return "", 0, fault.New(fault.Invalid, "percentage must be from 1 to 100, not %q.", in["percentage"])
+	}
+	return action, percent, nil
 }

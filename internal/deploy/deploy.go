@@ -58,13 +58,6 @@ type Chart struct {
 	Strategy *CanaryRequest
 }
 
-// Manifests asks for plain Kubernetes objects to be applied.
-type Manifests struct {
-	Target
-	Files  []File
-	Images []string // images to put in place of those with the same name: the `containers` input
-}
-
 // Say receives progress, one line at a time.
 type Say func(line string)
 
@@ -95,37 +88,6 @@ func (s *Service) Helm(ctx context.Context, c Chart, say Say) (Release, error) {
 		return r, err
 	}
 	return s.followTrial(ctx, r, say)
-}
-
-// Apply deploys plain manifests as the `deploy` action of KubernetesManifest@1 does:
-// objects that are no longer in the files stay. They are applied through the same
-// engine as a chart, so that they have a history and are put back on failure.
-func (s *Service) Apply(ctx context.Context, m Manifests, say Say) (Release, error) {
-	if len(m.Files) == 0 {
-		return Release{}, fault.New(fault.Invalid, "No manifest file matches.").WithNext("check the `manifests` input of the task")
-	}
-	var all strings.Builder
-	for _, f := range m.Files {
-		all.WriteString("---\n")
-		all.Write(f.Data)
-		all.WriteString("\n")
-	}
-	// The text goes through a file, not through a template: braces in it mean nothing.
-	ch, err := loader.LoadFiles([]*archive.BufferedFile{
-		{Name: "Chart.yaml", Data: []byte("apiVersion: v2\nname: " + manifestsChart + "\nversion: 0.0.0\n")},
-		{Name: "all.yaml", Data: []byte(all.String())},
-		{Name: "templates/all.yaml", Data: []byte("{{ .Files.Get \"all.yaml\" }}\n")},
-	})
-	if err != nil {
-		return Release{}, fault.Wrap(fault.Invalid, err, "The manifests cannot be read: %v.", err)
-	}
-	replace := map[string]string{}
-	for _, i := range m.Images {
-		replace[bare(i)] = i
-	}
-	return s.release(ctx, m.Target, "", helmJob{
-		chart: ch, wait: true, install: true, reset: true, post: &pinner{keep: true, replace: replace},
-	}, say)
 }
 
 func merge(files [][]byte, set []string) (map[string]any, error) {

@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"towpath.dev/towpath/internal/deploy/drift"
+	"towpath.dev/towpath/internal/deploy/manifest"
 )
 
 // reach is what the objects of an environment are read and put back with: the rights of the
@@ -143,8 +144,8 @@ func (s *Service) driftsOf(ctx context.Context, env Environment, h *helm, r Rele
 			continue // the kind is gone, or it is none of this namespace's
 		}
 		got, err := resource.Get(ctx, nameOf(o), metav1.GetOptions{})
-		if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) && kindOf(o) == "Job" {
-			continue // a Job that is done may be cleaned up
+		if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) && fleeting(o) {
+			continue
 		}
 		if err != nil && !apierrors.IsNotFound(err) {
 			return nil, fmt.Errorf("reading %s %s: %w", kindOf(o), nameOf(o), err)
@@ -168,6 +169,13 @@ func (s *Service) driftsOf(ctx context.Context, env Environment, h *helm, r Rele
 		out = append(out, f)
 	}
 	return out, nil
+}
+
+// fleeting reports whether an object may go by itself: a Job that is done is cleaned up, and
+// the copies of a task's canary are deleted when it is promoted or rejected.
+func fleeting(o map[string]any) bool {
+	_, copied := mapOf(mapOf(o, "metadata"), "labels")[manifest.VersionLabel]
+	return kindOf(o) == "Job" || copied
 }
 
 // swappedNow reports whether a Service leads to the router.

@@ -31,6 +31,8 @@ type pinner struct {
 	replace  map[string]string                    // repository → full image: the `containers` input
 	pins     map[string]string                    // images that were pinned before, and how
 	admit    func(objects []map[string]any) error // judges them all; nil lets them pass
+	// first is the step of the post-renderer before images are resolved; nil for none.
+	first func(objects []map[string]any) ([]map[string]any, error)
 	// then is the next step of the post-renderer, before they are judged; nil for none.
 	then func(objects []map[string]any) ([]map[string]any, error)
 
@@ -49,6 +51,11 @@ func (p *pinner) Run(in *bytes.Buffer) (*bytes.Buffer, error) {
 	all, err := decode(in)
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "The rendered manifests are no valid YAML: %v.", err)
+	}
+	if p.first != nil {
+		if all, err = p.first(all); err != nil {
+			return nil, err
+		}
 	}
 	for _, doc := range all {
 		if err := p.document(doc); err != nil {
