@@ -393,7 +393,7 @@ func (t tasks) manifests(ctx context.Context, call pipeline.TaskCall, out func(s
 func manifestAction(in map[string]string) (action string, percent int, err error) {
 	action, strategy := strings.ToLower(strings.TrimSpace(in["action"])), strings.ToLower(strings.TrimSpace(in["strategy"]))
 	switch action {
-	case "deploy":
+	case "", "deploy":
 		if strategy == "" || strategy == "none" {
 			return action, 0, nil
 		}
