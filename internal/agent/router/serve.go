@@ -192,13 +192,16 @@ func (f *forward) mark(resp *http.Response) {
 // another pod of it may answer.
 const retryAfter = 50 * time.Millisecond
 
-// RoundTrip sends the request to its target: once more when the backend could not be
-// reached and nothing of the body was read, and to the service's track when a session with
-// fallback is away.
+// RoundTrip sends the request to its target, and once more when that did not answer and may
+// be asked twice: then to the stable track, should it have gone to another one. A request
+// whose session with fallback is away goes to the service's track.
 func (f *forward) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := f.try(req)
-	if err != nil && unreached(err) && f.body.again() && req.Context().Err() == nil {
+	if err != nil && f.mayRepeat(req, err) {
 		time.Sleep(retryAfter)
+		if f.session == nil && f.track.Name != route.Stable {
+			f.track = f.p.stable(f.track)
+		}
 		resp, err = f.try(req)
 	}
 	if f.session == nil || !f.session.Fallback || !f.body.again() || req.Context().Err() != nil {
@@ -214,6 +217,20 @@ func (f *forward) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	f.session = nil
 	return f.try(req)
+}
+
+// mayRepeat reports whether a request may be sent again after an error: nobody has seen it,
+// or it changes nothing and has no body. A pod on its way out breaks connections that it has
+// taken.
+func (f *forward) mayRepeat(req *http.Request, err error) bool {
+	if req.Context().Err() != nil {
+		return false
+	}
+	if unreached(err) {
+		return f.body.again()
+	}
+	safe := req.Method == http.MethodGet || req.Method == http.MethodHead || req.Method == http.MethodOptions
+	return safe && f.body == nil && req.Header.Get("Upgrade") == ""
 }
 
 func (f *forward) try(req *http.Request) (*http.Response, error) {

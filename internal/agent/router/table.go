@@ -66,3 +66,13 @@ func (p *port) at(host string) string {
 	}
 	return net.JoinHostPort(host, strconv.Itoa(p.Port.Port))
 }
+
+// stable is the stable track of the port's service, or the one given when there is none.
+func (p *port) stable(other route.Track) route.Track {
+	for _, t := range p.service.Tracks {
+		if t.Name == route.Stable {
+			return t
+		}
+	}
+	return other
+}
