@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,17 +64,18 @@ func TestDevSession(t *testing.T) {
 	a.open()
 	p.reached(a, first.Commit)
 	p.saved(a, dir)
-	p.told(a, bob)
+	p.known(a, bob)
 	p.forbidden(a, ada, bob)
 
-	b := p.develop(bob, nobody, p.prebuilt(), "cart", "--run", "./local :8080", "--isolation", "auto")
+	built := p.prebuilt()
+	b := p.develop(bob, nobody, built, "cart", "--run", "./local :8080", "--isolation", "auto")
 	b.await("live")
+	t.Logf("session start with routing on %.2f s", b.await("ready").Seconds)
 	b.open()
 	b.answers(throughApp, "first bob")
+	p.inCluster(b, first.Commit)
 	p.together(a, b)
-	if err := b.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	p.killed(b, filepath.Join(built, "local"))
 
 	second := p.deployed("Second", p.imageStage(), p.toDevelopment())
 	p.serves(second.Commit)
@@ -81,7 +83,7 @@ func TestDevSession(t *testing.T) {
 	p.carries(a)
 	a.end()
 	p.gone(a)
-	p.otherModes(ada, dir)
+	p.otherModes(ada, dir, second.Commit)
 	p.gone(b)
 	if got, err := p.plain(throughApp); err != nil || !strings.HasPrefix(got, second.Commit) {
 		t.Errorf("after all sessions cart answers %q, %v", got, err)
@@ -125,35 +127,57 @@ func (p *project) reached(a *developer, build string) {
 			p.t.Errorf("%s without a preview answers %q, %v; want %q", what, got, err, want)
 		}
 	}
-	for _, name := range []string{"app", "app." + p.name, "app." + p.name + ".svc.cluster.local"} {
-		if got, err := a.get("/via?to=http://cart/ask%3Fto=http://" + name + "/"); err != nil || !strings.HasPrefix(got, build) {
-			p.t.Errorf("the local program asked %s and got %q, %v", name, got, err)
-		}
+	p.inCluster(a, build)
+}
+
+// inCluster wants that the local program reaches app as a pod does; where this host gives it
+// no namespaces, the command has to say why, and addresses of its environment have to do.
+func (p *project) inCluster(v *developer, build string) {
+	p.t.Helper()
+	p.reaches(v, build, "$APP_SERVICE_HOST:$APP_SERVICE_PORT")
+	if why, plain := v.told("isolation"); plain {
+		p.t.Log(why.Text)
+		return
 	}
-	if text := a.await("live").Text; strings.Contains(text, "plain process") {
-		p.t.Errorf("the program is not isolated: %s", text)
+	p.reaches(v, build, "app", "app."+p.name, "app."+p.name+".svc.cluster.local")
+}
+
+// reaches wants that the local program reaches app by each address.
+func (p *project) reaches(a *developer, build string, addresses ...string) {
+	p.t.Helper()
+	for _, address := range addresses {
+		got, err := a.get("/via?to=" + url.QueryEscape("http://cart/ask?to="+url.QueryEscape("http://"+address+"/")))
+		if err != nil || !strings.HasPrefix(got, build) {
+			p.t.Errorf("the local program asked %s and got %q, %v; want %s", address, got, err, build)
+		}
 	}
 }
 
-// saved saves the program's source and logs how long its new answer takes.
+// saved saves the program's source, again and again, and logs how long its new answer takes.
 func (p *project) saved(a *developer, dir string) {
 	p.t.Helper()
-	start := time.Now()
-	say(p.t, dir, "first", "second")
-	for deadline := start.Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		got, err := a.get(throughApp)
-		if err == nil && strings.HasPrefix(got, "second") {
-			break
+	var took []time.Duration
+	words := []string{"first", "red", "green", "blue", "second"}
+	for i, word := range words[1:] {
+		start := time.Now()
+		say(p.t, dir, words[i], word)
+		for {
+			got, err := a.get(throughApp)
+			if err == nil && strings.HasPrefix(got, word) {
+				break
+			}
+			if err != nil || time.Since(start) > patience {
+				p.t.Fatalf("after the save of %q the keyed request got %q, %v", word, got, err)
+			}
+			time.Sleep(10 * time.Millisecond)
 		}
-		if err != nil || time.Now().After(deadline) {
-			p.t.Fatalf("after the save the keyed request got %q, %v", got, err)
-		}
+		took = append(took, time.Since(start).Round(time.Millisecond))
 	}
-	p.t.Logf("save to seen %.2f s", time.Since(start).Seconds())
+	p.t.Logf("save to seen %v", took)
 }
 
-// told wants that ls, share and doctor know the session.
-func (p *project) told(a *developer, bob person) {
+// known wants that ls, share and doctor know the session.
+func (p *project) known(a *developer, bob person) {
 	p.t.Helper()
 	var list []dev.Session
 	if err := p.read(&list, "dev", "ls", "--project", p.name); err != nil || len(list) != 1 || list[0].ID != a.session.ID || list[0].Key != "" {
@@ -198,8 +222,11 @@ func (p *project) forbidden(a *developer, ada, bob person) {
 	}
 	p.eventually("the API server refuses a session's pod in production", func() error {
 		_, err := p.kubectl("-n", p.name+"-production", "run", "intruder", "--image=example.com/none", "--labels=towpath.dev/session=x", "--dry-run=server")
-		if err == nil || !strings.Contains(err.Error(), "sessions are forbidden in this namespace") {
-			return fmt.Errorf("it says %w", err)
+		switch {
+		case err == nil:
+			return errors.New("it takes it")
+		case !strings.Contains(err.Error(), "sessions are forbidden in this namespace"):
+			return err
 		}
 		return nil
 	})
@@ -227,6 +254,34 @@ func (p *project) together(a, b *developer) {
 	wg.Wait()
 }
 
+// killed takes a developer's command line away without notice: his program ends with it, and
+// his requests are told so instead of being answered by the deployed service.
+func (p *project) killed(b *developer, program string) {
+	p.t.Helper()
+	if err := b.cmd.Process.Kill(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.eventually("the program ends with towpath dev", func() error {
+		all, err := filepath.Glob("/proc/[0-9]*/exe")
+		for _, link := range all {
+			if to, gone := os.Readlink(link); gone == nil && to == program {
+				return errors.New(link + " runs it")
+			}
+		}
+		return err
+	})
+	p.eventually("requests are told that nobody is there", func() error {
+		got, err := b.get(throughApp)
+		switch {
+		case err == nil:
+			p.t.Fatalf("without towpath dev its requests get %q", got)
+		case strings.Contains(err.Error(), "502 Bad Gateway\n\nthe developer's machine is not connected"):
+			return nil
+		}
+		return err
+	})
+}
+
 // carries sends much up through front door, routers and tunnel.
 func (p *project) carries(a *developer) {
 	p.t.Helper()
@@ -241,18 +296,25 @@ func (p *project) carries(a *developer) {
 	}
 }
 
-// otherModes has a program that runs already, and one that is built here and runs there.
-func (p *project) otherModes(ada person, dir string) {
+// otherModes has a program that runs already, behind a network that is cut once, and one
+// that is built here and runs there.
+func (p *project) otherModes(ada person, dir, build string) {
 	p.t.Helper()
 	local := httptest.NewServer(http.HandlerFunc(attached))
 	defer local.Close()
-	c := p.develop(ada, 0, dir, "app", "--attach", strings.TrimPrefix(local.URL, "http://"))
+	far, wire := p.behind()
+	c := far.develop(ada, 0, dir, "app", "--attach", strings.TrimPrefix(local.URL, "http://"))
 	c.await("attached")
 	c.open()
 	c.answers("/", "attached")
 	p.socket(c)
+	wire.cut()
+	c.await("broken")
+	c.answers("/", "attached")
 	c.end()
 	p.gone(c)
+
+	p.plainly(ada, dir, build)
 
 	s := p.develop(ada, 0, dir, "cart", "--sync", "go build -o cart .", "--binary", "cart")
 	t := s.await("live")
@@ -265,6 +327,23 @@ func (p *project) otherModes(ada person, dir string) {
 	p.t.Logf("sync: save to seen %.2f s", time.Since(start).Seconds())
 	s.end()
 	p.gone(s)
+}
+
+// plainly runs the program without isolation.
+func (p *project) plainly(ada person, dir, build string) {
+	p.t.Helper()
+	address, err := freeAddress()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(address, ":")
+	e := p.develop(ada, 0, dir, "cart", "--run", "go run . "+address, "--port", "80="+port, "--isolation", "env")
+	e.await("live")
+	e.open()
+	e.answers(throughApp, "second ada")
+	p.reaches(e, build, "$APP_SERVICE_HOST:$APP_SERVICE_PORT")
+	e.end()
+	p.gone(e)
 }
 
 // attached answers a WebSocket's message with itself, and other requests with a word.

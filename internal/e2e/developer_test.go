@@ -183,18 +183,31 @@ func (v *developer) listen(out io.Reader) {
 	v.over <- v.cmd.Wait()
 }
 
+// told returns the first word of the command about an event.
+func (v *developer) told(event string) (note, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	i := slices.IndexFunc(v.notes, func(n note) bool { return n.Event == event })
+	if i < 0 {
+		return note{}, false
+	}
+	return v.notes[i], true
+}
+
 // await waits until the command has told of an event.
 func (v *developer) await(event string) (found note) {
 	v.p.t.Helper()
 	v.p.eventually("towpath dev tells of "+event, func() error {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		i := slices.IndexFunc(v.notes, func(n note) bool { return n.Event == event })
-		if i < 0 {
-			return fmt.Errorf("it told %+v\n%s", v.notes, tail(v.log, 1000))
+		var told bool
+		if found, told = v.told(event); told {
+			return nil
 		}
-		found = v.notes[i]
-		return nil
+		select {
+		case err := <-v.over:
+			v.p.t.Fatalf("towpath dev ended without it: %v: %s", err, tail(v.log, 1000))
+		default:
+		}
+		return errors.New(tail(v.log, 1000))
 	})
 	return found
 }
@@ -289,4 +302,61 @@ func (p *project) plain(path string) (string, error) {
 		return "", err
 	}
 	return said(resp)
+}
+
+// wire is a way to the server that can be cut.
+type wire struct {
+	net.Listener
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+// behind is the project with the server behind a wire.
+func (p *project) behind() (*project, *wire) {
+	p.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	w := &wire{Listener: l}
+	p.t.Cleanup(func() { _ = l.Close(); w.cut() })
+	go w.serve(strings.TrimPrefix(p.url, "http://"))
+	there := *p.installation
+	there.url = "http://" + l.Addr().String()
+	q := *p
+	q.installation = &there
+	return &q, w
+}
+
+func (w *wire) serve(server string) {
+	for {
+		near, err := w.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial("tcp", server)
+		if err != nil {
+			_ = near.Close()
+			continue
+		}
+		w.mu.Lock()
+		w.conns = append(w.conns, near, far)
+		w.mu.Unlock()
+		pipe := func(dst, src net.Conn) {
+			_, _ = io.Copy(dst, src) // However it ended, both ends are over.
+			_ = dst.Close()
+		}
+		go pipe(near, far)
+		go pipe(far, near)
+	}
+}
+
+// cut breaks all connections; new ones can be made.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.conns {
+		_ = c.Close()
+	}
+	w.conns = nil
 }

@@ -24,9 +24,9 @@ func main() {
 	os.Exit(1)
 }
 
-// ask asks a service of the cluster.
+// ask asks a service of the cluster, which may be named by variables of the environment.
 func ask(w http.ResponseWriter, r *http.Request) {
-	resp, err := http.Get(r.URL.Query().Get("to"))
+	resp, err := http.Get(os.ExpandEnv(r.URL.Query().Get("to")))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
