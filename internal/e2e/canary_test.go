@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -115,4 +116,59 @@ func wantTrial(t *testing.T, p *project, release, state, why string) {
 	if len(v.Series) == 0 || len(v.Series[0].Points) == 0 {
 		t.Errorf("the canary of %s has no measurements: %+v", release, v)
 	}
+}
+
+// TestCanaryOutlivesTheServer kills the server in the middle of a canary: it goes on where
+// it was, a person promotes it, and the release before is deployed again.
+func TestCanaryOutlivesTheServer(t *testing.T) {
+	p := newProject(t, shared, "outlive")
+	p.routable()
+	first := p.deployed("First", p.imageStage(), p.helmStage(p.byDigest()))
+	p.must("env", "edit", "production", "--project", p.name, "--strategy", `{"steps":[{"weight":50,"pause":"20m"}]}`)
+	second := p.push("Second", p.imageStage(), p.helmStage(p.byDigest()))
+	const release = "outlive/production/2"
+	state := func() (v canary.View) {
+		if err := p.read(&v, "canary", "show", release); err != nil {
+			v.State = err.Error()
+		}
+		return v
+	}
+	p.soon("the canary gets its share", func() bool { v := state(); return v.State == canary.Progressing && v.Weight == 50 && len(v.Series) > 0 })
+	if err := p.stop(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	if v := state(); v.State != canary.Progressing || v.Weight != 50 {
+		t.Fatalf("after the restart the canary is %s (%s) at %d %%", v.State, v.Why, v.Weight)
+	}
+	p.must("canary", "promote", release, "--full")
+	p.soon("the canary is promoted", func() bool { return state().State == canary.Promoted })
+	p.serves(second.Commit)
+	p.must("release", "redeploy", "outlive/production/1")
+	p.serves(first.Commit)
+	if r := p.latest(); r.Result != deploy.Deployed || r.Commit != first.Commit {
+		t.Errorf("what was deployed again is %s of commit %s", r.Result, r.Commit)
+	}
+}
+
+// TestCanaryOfAPipeline has a deployment job raise the share of its canary; the end of the
+// job promotes it.
+func TestCanaryOfAPipeline(t *testing.T) {
+	t.Parallel()
+	p := newProject(t, shared, "rounds")
+	p.routable()
+	p.deployed("First", p.imageStage(), p.helmStage(p.byDigest()))
+	stage := strings.Replace(p.helmStage(p.byDigest()), "          runOnce:\n", "          canary:\n            increments: [25, 50]\n", 1)
+	over := p.traffic()
+	next := p.deployed("Rounds", p.imageStage(), stage)
+	if answered, failed := over(); failed != 0 || answered == 0 {
+		t.Errorf("%d requests failed, %d were answered", failed, answered)
+	}
+	p.soon("the canary is promoted", func() bool {
+		var v canary.View
+		return p.read(&v, "canary", "show", "rounds/production/2") == nil && v.State == canary.Promoted && len(v.Steps) == 2
+	})
+	p.serves(next.Commit)
 }
