@@ -11,7 +11,7 @@ KUBE_LD := -s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION) -X 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LD := -s -w -X main.version=$(VERSION)
 
-.PHONY: demo test deps build lake kube check unit slow cluster bench help
+.PHONY: demo test deps build lake kube check unit slow cluster bench picture help
 
 demo: deps ## Install what is missing, build, start everything, run the loop, stay up. ONCE=1: end after it and write build/demo.json.
 	@$(GO) run ./cmd/towpath-demo $(if $(ONCE),--once)
@@ -68,6 +68,9 @@ check: ## Format, vet, generated code, import rules.
 
 bench: build ## The measurements of docs/benchmarks.md.
 	@./scripts/bench.sh
+
+picture: ## The pictures of the Path in the README, from the real page.
+	@$(GO) run ./scripts/picture
 
 help: ## This list.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -266,6 +266,9 @@ func (w weaknesses) OfImages(ctx context.Context, repository string) ([]signals.
 func (w weaknesses) counting(ctx context.Context, repository string) (map[string]bool, error) {
 	project, _, _ := strings.Cut(repository, "/")
 	out := map[string]bool{}
+	if project == registry.OwnProject {
+		return out, nil // The platform's own images have no backlog.
+	}
 	pushed, err := w.registry.Images(ctx, signals.Actor(), project)
 	if err != nil {
 		return nil, err
