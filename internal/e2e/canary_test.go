@@ -47,6 +47,7 @@ func (p *project) traffic() func() (answered, failed int64) {
 				switch {
 				case ctx.Err() != nil:
 				case err != nil:
+					p.t.Logf("at %s a request failed: %v", time.Now().Format(time.TimeOnly), err)
 					bad.Add(1)
 				default:
 					good.Add(1)
