@@ -65,7 +65,7 @@ func TestDrift(t *testing.T) {
 func (p *project) driftsSaid() (found, mended int) {
 	p.t.Helper()
 	var events []event.Event
-	if err := p.read(&events, "log", "--project", p.name, "--type", event.TypeDriftFound); err != nil {
+	if err := p.read(&events, "log", "list", "--project", p.name, "--type", event.TypeDriftFound); err != nil {
 		p.t.Fatal(err)
 	}
 	for _, e := range events {
