@@ -118,7 +118,12 @@ func (t *Telemetry) Meter() metric.Meter { return t.metrics.Meter("shop") }
 
 // Server wraps an HTTP handler: it reads trace context and baggage from the request, records a server span and the duration.
 func (t *Telemetry) Server(next http.Handler) http.Handler {
-	return otelhttp.NewHandler(next, "http", otelhttp.WithTracerProvider(t.traces), otelhttp.WithMeterProvider(t.metrics), otelhttp.WithPropagators(t.propagator))
+	h := otelhttp.NewHandler(next, "http", otelhttp.WithTracerProvider(t.traces), otelhttp.WithMeterProvider(t.metrics), otelhttp.WithPropagators(t.propagator))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The pattern so far is that of whoever mounted this, "/". The span is named after the one that next finds.
+		r.Pattern = ""
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Client wraps a transport: it records a client span and writes trace context and baggage to the request.
