@@ -229,10 +229,10 @@ func TestTargets(t *testing.T) {
 	}
 	line := 1 + strings.Count(string(sample[:strings.Index(string(sample), "- task: HelmDeploy@1")]), "\n")
 	if diff := cmp.Diff([]pipeline.Target{{
-		Environment: "production", Stage: "Deploy", Job: "Production", File: "azure-pipelines.yml", Line: line, Namespace: "shop", Release: "shop", ChartPath: "charts/shop",
+		Environment: "production", Stage: "Deploy", Job: "Deploy", File: "azure-pipelines.yml", Line: line, Namespace: "shop", Release: "shop", ChartPath: "charts/shop",
 		Strategy: plan.RunOnce,
 		Set: []string{
-			"registry=localhost:7080", "web.digest=$(webDigest)", "catalog.digest=$(catalogDigest)", "cart.digest=$(cartDigest)", "pricing.digest=$(pricingDigest)",
+			"registry=localhost:7080", "ingress.host=shop.localhost", "web.digest=$(webDigest)", "catalog.digest=$(catalogDigest)", "cart.digest=$(cartDigest)", "pricing.digest=$(pricingDigest)",
 		},
 		Unknown: []string{"web.digest", "catalog.digest", "cart.digest", "pricing.digest"},
 	}}, got); diff != "" {
