@@ -148,7 +148,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"syntax":        {t.Context(), "SELEKT", duck.Wrong},
 		"a value":       {t.Context(), "SELECT 'x'::INTEGER", duck.Wrong},
 		"memory":        {t.Context(), "SELECT list(x || repeat('y', 1000)) FROM range(10000000) t(x)", duck.OutOfMemory},
-		"time":          {short, "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range < b.range", duck.Interrupted},
+		"time":          {short, "SELECT sum(range % 7) FROM range(1000000000000)", duck.Interrupted},
 		"outside":       {t.Context(), "SELECT * FROM read_text('/etc/passwd')", duck.Wrong},
 		"writing":       {t.Context(), "COPY (SELECT 1) TO '/tmp/duck-test.csv'", duck.Wrong},
 		"an extension":  {t.Context(), "INSTALL httpfs", duck.Wrong},
