@@ -87,7 +87,7 @@ func count(r io.Reader, a *protocol.Artifact) error {
 // recordArtifact adds an artifact to the run. The same one may come again; another
 // under the same name is refused.
 func (s *Service) recordArtifact(ctx context.Context, row *jobRow, a *protocol.Artifact) error {
-	return s.db.Tx(ctx, func(tx *store.Tx) error {
+	return s.again(ctx, func(tx *store.Tx) error {
 		var digest, job string
 		folded := strings.ToLower(a.Name)
 		err := tx.QueryRow(ctx, `SELECT digest, job FROM pipeline_artifact WHERE run = ? AND folded = ?`, row.run, folded).Scan(&digest, &job)

@@ -128,7 +128,7 @@ const maxErrors = 20
 
 // refuse records that a file did not compile; no run is made.
 func (s *Service) refuse(ctx context.Context, o Order, found parse.Diagnostics) error {
-	return s.db.Tx(ctx, func(tx *store.Tx) error {
+	return s.again(ctx, func(tx *store.Tx) error {
 		done, err := s.claimCause(ctx, tx, o.cause, 0)
 		if err != nil || done {
 			return err

@@ -131,7 +131,7 @@ func (s *Service) Rerun(ctx context.Context, a identity.Actor, n int64) (Run, er
 // start makes the rows of a run and starts what can start, in one transaction.
 func (s *Service) start(ctx context.Context, o Order, p *plan.Plan) (Run, error) {
 	var r runRow
-	err := s.db.Tx(ctx, func(tx *store.Tx) error {
+	err := s.again(ctx, func(tx *store.Tx) error {
 		n, err := next(ctx, tx, "run", 1)
 		if err != nil {
 			return err

@@ -65,8 +65,8 @@ func (s *Service) StartStage(ctx context.Context, a identity.Actor, n int64, sta
 const attempts = 5
 
 // again runs a transaction, from its beginning when PostgreSQL rolled it back in favour of
-// another: a job that ends and a run that is cancelled touch the same rows in opposite
-// orders. fn reads everything anew each time.
+// another: a job that ends, a run that is cancelled and one that takes the place of another
+// touch the same rows in opposite orders. fn reads everything anew each time.
 func (s *Service) again(ctx context.Context, fn func(tx *store.Tx) error) error {
 	for n := 1; ; n++ {
 		err := s.db.Tx(ctx, fn)

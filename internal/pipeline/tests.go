@@ -132,7 +132,7 @@ func (s *Service) recordTests(ctx context.Context, row *jobRow, title string, f 
 		title = path.Base(f.name)
 	}
 	title = firstLine(masker.String(title))
-	return s.db.Tx(ctx, func(tx *store.Tx) error {
+	return s.again(ctx, func(tx *store.Tx) error {
 		id := s.clock.NewID()
 		_, err := tx.Exec(ctx, `INSERT INTO pipeline_test_run (id, run, job, title, total, passed, failed, skipped, millis, digest, created) VALUES (?,?,?,?,?,?,?,?,?,?,?)`,
 			id, row.run, row.path(), title, f.result.Total, f.result.Passed, f.result.Failed, f.result.Skipped,
