@@ -53,7 +53,7 @@ unit: ## Unit and store tests, the latter on SQLite and on a private PostgreSQL;
 
 slow: export TOWPATH_BIN = $(BIN)
 slow: build kube ## Scenarios on the built programs, the browser, and deployments on a live cluster.
-	@$(GOTEST) -count=1 -p 1 -timeout 15m $(SLOW)
+	@$(GOTEST) -count=1 -p 1 -timeout 25m $(SLOW)
 
 cluster: export CGO_ENABLED = 1
 cluster: kube ## The embedded cluster by itself, end to end.
