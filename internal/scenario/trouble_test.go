@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	_ "modernc.org/sqlite" // The driver of the server's own database file.
@@ -66,6 +67,9 @@ func (g *gate) serve(to string) {
 			if g.spent() {
 				// The server is gone and nobody reads what the client still sends: it learns
 				// so by a reset, as from a real server that died, and does not write for ever.
+				// An answer goes ahead of the reset, which would overtake it in the client.
+				_ = client.(*net.TCPConn).CloseWrite()
+				time.Sleep(300 * time.Millisecond)
 				_ = client.Close()
 				return
 			}
