@@ -72,6 +72,10 @@ const (
 	TypeItemCommented      = "item.commented"
 	TypeStatesChanged      = "states.changed"
 	TypeSprintChanged      = "sprint.changed"
+	TypeCheckChanged       = "check.changed"
+	TypeCheckHeld          = "check.held"
+	TypeCheckAnswered      = "check.answered"
+	TypeCheckDecided       = "check.decided"
 )
 
 // UserCreated is the payload of TypeUserCreated; the subject is the user.
@@ -721,4 +725,39 @@ type SprintChanged struct {
 	Start  time.Time `json:"start"`
 	End    time.Time `json:"end"`
 	What   string    `json:"what"` // created, changed, closed
+}
+
+// CheckChanged is the payload of TypeCheckChanged: a check on a resource of pipelines was
+// added or removed, or a pipeline was permitted to use the resource; the subject is the
+// project.
+type CheckChanged struct {
+	V        int    `json:"v"`
+	Resource string `json:"resource"` // "environment/production"
+	Check    string `json:"check,omitempty"`
+	Type     string `json:"type"` // approval, branchControl, …; permission
+	Title    string `json:"title,omitempty"`
+	Pipeline string `json:"pipeline,omitempty"` // of a permission: "shop/web", "*" for all
+	Action   string `json:"action"`             // added, removed, permitted, forbidden
+}
+
+// CheckHeld is the payload of TypeCheckHeld (a check holds a stage of a run),
+// TypeCheckAnswered (somebody said something about it, which need not release it) and
+// TypeCheckDecided (it holds the stage no more); the subject is the run. Link: built-from
+// the commit of the run.
+type CheckHeld struct {
+	V           int      `json:"v"`
+	Run         int64    `json:"run"`
+	Stage       string   `json:"stage"`
+	Entry       string   `json:"entry"` // what is approved or rejected
+	Type        string   `json:"type"`
+	Title       string   `json:"title"`
+	Resource    string   `json:"resource"`              // "environment/production"
+	Environment string   `json:"environment,omitempty"` // to which the stage deploys
+	Waits       []string `json:"waits,omitempty"`       // for whom or what: "user:ada", "role:maintain"
+	Action      string   `json:"action,omitempty"`      // answered: approved, rejected, deferred, reassigned
+	Result      string   `json:"result,omitempty"`      // decided: passed, refused, expired, withdrawn
+	Why         string   `json:"why,omitempty"`
+	Repo        string   `json:"repo"`
+	Ref         string   `json:"ref"`
+	Commit      string   `json:"commit"`
 }

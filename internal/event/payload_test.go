@@ -78,6 +78,10 @@ var payloads = map[string]any{
 	event.TypeViewSaved:         event.ViewSaved{},
 
 	event.TypeEnvironmentChanged: event.EnvironmentChanged{},
+	event.TypeCheckChanged:       event.CheckChanged{},
+	event.TypeCheckHeld:          event.CheckHeld{},
+	event.TypeCheckAnswered:      event.CheckHeld{},
+	event.TypeCheckDecided:       event.CheckHeld{},
 	event.TypeCanaryStepped:      event.Canary{},
 	event.TypeCanaryFinished:     event.Canary{},
 	event.TypeDriftFound:         event.DriftFound{},
