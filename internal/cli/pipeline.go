@@ -1,55 +1,168 @@
 package cli
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
-	"path"
-	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/pipeline/compile"
-	"towpath.dev/towpath/internal/pipeline/expand"
+	"towpath.dev/towpath/internal/pipeline/plan"
 	"towpath.dev/towpath/internal/pipeline/validate"
 )
 
 func (e *env) pipelines() *cobra.Command {
-	check := &cobra.Command{
+	return noun("pipeline", "Pipeline files: check, expand, plan, run", e.pipelineValidate(), e.pipelineExpand(), e.pipelinePlan(), e.pipelineRun())
+}
+
+func (e *env) pipelineValidate() *cobra.Command {
+	var flags pipelineFlags
+	c := &cobra.Command{
 		Use: "validate [FILE]", Short: "Check an azure-pipelines.yml on this machine", Args: cobra.MaximumNArgs(1),
-		Example: "  towpath pipeline validate\n  towpath pipeline validate examples/shop/azure-pipelines.yml",
-		RunE: func(c *cobra.Command, args []string) error {
-			root, file, err := split(args)
-			if err != nil {
-				return err
-			}
-			_, found := compile.Compile(c.Context(), file, folder(root), compile.Options{Features: validate.Features{Matrix: true}})
-			return e.diagnostics(found, file)
-		},
+		Long: "Expands the file with its templates and checks the result, without a server or the network. Every finding is\n" +
+			"printed as FILE (Line: n, Col: m): message. What is a pipeline but cannot run on an installation of Towpath is a\n" +
+			"warning; --strict makes it an error, as it is when a run starts.",
+		Example: "  towpath pipeline validate\n  towpath pipeline validate azure-pipelines.yml -p environment=test --resource templates=../templates",
 	}
-	expanded := &cobra.Command{
-		Use: "expand [FILE]", Short: "Print the pipeline with its templates and ${{ }} expanded", Args: cobra.MaximumNArgs(1),
-		Example: "  towpath pipeline expand examples/shop/azure-pipelines.yml",
-		RunE: func(c *cobra.Command, args []string) error {
-			root, file, err := split(args)
-			if err != nil {
-				return err
-			}
-			text, found := compile.Expand(c.Context(), file, folder(root), compile.Options{Features: validate.Features{Matrix: true}})
-			if err := e.diagnostics(found, ""); err != nil {
-				return err
-			}
-			_, err = fmt.Fprint(e.out, string(text))
+	strict := c.Flags().Bool("strict", false, "what this version of Towpath cannot run is an error")
+	flags.add(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		p, err := flags.open(args)
+		if err != nil {
 			return err
-		},
+		}
+		p.options.Question = validate.Correct
+		if *strict {
+			p.options.Question = validate.Runnable
+		}
+		_, found := compile.Full(c.Context(), p.file, p, p.options)
+		if err := e.diagnostics(found, p); err != nil {
+			return err
+		}
+		fmt.Fprintf(e.err, "%s is valid\n", p.shown)
+		return nil
 	}
+	return c
+}
+
+func (e *env) pipelineExpand() *cobra.Command {
+	var flags pipelineFlags
+	c := &cobra.Command{
+		Use: "expand [FILE]", Short: "Print the pipeline with its templates and ${{ }} expanded", Args: cobra.MaximumNArgs(1),
+		Long: "Prints the YAML that remains when templates and ${{ }} are gone, without a server or the network. The same files,\n" +
+			"parameters and variables always give the same text. Tasks that are unknown here are a warning.",
+		Example: "  towpath pipeline expand examples/shop/azure-pipelines.yml\n" +
+			"  towpath pipeline expand build/ci.yml --repo . -p configuration=Release --resource templates@refs/tags/v1=../templates",
+	}
+	flags.add(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		p, err := flags.open(args)
+		if err != nil {
+			return err
+		}
+		p.options.Question = validate.Expandable
+		text, found := compile.Expand(c.Context(), p.file, p, p.options)
+		if err := e.diagnostics(found, p); err != nil {
+			return err
+		}
+		_, err = e.out.Write(text)
+		return err
+	}
+	return c
+}
+
+func (e *env) pipelinePlan() *cobra.Command {
+	var flags pipelineFlags
+	c := &cobra.Command{
+		Use: "plan [FILE]", Short: "Print the stages, jobs and steps that a pipeline would run", Args: cobra.MaximumNArgs(1),
+		Long: "Compiles the file as the server does and prints what would run, in which order and under which conditions.\n" +
+			"-o json or yaml prints the whole plan.",
+		Example: "  towpath pipeline plan examples/shop/azure-pipelines.yml\n  towpath pipeline plan azure-pipelines.yml -p environment=test -o json",
+	}
+	flags.add(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		p, err := flags.open(args)
+		if err != nil {
+			return err
+		}
+		planned, found := compile.Compile(c.Context(), p.file, p, p.options)
+		if err := e.diagnostics(found, p); err != nil {
+			return err
+		}
+		return e.print(planned, func() table { return planTable(planned) })
+	}
+	return c
+}
+
+// planTable lists stages, jobs and steps, each under what it belongs to.
+func planTable(p *plan.Plan) table {
+	t := table{head: []string{"WHAT", "TASK", "AFTER", "CONDITION"}}
+	row := func(depth int, what, name, title, task string, after []string, condition string) {
+		text := strings.Repeat("  ", depth) + what + " " + name
+		if title != "" && title != name {
+			text += " (" + title + ")"
+		}
+		if condition == plan.DefaultCondition {
+			condition = ""
+		}
+		t.rows = append(t.rows, []string{text, task, strings.Join(after, ", "), condition})
+	}
+	for _, s := range p.Stages {
+		row(0, "stage", s.Name, s.DisplayName, "", s.DependsOn, s.Condition)
+		for _, j := range s.Jobs {
+			row(1, string(j.Kind), j.Name, j.DisplayName, jobNote(j), j.DependsOn, j.Condition)
+			for _, step := range j.Steps {
+				row(2, "step", step.ID, step.DisplayName, step.Task, nil, step.Condition)
+			}
+			for _, h := range hooksOf(j) {
+				row(2, "hook", h.Name, "", "", nil, plan.DefaultCondition)
+				for _, step := range h.Steps {
+					row(3, "step", step.ID, step.DisplayName, step.Task, nil, step.Condition)
+				}
+			}
+		}
+	}
+	return t
+}
+
+// jobNote says in a few words how a job differs from one that runs once on any agent.
+func jobNote(j plan.Job) string {
+	var notes []string
+	if j.Environment != nil {
+		name := j.Environment.Name
+		if j.Environment.Resource != "" {
+			name += "." + j.Environment.Resource
+		}
+		notes = append(notes, "to "+name)
+	}
+	if j.Strategy != nil {
+		notes = append(notes, j.Strategy.Name)
+	}
+	if j.Matrix != nil {
+		count := strconv.Itoa(len(j.Matrix.Legs)) + " legs"
+		if j.Matrix.Expression != "" {
+			count = "legs from " + j.Matrix.Expression
+		}
+		notes = append(notes, count)
+	}
+	if pool := j.Pool.Name + j.Pool.VMImage; pool != "" {
+		notes = append(notes, "pool "+pool)
+	}
+	return strings.Join(notes, ", ")
+}
+
+func hooksOf(j plan.Job) []plan.Hook {
+	if j.Strategy == nil {
+		return nil
+	}
+	return j.Strategy.Hooks
+}
+
+func (e *env) pipelineRun() *cobra.Command {
 	var ref string
 	var params map[string]string
 	run := e.inProject(&cobra.Command{
@@ -75,47 +188,21 @@ func (e *env) pipelines() *cobra.Command {
 	})
 	run.Flags().StringVar(&ref, "ref", "", "branch or full ref (default: the default branch)")
 	run.Flags().StringToStringVar(&params, "param", nil, "parameters, NAME=VALUE")
-	return noun("pipeline", "Pipeline files: check, expand, run", check, expanded, run)
-}
-
-// split returns the folder that templates are relative to, and the file in it, which
-// must be there.
-func split(args []string) (root, file string, err error) {
-	path := pipeline.File
-	if len(args) > 0 {
-		path = args[0]
-	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return "", "", fault.Wrap(fault.NotFound, err, "There is no file %s here.", path).WithNext("name the file: towpath pipeline validate FILE")
-	}
-	return filepath.Dir(path), filepath.Base(path), nil
-}
-
-// folder loads templates from a folder of this machine, and from nowhere else.
-func folder(root string) expand.Loader {
-	return expand.LoaderFunc(func(_ context.Context, ref expand.Ref) ([]byte, error) {
-		if ref.Repository != nil {
-			return nil, fmt.Errorf("template %s is in another repository, which is not on this machine: %w", ref.Path, fs.ErrNotExist)
-		}
-		dir, err := os.OpenRoot(root)
-		if err != nil {
-			return nil, err
-		}
-		defer dir.Close()
-		return dir.ReadFile(strings.TrimPrefix(path.Clean("/"+ref.Path), "/"))
-	})
+	return run
 }
 
 // diagnostics prints what was found; errors end the command with exit code 1.
-func (e *env) diagnostics(found compile.Diagnostics, file string) error {
+func (e *env) diagnostics(found compile.Diagnostics, p *localPipeline) error {
 	for _, d := range found {
-		fmt.Fprintln(e.err, d.Error())
+		d.Pos = p.place(d.Pos)
+		prefix := ""
+		if d.Severity != "error" {
+			prefix = string(d.Severity) + ": "
+		}
+		fmt.Fprintln(e.err, prefix+d.Error())
 	}
 	if found.Err() != nil {
 		return exitCode(1)
-	}
-	if file != "" {
-		fmt.Fprintf(e.err, "%s is valid\n", file)
 	}
 	return nil
 }

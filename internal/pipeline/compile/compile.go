@@ -25,6 +25,8 @@ type Options struct {
 	Tasks validate.Catalog
 	// Features are the optional abilities of the installation.
 	Features validate.Features
+	// Question decides how severe it is that something cannot run here.
+	Question validate.Question
 	// Limits bound the work; the zero Limits are the defaults.
 	Limits expand.Limits
 }
@@ -89,7 +91,7 @@ func Full(ctx context.Context, file string, loader expand.Loader, options Option
 		found.Sort()
 		return result, found
 	}
-	found = append(found, validate.Validate(expanded.Root, validate.Options{Tasks: options.Tasks, Features: options.Features})...)
+	found = append(found, validate.Validate(expanded.Root, validate.Options{Tasks: options.Tasks, Features: options.Features, Question: options.Question})...)
 	found.Sort()
 	if found.Failed() {
 		return result, found

@@ -34,12 +34,31 @@ func AllFeatures() Features {
 	}
 }
 
+// Question is what validation is asked.
+type Question uint8
+
+// The questions. What is no pipeline at all is an error under each of them.
+const (
+	// Runnable asks whether this installation can run the file: what it cannot
+	// do is an error.
+	Runnable Question = iota
+	// Correct asks whether the file is a pipeline wherever it runs: what this
+	// installation cannot do is a warning, and so is a required input that only
+	// the task itself would miss. A task that nobody knows is an error.
+	Correct
+	// Expandable is Correct for files that use tasks of the marketplace: a task
+	// that is unknown here is a warning.
+	Expandable
+)
+
 // Options are what validation depends on beside the tree.
 type Options struct {
 	// Tasks are the tasks that exist; nil stands for [Builtin].
 	Tasks Catalog
 	// Features are the optional abilities of the installation.
 	Features Features
+	// Question decides how severe it is that something cannot run here.
+	Question Question
 }
 
 // Validate checks an expanded tree.
@@ -213,7 +232,16 @@ func (v *validator) jobBody(job *parse.Node, deployment bool) {
 
 // unable reports something that the language has and this installation has not.
 func (v *validator) unable(n *parse.Node, what, next string) {
-	v.found.Errorf(n.Pos, "", "'%s' is not supported by this installation; %s", what, next)
+	v.lacking(n, "", "'%s' is not supported by this installation; %s", what, next)
+}
+
+// lacking reports what an installation that lacks something cannot run.
+func (v *validator) lacking(n *parse.Node, rule, format string, args ...any) {
+	if v.options.Question == Runnable {
+		v.found.Errorf(n.Pos, rule, format, args...)
+		return
+	}
+	v.found.Warnf(n.Pos, rule, format, args...)
 }
 
 // legName is what a matrix leg may be called (X008).
