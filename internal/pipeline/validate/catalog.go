@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Catalog says which tasks exist. Implementations are safe for concurrent use
@@ -24,13 +25,21 @@ type Task struct {
 	Name  string `json:"name"`
 	Major int    `json:"major"`
 	// Title is a short name for people, the default of a step's displayName.
-	Title  string  `json:"title"`
-	Inputs []Input `json:"inputs"`
+	Title string `json:"title"`
+	// About says in a sentence what the task does.
+	About string `json:"about,omitempty"`
+	// Deprecated is empty, or says that the task should not be used any more.
+	Deprecated string  `json:"deprecated,omitempty"`
+	Inputs     []Input `json:"inputs"`
 }
 
 // Input is one input of a task.
 type Input struct {
-	Name    string   `json:"name"`
+	Name string `json:"name"`
+	// Title is the label of the input for people.
+	Title string `json:"title,omitempty"`
+	// Type is "" for text, or "boolean" or "integer".
+	Type    string   `json:"type,omitempty"`
 	Aliases []string `json:"aliases,omitempty"`
 	// Required inputs need a value, unless When is set and does not hold.
 	Required bool   `json:"required,omitempty"`
@@ -148,6 +157,24 @@ func Builtin() Catalog {
 	}
 	return c
 }
+
+//go:embed published.json
+var publishedTasks []byte
+
+// published are the tasks that the service has built in, by the published schema; they
+// are read once and never change. A test makes sure that the data can be read.
+var published = sync.OnceValue(func() Catalog {
+	c, err := ParseCatalog(publishedTasks)
+	if err != nil {
+		return catalog(nil)
+	}
+	return c
+})
+
+// PublishedTasks returns the tasks that the service has built in. What they say of their
+// inputs is what the published schema knows: names, aliases, allowed values, and which
+// are required under all circumstances; nothing of defaults.
+func PublishedTasks() Catalog { return published() }
 
 type catalog []Task
 

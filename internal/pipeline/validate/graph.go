@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -112,6 +113,25 @@ func suggest(wrong string, known []string) string {
 		return ""
 	}
 	return "; did you mean '" + best + "'?"
+}
+
+// nearest returns "; did you mean …?" with the known names that are nearest to a wrong
+// one, at most three, or "" when none is near.
+func nearest(wrong string, known []string) string {
+	limit := 1 + len(wrong)/3
+	byDistance := map[int][]string{}
+	for _, name := range known {
+		if d := editDistance(strings.ToLower(wrong), strings.ToLower(name), limit); d <= limit {
+			byDistance[d] = append(byDistance[d], "'"+name+"'")
+		}
+	}
+	for d := range limit + 1 {
+		if names := byDistance[d]; len(names) > 0 {
+			slices.Sort(names)
+			return "; did you mean " + strings.Join(names[:min(len(names), 3)], " or ") + "?"
+		}
+	}
+	return ""
 }
 
 // editDistance counts the letters to insert, remove, replace or swap with their

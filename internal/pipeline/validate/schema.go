@@ -1,312 +1,151 @@
 package validate
 
 import (
-	"maps"
+	_ "embed"
+	"encoding/json"
+	"regexp"
 	"slices"
 	"strings"
-
-	"towpath.dev/towpath/internal/pipeline/expr"
+	"sync"
 )
 
-// schema is the table of keys, by the IDs Y001 to Y284. It is built anew for
-// every validation, which takes microseconds and leaves no state around.
-type schema struct {
-	root, stage, job, step *shape
-	pool, variables        *shape
-	container              *shape
+// Schema is what the published schema of the language says, without the forms that JSON
+// Schema needs to say it. Editors complete and explain from it, and validation checks the
+// expanded tree against it. scripts/pipelineschema makes the data.
+type Schema struct {
+	// Version is the version of the published schema, such as "v1.261.1".
+	Version string `json:"version"`
+	// Definitions are the definitions by name; "pipeline" is the root.
+	Definitions map[string]*Definition `json:"definitions"`
 }
 
-func sortedKeys[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
+// Definition says which values are allowed somewhere. A definition is a reference, a
+// choice, or one form: text, a sequence or a mapping.
+type Definition struct {
+	// Ref names the definition that this one is.
+	Ref string `json:"ref,omitempty"`
+	// Any are the forms of which one must fit.
+	Any []*Definition `json:"any,omitempty"`
+	// Type is "string", "array", "object", or "" for references and choices.
+	Type string `json:"type,omitempty"`
+	// About explains the value to people.
+	About string `json:"about,omitempty"`
+	// Deprecated says what to use instead, or is empty.
+	Deprecated string `json:"deprecated,omitempty"`
+	// Words are the only allowed texts; Fold compares them and Pattern without
+	// regard to case.
+	Words   []string `json:"words,omitempty"`
+	Pattern string   `json:"pattern,omitempty"`
+	Fold    bool     `json:"fold,omitempty"`
+	// Items is what the items of a sequence are.
+	Items *Definition `json:"items,omitempty"`
+	// Keys are the keys of a mapping in the order of the schema. Open mappings may
+	// have others; those that match KeyPattern are Values.
+	Keys       []Key       `json:"keys,omitempty"`
+	Open       bool        `json:"open,omitempty"`
+	KeyPattern string      `json:"keyPattern,omitempty"`
+	Values     *Definition `json:"values,omitempty"`
+	// First are the keys of which one must stand first (X002), Required those that
+	// must be there, AtLeast how many keys there must be.
+	First    []string `json:"first,omitempty"`
+	Required []string `json:"required,omitempty"`
+	AtLeast  int      `json:"atLeast,omitempty"`
+}
 
-// The plain values.
-func text() *shape     { return &shape{scalar: func(string) string { return "" }, null: true} }
-func anything() *shape { return &shape{anything: true} }
+// Key is a key of a mapping with what its value may be.
+type Key struct {
+	Name string `json:"name"`
+	Definition
+}
 
-func nonEmpty() *shape {
-	return &shape{scalar: func(text string) string {
-		if strings.TrimSpace(text) == "" {
-			return "a value is expected here"
+// Key returns a key of a mapping, which compares exactly, or nil.
+func (d *Definition) Key(name string) *Key {
+	for i := range d.Keys {
+		if d.Keys[i].Name == name {
+			return &d.Keys[i]
 		}
-		return ""
-	}}
+	}
+	return nil
 }
 
-// boolean accepts the words of X004.
-func boolean() *shape {
-	return &shape{scalar: func(text string) string {
-		switch strings.ToLower(text) {
-		case "true", "y", "yes", "on", "false", "n", "no", "off":
-			return ""
-		}
-		return "expected true or false"
-	}}
-}
+//go:embed schema.json
+var publishedSchema []byte
 
-// runtimeBoolean also accepts what is known only when the job starts.
-func runtimeBoolean() *shape {
-	return &shape{scalar: func(text string) string {
-		if lateValue(text) {
-			return ""
-		}
-		return boolean().scalar(text)
-	}}
-}
-
-// number accepts a whole number.
-func number() *shape {
-	return &shape{scalar: func(text string) string {
-		if !wholeNumber(text) {
-			return "expected a whole number that is not negative"
-		}
-		return ""
-	}}
-}
-
-// runtimeNumber also accepts what is known only when the job starts.
-func runtimeNumber() *shape {
-	return &shape{scalar: func(text string) string {
-		if lateValue(text) {
-			return ""
-		}
-		return number().scalar(text)
-	}}
-}
-
-func wholeNumber(text string) bool {
-	return text != "" && len(text) <= 9 && strings.Trim(text, "0123456789") == ""
-}
-
-// lateValue reports whether a text holds a runtime expression or a macro.
-func lateValue(text string) bool {
-	_, runtime := expr.RuntimeExpression(text)
-	return runtime || strings.Contains(text, "$(")
-}
-
-func oneOf(words ...string) *shape {
-	return &shape{scalar: func(text string) string {
-		if slices.Contains(words, text) {
-			return ""
-		}
-		return "expected one of " + strings.Join(words, ", ") + suggest(text, words)
-	}}
-}
-
-// The compound forms.
-func list(item *shape) *shape        { return &shape{items: item} }
-func valueOrList(s *shape) *shape    { return &shape{scalar: s.scalar, null: true, items: s} }
-func freeMapping(item *shape) *shape { return &shape{values: item, null: true} }
-
-// or adds plain values to a shape, such as "none" for a trigger.
-func (s *shape) or(scalar *shape) *shape {
-	s.scalar, s.null = scalar.scalar, scalar.null
-	return s
-}
-
-// keyed makes a mapping of keys.
-func keyed(what string, keys map[string]*shape) *shape {
-	s := &shape{what: what, keys: make(map[string]*key, len(keys))}
-	for name, value := range keys {
-		s.keys[name] = &key{shape: value}
+// loadSchema reads the embedded data once; it never changes. A test makes sure that it
+// can be read.
+var loadSchema = sync.OnceValue(func() *Schema {
+	s := &Schema{}
+	if json.Unmarshal(publishedSchema, s) != nil {
+		return &Schema{}
 	}
 	return s
+})
+
+// Published returns the schema of the language, which must not be changed.
+func Published() *Schema { return loadSchema() }
+
+// Form is one of the forms that a value may have: the definition behind references and
+// choices, and the name of the definition it was reached through.
+type Form struct {
+	*Definition
+	// Of is the name of the last named definition on the way, such as "step".
+	Of string
 }
 
-// refuse adds keys that cannot be used here.
-func (s *shape) refuse(reason string, names ...string) *shape {
-	for _, name := range names {
-		s.keys[name] = &key{shape: anything(), refused: reason}
-	}
-	return s
-}
+// Forms resolves a definition to its forms.
+func (s *Schema) Forms(d *Definition) []Form { return s.forms(d, "", 0) }
 
-// warn adds keys that have no effect here.
-func (s *shape) warn(reason string, names ...string) *shape {
-	for _, name := range names {
-		s.keys[name] = &key{shape: anything(), warning: reason}
-	}
-	return s
-}
+// maxReferences is more than the schema nests; it ends a cycle of references.
+const maxReferences = 32
 
-func newSchema() *schema {
-	s := &schema{}
-	s.pool = keyed("a pool", map[string]*shape{
-		"name": nonEmpty(), "vmImage": nonEmpty(), "demands": valueOrList(nonEmpty()),
-	}).or(nonEmpty())
-	s.variables = variablesShape()
-	s.container = containerShape()
-	s.step = stepShape()
-	s.job = s.jobShape()
-	s.stage = &shape{what: "a stage", variants: map[string]*shape{"stage": s.stageShape()}}
-	s.root = s.rootShape()
-	return s
-}
-
-// rootShape is Y001 to Y019.
-func (s *schema) rootShape() *shape {
-	root := keyed("the pipeline", map[string]*shape{
-		"name": text(), "appendCommitMessageToRunName": boolean(), "trigger": triggerShape(), "pr": pullRequestShape(),
-		"schedules": list(scheduleShape()), "resources": resourcesShape(s.container), "variables": s.variables,
-		"lockBehavior": oneOf("runLatest", "sequential"), "pool": s.pool, "stages": list(s.stage), "jobs": list(s.job),
-		"steps": list(s.step), "strategy": matrixShape(), "continueOnError": runtimeBoolean(), "container": s.container,
-		"services": freeMapping(s.container), "workspace": workspaceShape(),
-	})
-	root.keys["extends"] = &key{shape: anything()}
-	root.keys["schedules"].shape.null = true
-	root.refuse("the old form of jobs has been replaced; use jobs", "phases", "queue", "server")
-	return root
-}
-
-// triggerShape is Y020 to Y025.
-func triggerShape() *shape {
-	trigger := keyed("a trigger", map[string]*shape{
-		"batch": boolean(), "branches": filterShape(), "paths": filterShape(), "tags": filterShape(),
-	}).or(oneOf("none"))
-	trigger.items = nonEmpty()
-	return trigger
-}
-
-// pullRequestShape is Y026 to Y031.
-func pullRequestShape() *shape {
-	pr := keyed("a pull request trigger", map[string]*shape{
-		"autoCancel": boolean(), "branches": filterShape(), "paths": filterShape(), "drafts": boolean(),
-	}).or(oneOf("none"))
-	pr.items = nonEmpty()
-	return pr
-}
-
-// filterShape is Y032 and Y033; a plain list is an include list.
-func filterShape() *shape {
-	filter := keyed("a filter", map[string]*shape{"include": valueOrList(nonEmpty()), "exclude": valueOrList(nonEmpty())})
-	filter.items = nonEmpty()
-	return filter
-}
-
-// scheduleShape is Y034 to Y038.
-func scheduleShape() *shape {
-	return &shape{what: "a schedule", variants: map[string]*shape{"cron": keyed("a schedule", map[string]*shape{
-		"cron": nonEmpty(), "displayName": text(), "branches": filterShape(), "batch": boolean(), "always": boolean(),
-	})}}
-}
-
-// resourcesShape is Y044 to Y109.
-func resourcesShape(container *shape) *shape {
-	resource := func(first string, keys map[string]*shape) *shape {
-		keys[first] = nonEmpty()
-		return list(&shape{what: "a resource", variants: map[string]*shape{first: keyed("a "+first+" resource", keys)}})
-	}
-	containers := map[string]*shape{
-		"type": text(), "trigger": anything(), "localImage": boolean(), "mountReadOnly": anything(),
-		"azureSubscription": text(), "resourceGroup": text(), "registry": text(), "repository": text(),
-	}
-	for name, k := range container.keys {
-		if name != "alias" {
-			containers[name] = k.shape
+func (s *Schema) forms(d *Definition, of string, depth int) []Form {
+	switch {
+	case d == nil || depth > maxReferences:
+		return nil
+	case d.Ref != "":
+		forms := s.forms(s.Definitions[d.Ref], d.Ref, depth+1)
+		if len(d.Words) == 0 {
+			return forms
 		}
-	}
-	resources := keyed("resources", map[string]*shape{
-		"repositories": resource("repository", map[string]*shape{
-			"type": text(), "name": text(), "ref": text(), "endpoint": text(), "trigger": triggerShape(), "checkoutOptions": anything(),
-		}),
-		"containers": resource("container", containers),
-		"pipelines": resource("pipeline", map[string]*shape{
-			"project": text(), "source": text(), "version": text(), "branch": text(), "tags": valueOrList(nonEmpty()), "trigger": anything(),
-		}),
-	})
-	resources.null = true
-	return resources.warn("this installation has no such resources", "builds", "packages", "webhooks")
-}
-
-// variablesShape is Y114 to Y119.
-func variablesShape() *shape {
-	variables := freeMapping(anything())
-	variables.items = &shape{what: "a variable", variants: map[string]*shape{
-		"name":  keyed("a variable", map[string]*shape{"name": nonEmpty(), "value": anything(), "readonly": boolean()}),
-		"group": keyed("a variable group", map[string]*shape{"group": nonEmpty()}),
-	}}
-	return variables
-}
-
-// stageShape is Y120 to Y134.
-func (s *schema) stageShape() *shape {
-	stage := keyed("a stage", map[string]*shape{
-		"stage": nonEmpty(), "displayName": text(), "pool": s.pool, "dependsOn": valueOrList(text()), "condition": text(),
-		"variables": s.variables, "jobs": list(s.job), "lockBehavior": oneOf("runLatest", "sequential"),
-		"trigger": oneOf("manual", "automatic"), "isSkippable": boolean(), "templateContext": anything(),
-	})
-	return stage.
-		warn("checks belong to the environment, where its owner sets them", "checks").
-		warn("stages have no groups here", "group")
-}
-
-// jobShape is Y137 to Y170.
-func (s *schema) jobShape() *shape {
-	common := func(what string, more map[string]*shape) *shape {
-		keys := map[string]*shape{
-			"displayName": text(), "dependsOn": valueOrList(text()), "condition": text(), "continueOnError": runtimeBoolean(),
-			"timeoutInMinutes": runtimeNumber(), "cancelTimeoutInMinutes": runtimeNumber(), "variables": s.variables,
-			"pool": s.pool, "container": s.container, "services": freeMapping(s.container), "workspace": workspaceShape(),
-			"templateContext": anything(),
+		for i := range forms { // A reference to a text may narrow it to words.
+			narrowed := *forms[i].Definition
+			narrowed.Words = d.Words
+			forms[i].Definition = &narrowed
 		}
-		maps.Copy(keys, more)
-		return keyed(what, keys).warn("a job may use every repository and pool of the project", "uses")
-	}
-	return &shape{what: "a job", variants: map[string]*shape{
-		"job": common("a job", map[string]*shape{
-			"job": text(), "strategy": matrixShape(), "steps": &shape{items: s.step, null: true},
-		}),
-		"deployment": common("a deployment", map[string]*shape{
-			"deployment": text(), "environment": environmentShape(), "strategy": s.deploymentShape(),
-		}),
-	}}
-}
-
-// matrixShape is Y192 to Y194.
-func matrixShape() *shape {
-	matrix := freeMapping(freeMapping(anything()))
-	matrix.scalar = func(text string) string {
-		if _, ok := expr.RuntimeExpression(text); !ok {
-			return "expected a mapping of names to variables, or a runtime expression $[ ]"
+		return forms
+	case len(d.Any) > 0:
+		var all []Form
+		for _, variant := range d.Any {
+			all = append(all, s.forms(variant, of, depth+1)...)
 		}
-		return ""
+		return all
 	}
-	return keyed("a job strategy", map[string]*shape{
-		"matrix": matrix, "maxParallel": runtimeNumber(), "parallel": runtimeNumber(),
-	})
+	return []Form{{Definition: d, Of: of}}
 }
 
-func workspaceShape() *shape {
-	return keyed("a workspace", map[string]*shape{"clean": oneOf("outputs", "resources", "all")})
-}
-
-// containerShape is Y175 to Y188.
-func containerShape() *shape {
-	return keyed("a container", map[string]*shape{
-		"alias": text(), "endpoint": text(), "env": freeMapping(text()), "image": text(), "mapDockerSocket": boolean(),
-		"options": text(), "ports": list(text()), "volumes": list(text()), "mountReadOnly": anything(),
-	}).or(text())
-}
-
-// environmentShape is Y195 to Y200.
-func environmentShape() *shape {
-	return keyed("an environment", map[string]*shape{
-		"name": nonEmpty(), "resourceName": text(), "resourceId": text(), "resourceType": text(), "tags": valueOrList(text()),
-	}).or(nonEmpty())
-}
-
-// deploymentShape is Y201 to Y224.
-func (s *schema) deploymentShape() *shape {
-	hook := keyed("a hook", map[string]*shape{"steps": list(s.step), "pool": s.pool})
-	strategy := func(more map[string]*shape) *shape {
-		keys := map[string]*shape{
-			"preDeploy": hook, "deploy": hook, "routeTraffic": hook, "postRouteTraffic": hook,
-			"on": keyed("on", map[string]*shape{"failure": hook, "success": hook}),
-		}
-		maps.Copy(keys, more)
-		return keyed("a deployment strategy", keys)
+// allows reports whether a text fits a form of type string.
+func (d *Definition) allows(text string) bool {
+	same := func(word string) bool { return word == text || d.Fold && strings.EqualFold(word, text) }
+	if len(d.Words) > 0 && !slices.ContainsFunc(d.Words, same) {
+		return false
 	}
-	return keyed("a deployment strategy", map[string]*shape{
-		"runOnce": strategy(nil),
-		"rolling": strategy(map[string]*shape{"maxParallel": nonEmpty()}),
-		"canary":  strategy(map[string]*shape{"increments": list(nonEmpty())}),
-	})
+	if d.Pattern == "" {
+		return true
+	}
+	if word, ok := d.word(); ok {
+		return same(word)
+	}
+	pattern := d.Pattern
+	if d.Fold {
+		pattern = "(?i)" + pattern
+	}
+	matched, err := regexp.MatchString(pattern, text)
+	return err == nil && matched
+}
+
+// word returns the only text that the pattern allows, when it is of the form ^word$.
+func (d *Definition) word() (string, bool) {
+	word, ok := strings.CutPrefix(d.Pattern, "^")
+	word, end := strings.CutSuffix(word, "$")
+	return word, ok && end && word != "" && regexp.QuoteMeta(word) == word
 }

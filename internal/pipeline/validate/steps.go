@@ -1,64 +1,12 @@
 package validate
 
 import (
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"towpath.dev/towpath/internal/pipeline/parse"
 )
-
-// stepShape is Y225 to Y284.
-func stepShape() *shape {
-	step := func(what, first string, more map[string]*shape) *shape {
-		keys := map[string]*shape{
-			first: text(), "condition": text(), "continueOnError": boolean(), "displayName": text(), "target": targetShape(),
-			"enabled": boolean(), "env": freeMapping(text()), "name": text(), "timeoutInMinutes": number(), "retryCountOnTaskFailure": number(),
-		}
-		maps.Copy(keys, more)
-		return keyed(what, keys)
-	}
-	script := map[string]*shape{"failOnStderr": text(), "workingDirectory": text()}
-	powershell := map[string]*shape{
-		"failOnStderr": text(), "workingDirectory": text(), "errorActionPreference": text(), "ignoreLASTEXITCODE": text(),
-		"warningPreference": text(), "informationPreference": text(), "verbosePreference": text(), "debugPreference": text(),
-		"progressPreference": text(),
-	}
-	checkout := map[string]*shape{}
-	for _, name := range []string{
-		"clean", "fetchDepth", "fetchFilter", "fetchTags", "lfs", "persistCredentials", "submodules", "path",
-		"sparseCheckoutDirectories", "sparseCheckoutPatterns", "workspaceRepo",
-	} {
-		checkout[name] = text()
-	}
-	absent := func(what, instead string) *shape {
-		s := step("a "+what+" step", what, map[string]*shape{"artifact": anything(), "path": anything(), "patterns": anything(), "inputs": anything()})
-		return s.refuse(instead, what)
-	}
-	return &shape{what: "a step", variants: map[string]*shape{
-		"script":        step("a script step", "script", script),
-		"bash":          step("a bash step", "bash", script),
-		"powershell":    step("a powershell step", "powershell", powershell),
-		"pwsh":          step("a pwsh step", "pwsh", powershell),
-		"checkout":      step("a checkout step", "checkout", checkout),
-		"publish":       step("a publish step", "publish", map[string]*shape{"artifact": text()}),
-		"download":      step("a download step", "download", map[string]*shape{"artifact": text(), "patterns": text(), "path": text()}),
-		"task":          step("a task step", "task", map[string]*shape{"inputs": freeMapping(text())}),
-		"downloadBuild": absent("downloadBuild", "use 'download' with a pipeline resource"),
-		"getPackage":    absent("getPackage", "fetch the package in a script step"),
-		"upload":        absent("upload", "use 'publish'"),
-		"reviewApp":     absent("reviewApp", "deploy to an environment of its own"),
-	}}
-}
-
-// targetShape is Y279 to Y282.
-func targetShape() *shape {
-	settable := valueOrList(nonEmpty())
-	return keyed("a step target", map[string]*shape{
-		"container": nonEmpty(), "commands": oneOf("any", "restricted"), "settableVariables": settable,
-	}).or(nonEmpty())
-}
 
 // steps checks a list of steps that has the right shape.
 func (v *validator) steps(list *parse.Node) {
@@ -75,7 +23,11 @@ func (v *validator) steps(list *parse.Node) {
 		if target := step.Get("target"); !target.IsNull() && !v.options.Features.Containers && containerTarget(target) {
 			v.unable(target, "target", "steps run directly on the agent; only 'host' is possible")
 		}
-		switch first := step.FirstKey(); first {
+		first := step.FirstKey()
+		if instead, absent := absentStep(first); absent {
+			v.unable(step.Pairs[0].Key, first, instead)
+		}
+		switch first {
 		case "task":
 			v.task(step)
 		case "powershell", "pwsh":
@@ -112,10 +64,6 @@ func (v *validator) stepName(name *parse.Node, names map[string]parse.Pos) {
 
 // checkout checks the values of a checkout step that have a fixed form (X023).
 func (v *validator) checkout(step *parse.Node) {
-	depth := step.Get("fetchDepth")
-	if text := depth.Text(); text != "" && !wholeNumber(text) && !lateValue(text) {
-		v.found.Errorf(depth.Pos, "Y252", "Unexpected value '%s'; fetchDepth is a whole number, 0 for the whole history", text)
-	}
 	submodules := step.Get("submodules")
 	if text := submodules.Text(); text != "" && !slices.Contains([]string{"true", "false", "recursive"}, strings.ToLower(text)) && !lateValue(text) {
 		v.found.Errorf(submodules.Pos, "Y257", "Unexpected value '%s'; submodules is true, false or recursive", text)
@@ -132,29 +80,54 @@ func (v *validator) task(step *parse.Node) {
 	}
 	task, ok := v.options.Tasks.Task(name, major)
 	if !ok {
-		v.unknownTask(reference, name)
-		return
+		if task, ok = published().Task(name, major); !ok {
+			v.unknownTask(reference, name)
+			return
+		}
+		v.lacking(reference, "K005", "The task '%s' is known, but this installation does not have it; add it with 'towpath task add'%s", reference.Text(), deprecated(task))
 	}
 	if task.Name == "PowerShell" && !v.options.Features.PowerShell {
 		v.unable(reference, reference.Text(), "use Bash@3")
 	}
-	inputs := step.Get("inputs")
+	v.inputs(step, reference.Text(), task)
+}
+
+// deprecated is the end of a message about a task that should not be used any more.
+func deprecated(t Task) string {
+	if t.Deprecated == "" {
+		return ""
+	}
+	return "; it is deprecated"
+}
+
+// inputs checks the inputs of a task step (X003, Y284).
+func (v *validator) inputs(step *parse.Node, reference string, task Task) {
 	given := map[string]string{}
-	for _, p := range pairs(inputs) {
+	for _, p := range pairs(step.Get("inputs")) {
 		input, ok := task.Input(p.Key.Value)
 		if !ok {
-			v.found.Warnf(p.Key.Pos, "Y284", "The task %s has no input '%s', so it has no effect%s", reference.Text(), p.Key.Value, suggest(p.Key.Value, task.inputNames()))
+			v.found.Warnf(p.Key.Pos, "Y284", "The task %s has no input '%s', so it has no effect%s", reference, p.Key.Value, suggest(p.Key.Value, task.inputNames()))
 			continue
 		}
 		if _, twice := given[input.Name]; twice {
-			v.found.Errorf(p.Key.Pos, "X003", "The input '%s' of the task %s is given twice", input.Name, reference.Text())
+			v.found.Errorf(p.Key.Pos, "X003", "The input '%s' of the task %s is given twice", input.Name, reference)
 		}
 		given[input.Name] = p.Value.Text()
 		v.option(p.Value, input)
 	}
-	for _, input := range task.Missing(given) {
-		v.found.Errorf(step.Pos, "Y284", "The task %s needs the input '%s'", reference.Text(), input)
+	known, _ := published().Task(task.Name, task.Major)
+	for _, name := range task.Missing(given) {
+		report := v.lacking
+		if input, ok := known.Input(name); ok && input.Required && v.options.Question != Expandable {
+			report = v.wrong // not only the task itself insists on it
+		}
+		report(step, "Y284", "The task %s needs the input '%s'", reference, name)
 	}
+}
+
+// wrong reports an error; it has the form of lacking.
+func (v *validator) wrong(n *parse.Node, rule, format string, args ...any) {
+	v.found.Errorf(n.Pos, rule, format, args...)
 }
 
 // option checks an input that has a fixed set of values.
@@ -163,26 +136,47 @@ func (v *validator) option(value *parse.Node, input Input) {
 	if len(input.Options) == 0 || text == "" || lateValue(text) {
 		return
 	}
-	if !slices.ContainsFunc(input.Options, func(o string) bool { return strings.EqualFold(o, text) }) {
-		v.found.Errorf(value.Pos, "Y284", "Unexpected value '%s' of the input '%s'; expected one of %s%s", text, input.Name, strings.Join(input.Options, ", "), suggest(text, input.Options))
-	}
-}
-
-func (v *validator) unknownTask(reference *parse.Node, name string) {
-	var versions, names []string
-	for _, known := range v.options.Tasks.Tasks() {
-		names = append(names, known.Name+"@"+strconv.Itoa(known.Major))
-		if strings.EqualFold(known.Name, name) {
-			versions = append(versions, known.Name+"@"+strconv.Itoa(known.Major))
-		}
-	}
-	if len(versions) > 0 {
-		v.found.Errorf(reference.Pos, "K005", "The task '%s' is not available in this version; use %s", reference.Text(), strings.Join(versions, " or "))
+	if slices.ContainsFunc(input.Options, func(o string) bool { return strings.EqualFold(o, text) }) {
 		return
 	}
-	hint := suggest(reference.Text(), names)
-	if hint == "" {
-		hint = "; the tasks of this installation are " + strings.Join(names, ", ")
+	report := v.wrong
+	if v.options.Question == Expandable {
+		report = v.lacking
 	}
-	v.found.Errorf(reference.Pos, "K005", "The task '%s' is unknown%s", reference.Text(), hint)
+	report(value, "Y284", "Unexpected value '%s' of the input '%s'; expected one of %s%s", text, input.Name, strings.Join(input.Options, ", "), suggest(text, input.Options))
+}
+
+// maxSuggested is how many tasks a message lists in full.
+const maxSuggested = 20
+
+// unknownTask reports a task that nobody knows, with the nearest known ones.
+func (v *validator) unknownTask(reference *parse.Node, name string) {
+	var versions, names, own []string
+	for _, known := range slices.Concat(v.options.Tasks.Tasks(), published().Tasks()) {
+		full := known.Name + "@" + strconv.Itoa(known.Major)
+		if slices.Contains(names, full) {
+			continue
+		}
+		names = append(names, full)
+		if strings.EqualFold(known.Name, name) {
+			versions = append(versions, full)
+		}
+	}
+	for _, known := range v.options.Tasks.Tasks() {
+		own = append(own, known.Name+"@"+strconv.Itoa(known.Major))
+	}
+	report := v.wrong
+	if v.options.Question == Expandable {
+		report = v.lacking
+	}
+	hint := nearest(reference.Text(), names)
+	if hint == "" && len(own) <= maxSuggested {
+		hint = "; the tasks of this installation are " + strings.Join(own, ", ")
+	}
+	if len(versions) > 0 {
+		slices.Sort(versions)
+		report(reference, "K005", "The task '%s' is not available in this version; use %s", reference.Text(), strings.Join(versions, " or "))
+		return
+	}
+	report(reference, "K005", "The task '%s' is unknown%s", reference.Text(), hint)
 }

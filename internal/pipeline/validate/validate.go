@@ -66,7 +66,7 @@ func Validate(root *parse.Node, options Options) parse.Diagnostics {
 	if options.Tasks == nil {
 		options.Tasks = Builtin()
 	}
-	v := &validator{options: options}
+	v := &validator{options: options, schema: Published()}
 	if root == nil {
 		return nil
 	}
@@ -78,12 +78,13 @@ func Validate(root *parse.Node, options Options) parse.Diagnostics {
 // validator collects the findings of one tree.
 type validator struct {
 	options Options
+	schema  *Schema
 	found   parse.Diagnostics
 }
 
 // pipeline checks the root.
 func (v *validator) pipeline(root *parse.Node) {
-	v.check(root, newSchema().root)
+	v.check(root, &Definition{Ref: "pipeline"}, "")
 	v.rootForm(root)
 	v.variables(root.Get("variables"))
 	switch {
