@@ -38,6 +38,9 @@ type stageRow struct {
 	variables plan.Values
 	started   time.Time
 	finished  time.Time
+	gate      string    // how far it is at its gate, see gate.go
+	attempt   int       // from 1
+	held      time.Time // since when the gate holds it
 }
 
 // jobRow is a job, or one leg of one, as it is kept.
@@ -154,7 +157,7 @@ func (s *Service) loadRun(ctx context.Context, h store.Handle, n int64) (*runRow
 
 // loadStages reads the stages of a run in the order of the file.
 func loadStages(ctx context.Context, h store.Handle, n int64) ([]stageRow, error) {
-	rows, err := h.Query(ctx, `SELECT name, status, result, why, requested, variables, started, finished FROM pipeline_stage WHERE run = ? ORDER BY position`, n)
+	rows, err := h.Query(ctx, `SELECT name, status, result, why, requested, variables, started, finished, gate, attempt, held FROM pipeline_stage WHERE run = ? ORDER BY position`, n)
 	if err != nil {
 		return nil, fmt.Errorf("reading the stages of run %d: %w", n, err)
 	}
@@ -163,8 +166,8 @@ func loadStages(ctx context.Context, h store.Handle, n int64) ([]stageRow, error
 	for rows.Next() {
 		var r stageRow
 		var variables string
-		var st, fi int64
-		if err := rows.Scan(&r.name, &r.status, &r.result, &r.why, &r.requested, &variables, &st, &fi); err != nil {
+		var st, fi, held int64
+		if err := rows.Scan(&r.name, &r.status, &r.result, &r.why, &r.requested, &variables, &st, &fi, &r.gate, &r.attempt, &held); err != nil {
 			return nil, fmt.Errorf("reading the stages of run %d: %w", n, err)
 		}
 		if variables != "" {
@@ -172,7 +175,7 @@ func loadStages(ctx context.Context, h store.Handle, n int64) ([]stageRow, error
 				return nil, fmt.Errorf("reading the variables of stage %s: %w", r.name, err)
 			}
 		}
-		r.started, r.finished = fromMillis(st), fromMillis(fi)
+		r.started, r.finished, r.held = fromMillis(st), fromMillis(fi), fromMillis(held)
 		out = append(out, r)
 	}
 	return out, rows.Err()

@@ -26,6 +26,9 @@ type schedule struct {
 
 // advance brings a run as far as it can go now. It is called after every change.
 func (s *Service) advance(ctx context.Context, tx *store.Tx, r *runRow) error {
+	if err := lockGates(ctx, tx, r.Number); err != nil {
+		return err
+	}
 	stages, err := loadStages(ctx, tx, r.Number)
 	if err != nil {
 		return err
@@ -35,6 +38,9 @@ func (s *Service) advance(ctx context.Context, tx *store.Tx, r *runRow) error {
 		return err
 	}
 	sc := &schedule{s: s, ctx: ctx, tx: tx, run: r, stages: stages, jobs: jobs, now: s.clock.Now()}
+	if err := sc.gates(); err != nil {
+		return err
+	}
 	for progressed := true; progressed; {
 		progressed = false
 		for _, d := range r.plan.Next(sc.state()) {
@@ -71,7 +77,7 @@ func onRun(n int64) string { return fmt.Sprintf("run:%d", n%256) }
 func (sc *schedule) state() plan.State {
 	st := plan.State{Canceled: sc.run.canceled != "", Variables: sc.run.variables, Stages: make(map[string]plan.StageState, len(sc.stages))}
 	for _, r := range sc.stages {
-		st.Stages[r.name] = plan.StageState{Status: r.status, Result: r.result, Requested: r.requested != "", Variables: r.variables, Jobs: map[string]plan.JobState{}}
+		st.Stages[r.name] = plan.StageState{Status: r.status, Result: r.result, Requested: r.requested != "", Held: r.gate == gateHeld, Variables: r.variables, Jobs: map[string]plan.JobState{}}
 	}
 	legs := map[string][]*jobRow{}
 	for _, j := range sc.jobs {
@@ -114,6 +120,9 @@ func (sc *schedule) apply(d plan.Decision) (bool, error) {
 		return false, nil
 	}
 	if d.Job == "" {
+		if d.Action == plan.Start && stage.gate != gateOpen {
+			return true, sc.enter(stage)
+		}
 		if d.Action == plan.Start {
 			return true, sc.startStage(stage)
 		}
@@ -182,6 +191,9 @@ func (sc *schedule) finishStage(row *stageRow, result plan.Result, why string) e
 		}
 	}
 	row.status, row.result, row.why, row.finished = plan.Completed, result, why, sc.now
+	if err := sc.leave(row); err != nil {
+		return err
+	}
 	sc.facts = append(sc.facts, event.Fact{
 		Type: event.TypeStageFinished, Subject: event.OfRun(sc.run.Number), Project: sc.run.Project, Actor: system().String(),
 		Payload: event.StageFinished{V: 1, Run: sc.run.Number, Stage: row.name, Result: word(result), Seconds: between(row.started, row.finished)},

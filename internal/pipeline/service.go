@@ -17,6 +17,7 @@ import (
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/job"
+	"towpath.dev/towpath/internal/pipeline/check"
 	"towpath.dev/towpath/internal/pipeline/logs"
 	"towpath.dev/towpath/internal/pipeline/mask"
 	"towpath.dev/towpath/internal/pipeline/plan"
@@ -124,7 +125,13 @@ type Parts struct {
 	Tasks  Tasks // nil: no task runs on the server
 	// Deployments is told of canaries that have ended; nil: nobody is.
 	Deployments Deployments
-	Logger      *slog.Logger
+	// Outside answers the checks that ask something beyond this package; nil: nobody does,
+	// and what they hold is held.
+	Outside check.Outside
+	// Internal reports whether a host:port is one at which only an administrator of the
+	// installation may aim a check; nil: none is.
+	Internal func(hostport string) bool
+	Logger   *slog.Logger
 }
 
 // Options are the settings of the service.
@@ -161,6 +168,9 @@ type Service struct {
 	hub     hub
 	busy    busy
 	catalog validate.Catalog
+	checks  *check.Service
+	outside check.Outside
+	holds   holds
 
 	mu      sync.Mutex
 	plans   map[int64]*plan.Plan    // of runs that go on
@@ -182,12 +192,17 @@ func New(p Parts, o Options) (*Service, error) {
 	if o.Features == nil {
 		o.Features = &validate.Features{Matrix: true, Canary: true}
 	}
-	return &Service{
+	s := &Service{
 		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments,
 		logger: p.Logger, opts: o, logs: logs.New(filepath.Join(o.Data, "logs")), catalog: validate.Builtin(),
-		plans: map[int64]*plan.Plan{}, leases: map[string]time.Time{}, maskers: map[string]*mask.Masker{},
-	}, nil
+		plans: map[int64]*plan.Plan{}, leases: map[string]time.Time{}, maskers: map[string]*mask.Masker{}, outside: p.Outside,
+	}
+	s.checks = check.New(check.Parts{DB: p.DB, Log: p.Log, Auth: p.Auth, Clock: p.Clock, Registry: check.NewRegistry(), Internal: p.Internal}, s.reconsider)
+	return s, nil
 }
+
+// Checks are the checks on resources, and the permissions to use them.
+func (s *Service) Checks() *check.Service { return s.checks }
 
 // The names of the consumer and of the kind of job.
 const (
@@ -211,6 +226,7 @@ func (s *Service) Run(ctx context.Context) error {
 	wg.Go(func() { errs[1] = s.queue.Work(ctx, kindPush, 2, s.onPush, s.logger) })
 	wg.Go(func() { errs[2] = s.queue.Work(ctx, kindSettle, 2, s.onSettle, s.logger) })
 	wg.Go(func() { s.sweep(ctx) })
+	wg.Go(func() { s.watchGates(ctx) })
 	wg.Wait()
 	return errors.Join(append(errs[:], s.logs.Close())...)
 }

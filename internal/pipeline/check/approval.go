@@ -142,6 +142,29 @@ func (e *Entry) seatOf(v Voter, now time.Time) (*Seat, error) {
 		WithNext("ask one of them, or have it reassigned to you")
 }
 
+// May reports whether the voter could answer an approval now.
+func (e *Entry) May(v Voter, now time.Time) bool {
+	if e.Type != Approval || e.Status != Waiting || e.Approval.RequesterCannotApprove && strings.EqualFold(v.Name, e.Requester) {
+		return false
+	}
+	_, err := e.seatOf(v, now)
+	return err == nil
+}
+
+// Decider is the user whose answer was the last one, "" when nobody answered.
+func (e *Entry) Decider() string {
+	var last *Vote
+	for i := range e.Seats {
+		if v := e.Seats[i].Vote; v != nil && (last == nil || v.At.After(last.At)) {
+			last = v
+		}
+	}
+	if last == nil {
+		return ""
+	}
+	return last.By
+}
+
 // Approve notes the voter's yes, which counts from until on when that is later than now.
 func (e *Entry) Approve(v Voter, now, until time.Time, comment string) error {
 	return e.vote(v, now, Vote{By: v.Name, Comment: comment, At: now, Until: until})

@@ -55,6 +55,34 @@ type Entry struct {
 	Deadline time.Time `json:"deadline,omitzero"`
 	Next     time.Time `json:"next,omitzero"` // when it is to be looked at again
 	Finished time.Time `json:"finished,omitzero"`
+	// Told says that the logbook knows of the waiting.
+	Told bool `json:"told,omitempty"`
+}
+
+// NewEntry makes the entry of a definition; the seats of an approval are those of now (C002).
+func NewEntry(id string, d Definition) *Entry {
+	e := &Entry{Definition: d, Entry: id, Status: Pending, Attempt: 1}
+	if d.Approval != nil {
+		for _, who := range d.Approval.Approvers {
+			e.Seats = append(e.Seats, Seat{Who: who})
+		}
+	}
+	return e
+}
+
+// News says what the logbook does not know of an entry yet: that it holds the stage, or
+// that it holds it no more. before is its status when it was read. A check that the outside
+// answers holds nothing in the logbook's eyes before the first answer.
+func (e *Entry) News(before Status) (held, decided bool) {
+	switch {
+	case e.Status == Waiting && !e.Told && (!e.asked() || e.Why != "") && !(e.Type == ExclusiveLock && e.Why == ""):
+		e.Told = true
+		return true, false
+	case e.Status.Over() && e.Status != before:
+		e.Told = false
+		return false, true
+	}
+	return false, false
 }
 
 // asked reports whether the answer to an entry comes from outside of the gate.

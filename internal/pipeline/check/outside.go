@@ -211,7 +211,7 @@ func (r *TemplateRule) judge(s Subject) Answer {
 
 // AlertRule is which alerts must not fire (C009).
 type AlertRule struct {
-	// Severity is the least that counts: info, warning or critical.
+	// Severity is the least that counts: info, warning, error or critical.
 	Severity string `json:"severity"`
 	// Environment limits the alerts; "" means the environment that carries the check, or the
 	// whole project when another resource does.
@@ -219,11 +219,11 @@ type AlertRule struct {
 	RetryMinutes int    `json:"retryMinutes,omitempty"` // 0 means 5
 }
 
-var severities = []string{"info", "warning", "critical"}
+var severities = []string{"info", "warning", "error", "critical"}
 
 func (r *AlertRule) check() error {
 	if !slices.Contains(severities, r.Severity) {
-		return fault.New(fault.Invalid, "%q is no severity: use info, warning or critical.", clip(r.Severity))
+		return fault.New(fault.Invalid, "%q is no severity: use info, warning, error or critical.", clip(r.Severity))
 	}
 	if len(r.Environment) > maxName {
 		return fault.New(fault.Invalid, "The name of an environment has at most %d bytes.", maxName)

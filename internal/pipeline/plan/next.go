@@ -40,7 +40,8 @@ type Decision struct {
 // [Plan.Result] is its result.
 //
 // A stage whose dependencies are complete starts, or is skipped when its
-// condition is false; a manual one waits for StageState.Requested (X028). Jobs of a running stage do likewise, and a stage whose
+// condition is false; a manual one waits for StageState.Requested (X028), and
+// one that a check holds for StageState.Held to go. Jobs of a running stage do likewise, and a stage whose
 // jobs are all complete finishes. After State.Canceled what has not started is
 // cancelled unless its condition still holds (always()), and running jobs whose
 // condition no longer holds are told to stop. A condition that cannot be
@@ -87,8 +88,9 @@ func (p *Plan) nextStage(state State, stage *Stage) (Decision, bool) {
 	}
 	d := decide(stage.Condition, p.stageScope(state, stage), state.Canceled)
 	d.Stage = stage.Name
-	waits := stage.Manual && d.Action == Start && !p.stageState(state, stage.Name).Requested
-	return d, !waits
+	own := p.stageState(state, stage.Name)
+	waits := stage.Manual && !own.Requested || own.Held
+	return d, d.Action != Start || !waits
 }
 
 func (p *Plan) nextInStage(state State, stage *Stage) []Decision {

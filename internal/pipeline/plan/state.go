@@ -47,6 +47,9 @@ type StageState struct {
 	Result Result `json:"result,omitempty"`
 	// Requested says that somebody asked to start a manual stage (X028).
 	Requested bool `json:"requested,omitempty"`
+	// Held says that a check holds the stage: it does not start until the
+	// caller takes the mark away (C001 to C012).
+	Held bool `json:"held,omitempty"`
 	// Variables are the variables of the stage, as [Plan.StageVariables] made
 	// them when it started.
 	Variables Values              `json:"variables,omitempty"`
