@@ -189,16 +189,26 @@ func (x *expander) templateParameters(root, arguments, reference *parse.Node) (e
 			dict.Set(d.name, x.parameterValue(d, value))
 		}
 	}
-	oldStyle := section != nil && section.Kind == parse.Mapping
-	if arguments != nil && !oldStyle {
-		for _, p := range arguments.Pairs {
-			if !slices.ContainsFunc(declarations, func(d declaration) bool { return strings.EqualFold(d.name, p.Key.Value) }) {
-				x.found.Errorf(p.Key.Pos, "T005", "Unexpected parameter '%s'; the template declares %s", p.Key.Value, declared(declarations))
-				complete = false
-			}
+	for _, p := range pairsOf(arguments) {
+		if slices.ContainsFunc(declarations, func(d declaration) bool { return strings.EqualFold(d.name, p.Key.Value) }) {
+			continue
 		}
+		if section.IsNull() || section.Kind == parse.Mapping { // nothing is typed, so everything is taken (T006)
+			dict.Set(p.Key.Value, x.value(p.Value))
+			continue
+		}
+		x.found.Errorf(p.Key.Pos, "T005", "Unexpected parameter '%s'; the template declares %s", p.Key.Value, declared(declarations))
+		complete = false
 	}
 	return expr.NewObject(dict), complete
+}
+
+// pairsOf returns the entries of a mapping that may be missing.
+func pairsOf(n *parse.Node) []parse.Pair {
+	if n == nil {
+		return nil
+	}
+	return n.Pairs
 }
 
 // convert checks the value of a parameter against its type and its allowed

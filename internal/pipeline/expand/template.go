@@ -115,6 +115,11 @@ func (x *expander) extend(root, extends *parse.Node, sc *scope) string {
 	if !ok {
 		return ""
 	}
+	for alias, repository := range readRepositories(call.root) {
+		if _, known := x.repositories[alias]; !known {
+			x.repositories[alias] = repository // the template brings its resources along
+		}
+	}
 	expanded, further, inner := x.body(call.root, call.scope)
 	for _, p := range expanded.Pairs {
 		x.mergeRoot(root, p)

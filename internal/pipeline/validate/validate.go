@@ -266,7 +266,9 @@ func (v *validator) matrix(strategy *parse.Node) {
 	}
 	v.runtimeValue(matrix)
 	for _, leg := range matrix.Pairs {
-		if !legName.MatchString(leg.Key.Value) {
+		if dotted := strings.ReplaceAll(leg.Key.Value, ".", "_"); dotted != leg.Key.Value && legName.MatchString(dotted) {
+			v.found.Warnf(leg.Key.Pos, "X008", "The matrix name '%s' has a dot, so no expression can name what its jobs put out without brackets", leg.Key.Value)
+		} else if !legName.MatchString(leg.Key.Value) {
 			v.found.Errorf(leg.Key.Pos, "X008", "The matrix name '%s' is not valid; use letters, digits and '_', start with a letter, at most 100 characters", leg.Key.Value)
 		}
 		v.variables(leg.Value)
