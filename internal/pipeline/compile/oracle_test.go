@@ -36,7 +36,7 @@ var repositories = flag.String("repositories", "", "folders of repositories, sep
 // for every fixture and for everything that our expander outputs. Where they may differ
 // stands in testdata/oracle/exceptions.txt, with the reason.
 func TestOfficialValidatorAgrees(t *testing.T) {
-	texts := append(fixtureTexts(t), publishedTexts(t)...)
+	texts := slices.Concat(fixtureTexts(t), publishedTexts(t), keyTexts(t))
 	for i := range texts {
 		texts[i].judge()
 	}
@@ -123,6 +123,29 @@ func publishedTexts(t *testing.T) []text {
 		}
 		if plain(string(data)) {
 			texts = append(texts, text{name: filepath.Base(file), content: string(data)})
+		}
+	}
+	return texts
+}
+
+// keyTexts are the right and the wrong use of every key.
+func keyTexts(t *testing.T) []text {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "validate", "testdata", "keys.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	contexts := map[string]string{}
+	var texts []text
+	for line := range strings.Lines(string(data)) {
+		parts := strings.Split(strings.TrimSpace(line), " | ")
+		switch {
+		case strings.HasPrefix(line, "@"):
+			contexts[strings.TrimPrefix(parts[0], "@")] = strings.ReplaceAll(parts[1], `\n`, "\n")
+		case len(parts) == 4 && !strings.HasPrefix(line, "#"):
+			for i, use := range []string{" right", " wrong"} {
+				texts = append(texts, text{name: parts[0] + use, content: strings.ReplaceAll(contexts[parts[1]], "{0}", parts[2+i])})
+			}
 		}
 	}
 	return texts
