@@ -76,6 +76,7 @@ func (a *server) routes() {
 	a.identityRoutes()
 	a.sourceRoutes()
 	a.pipelineRoutes()
+	a.gateRoutes()
 	a.registryRoutes()
 	a.deployRoutes()
 	a.canaryRoutes()

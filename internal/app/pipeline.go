@@ -20,11 +20,15 @@ func (a *App) openPipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	answers, err := newOutside(a, a.cfg.NotifyAllow)
+	if err != nil {
+		return err
+	}
 	a.Pipeline, err = pipeline.New(pipeline.Parts{
 		DB: a.db, Log: a.Log, Clock: a.clock, Queue: a.queue, Auth: a.Identity, Source: commits{a.Source}, Tokens: a.Identity, Blobs: blobs,
 		Tasks:       tasks{builder: a.builder, registry: a.Registry, deploy: a.Deploy, host: hostOf(a.URL), voices: a.voices},
-		Deployments: canaries{a.Deploy},
-		Logger:      a.logger,
+		Deployments: canaries{a.Deploy}, Outside: answers, Internal: answers.guard.Named,
+		Logger: a.logger,
 	}, pipeline.Options{URL: a.URL, Registry: hostOf(a.URL), Data: a.cfg.Data, AgentToken: token})
 	if err != nil {
 		return err

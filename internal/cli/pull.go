@@ -478,7 +478,7 @@ func (e *env) checks() *cobra.Command {
 	report.Flags().StringVar(&in.Title, "title", "", "one line")
 	report.Flags().StringVar(&in.Summary, "summary", "", "Markdown")
 	report.Flags().StringVar(&in.URL, "url", "", "where to read more")
-	return noun("check", "Checks and statuses of commits", list, report)
+	return noun("check", "Checks of commits, and checks on the resources of pipelines", append(e.gates(), list, report)...)
 }
 
 // readInput reads a file, or standard input for "-".

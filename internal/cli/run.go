@@ -84,7 +84,7 @@ func (e *env) runs() *cobra.Command {
 	}
 	logs.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the run ends; exit 1 when it failed")
 	logs.Flags().StringVar(&job, "job", "", "only this job, STAGE.JOB")
-	return noun("run", "Runs of pipelines", list, show, logs, e.runAction("cancel", "Cancel a run"), e.runAction("rerun", "Run the same commit again"))
+	return noun("run", "Runs of pipelines", list, show, logs, e.runAction("cancel", "Cancel a run"), e.runAction("rerun", "Run the same commit again"), e.retryStage())
 }
 
 func (e *env) runAction(verb, short string) *cobra.Command {
