@@ -157,3 +157,31 @@ func FuzzExpand(f *testing.F) {
 		}
 	})
 }
+
+// TestFilesAreReadOnceT003 makes sure that a template is one text for the whole
+// expansion, however often it is used: the loader pins the commit, and is asked once.
+func TestFilesAreReadOnceT003(t *testing.T) {
+	root, found := parse.Parse("p.yml", []byte("resources:\n  repositories:\n  - {repository: r, type: git, name: n, ref: refs/heads/main}\nsteps:\n- template: a.yml\n- template: a.yml@r\n- template: /a.yml\n- template: a.yml@r\n"), parse.Limits{})
+	if found.Failed() {
+		t.Fatal(found)
+	}
+	reads := map[string]int{}
+	loader := expand.LoaderFunc(func(_ context.Context, ref expand.Ref) ([]byte, error) {
+		name := ref.Path
+		if ref.Repository != nil {
+			name += "@" + ref.Repository.Alias + ":" + ref.Repository.Ref
+		}
+		reads[name]++
+		return fmt.Appendf(nil, "steps:\n- script: %s %d\n", name, reads[name]), nil
+	})
+	result, found := expand.Expand(t.Context(), "p.yml", root, expand.Options{Loader: loader})
+	if found.Failed() {
+		t.Fatal(found)
+	}
+	if len(reads) != 2 || reads["a.yml"] != 1 || reads["a.yml@r:refs/heads/main"] != 1 {
+		t.Errorf("files read: %v", reads)
+	}
+	if got := len(result.Root.Get("steps").Items); got != 4 {
+		t.Errorf("%d steps", got)
+	}
+}
