@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"towpath.dev/towpath/internal/event"
@@ -53,6 +54,23 @@ func (s *Service) RunChecks(ctx context.Context, a identity.Actor, n int64) ([]H
 		return nil, err
 	}
 	return s.showHolds(ctx, a, r.Project, entries)
+}
+
+// heldBy is whom or what the checks of a held stage wait for.
+func (s *Service) heldBy(ctx context.Context, n int64, st stageRow) ([]string, error) {
+	entries, err := loadEntries(ctx, s.db, `run = ? AND stage = ? AND attempt = ? AND status = ?`, n, st.name, st.attempt, string(check.Waiting))
+	if err != nil {
+		return nil, err
+	}
+	out := []string{}
+	for _, e := range entries {
+		for _, who := range e.Waits(s.clock.Now()) {
+			if !slices.Contains(out, who) {
+				out = append(out, who)
+			}
+		}
+	}
+	return out, nil
 }
 
 func (s *Service) showHolds(ctx context.Context, a identity.Actor, project string, entries []*check.Entry) ([]Hold, error) {

@@ -48,11 +48,15 @@ type Stage struct {
 	Result      plan.Result `json:"result,omitempty"`
 	Why         string      `json:"why,omitempty"`
 	// Manual stages wait until somebody starts them; Requested says who did.
-	Manual    bool      `json:"manual,omitempty"`
-	Requested string    `json:"requested,omitempty"`
-	Started   time.Time `json:"started,omitzero"`
-	Finished  time.Time `json:"finished,omitzero"`
-	Jobs      []Job     `json:"jobs"`
+	Manual    bool   `json:"manual,omitempty"`
+	Requested string `json:"requested,omitempty"`
+	// Held is since when checks hold the stage, zero when none does; HeldBy is whom or what
+	// they wait for: "user:ada", "role:maintain", "run 7 has it".
+	Held     time.Time `json:"held,omitzero"`
+	HeldBy   []string  `json:"held_by,omitempty"`
+	Started  time.Time `json:"started,omitzero"`
+	Finished time.Time `json:"finished,omitzero"`
+	Jobs     []Job     `json:"jobs"`
 }
 
 // Job is a job of a run, or one leg of a job.

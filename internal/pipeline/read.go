@@ -133,6 +133,12 @@ func (s *Service) showStages(ctx context.Context, r *runRow, d *Detail) error {
 			Name: st.name, DisplayName: planned.DisplayName, DependsOn: planned.DependsOn, Status: st.status, Result: st.result, Why: st.why,
 			Manual: planned.Manual, Requested: st.requested, Started: st.started, Finished: st.finished, Jobs: []Job{},
 		}
+		if st.gate == gateHeld {
+			if d.Stages[i].HeldBy, err = s.heldBy(ctx, r.Number, st); err != nil {
+				return err
+			}
+			d.Stages[i].Held = st.held
+		}
 		for _, j := range jobs {
 			if j.stage == st.name {
 				d.Stages[i].Jobs = append(d.Stages[i].Jobs, s.showJob(j, planned.Job(j.name), steps[j.id]))
