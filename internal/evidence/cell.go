@@ -62,6 +62,7 @@ func cells(parts []part, direct bool) []Cell {
 		return slices.DeleteFunc(slices.Clone(list), func(p part) bool { return !counts[p.run] })
 	}
 	tests, scans, signs := current(by[LockTest]), current(by[LockScan]), current(by[LockSign])
+	held := gates(current(by[lockGate]), true)
 	out := make([]Cell, 0, len(locks))
 	for _, lock := range locks {
 		c := Cell{Lock: lock, State: None}
@@ -71,7 +72,8 @@ func cells(parts []part, direct bool) []Cell {
 		case LockPolicy:
 			policyCell(&c, by[lock])
 		case LockBuild:
-			buildCell(&c, by[lock], tests, scans, by[LockDeploy])
+			buildCell(&c, by[lock], tests, scans, slices.Concat(by[LockDeploy], held))
+			gateCell(&c, gates(current(by[lockGate]), false))
 		case LockTest:
 			testCell(&c, tests)
 		case LockScan:
@@ -80,6 +82,7 @@ func cells(parts []part, direct bool) []Cell {
 			signCell(&c, signs)
 		case LockDeploy:
 			deployCell(&c, by[lock])
+			gateCell(&c, held)
 		case LockHealth:
 			healthCell(&c, by[lock])
 		case LockBacklog:

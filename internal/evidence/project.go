@@ -39,6 +39,8 @@ func (s *Service) handle(ctx context.Context, tx *store.Tx, e event.Event) error
 		event.TypeAlertFired:        f.alert,
 		event.TypeAlertResolved:     f.alert,
 		event.TypeReleaseCompared:   f.compared,
+		event.TypeCheckHeld:         f.gate,
+		event.TypeCheckDecided:      f.gate,
 		event.TypeCanaryStepped:     f.canary,
 		event.TypeCanaryFinished:    f.canary,
 		event.TypeItemCreated:       f.item,

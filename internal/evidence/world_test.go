@@ -103,6 +103,18 @@ func finished(n int64, result, why string) event.Fact {
 	return fact(event.TypeRunFinished, event.OfRun(n), event.RunFinished{V: 1, Run: n, Result: result, Seconds: 72, Why: why})
 }
 
+// checked tells of a check that holds run 1, or of its end.
+func checked(kind, entry, environment, result string) event.Fact {
+	p := event.CheckHeld{V: 1, Run: 1, Stage: "Deploy", Entry: entry, Type: "approval", Title: "Approval", Resource: "environment/staging", Environment: environment, Result: result}
+	switch result {
+	case "":
+		p.Waits = []string{"user:ada", "role:maintain"}
+	case "refused":
+		p.Why = "rejected by ada"
+	}
+	return fact(kind, event.OfRun(1), p)
+}
+
 func tests(n int64, title string, passed, failed, skipped int) event.Fact {
 	return fact(event.TypeTestsPublished, event.OfRun(n), event.TestsPublished{
 		V: 1, Run: n, Title: title, Total: passed + failed + skipped, Passed: passed, Failed: failed, Skipped: skipped, Digest: digest("7"),

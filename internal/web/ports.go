@@ -176,6 +176,13 @@ type Pipeline interface {
 	// Changed returns a channel that is closed when a part of the run has changed.
 	Changed(n int64) <-chan struct{}
 	Agents(ctx context.Context, a identity.Actor) ([]pipeline.Agent, error)
+	// RunChecks lists every check that stood at a gate of a run; Approve, Reject and Permit
+	// answer one by its id, RetryStage asks those of a stage again that they have ended.
+	RunChecks(ctx context.Context, a identity.Actor, n int64) ([]pipeline.Hold, error)
+	Approve(ctx context.Context, a identity.Actor, entry, comment string, until time.Time) (pipeline.Hold, error)
+	Reject(ctx context.Context, a identity.Actor, entry, comment string) (pipeline.Hold, error)
+	Permit(ctx context.Context, a identity.Actor, entry string) (pipeline.Hold, error)
+	RetryStage(ctx context.Context, a identity.Actor, n int64, stage string) error
 }
 
 // Registry reads images; registry.Service is one.

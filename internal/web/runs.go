@@ -5,6 +5,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"towpath.dev/towpath/internal/fault"
@@ -136,6 +137,9 @@ func (h *handler) run(w http.ResponseWriter, r request) error {
 		})
 	}
 	if v.Refused, err = h.runRefusals(r, d.Number); err != nil {
+		return err
+	}
+	if err := h.holdsInto(r, d.Number, &v); err != nil {
 		return err
 	}
 	job, step := chosen(d, r)
@@ -291,6 +295,9 @@ func stagesOf(d *pipeline.Detail, job string, step int) []page.Stage {
 		}
 		if st.Why != "" {
 			stage.Note = st.Why
+		}
+		if !st.Held.IsZero() {
+			stage.State, stage.Note = page.Held, "waits for "+strings.Join(st.HeldBy, ", ")
 		}
 		for _, j := range st.Jobs {
 			one := jobOf(st, j, job, step)

@@ -93,6 +93,7 @@ func (h *handler) routes() {
 	h.page("GET /projects/{project}/runs/{run}/events", h.runEvents)
 	h.form("POST /projects/{project}/runs/{run}/cancel", h.cancelRun)
 	h.form("POST /projects/{project}/runs/{run}/rerun", h.rerun)
+	h.checkRoutes()
 	h.page("GET /projects/{project}/runs/{run}/artifacts/{name}", h.artifact)
 	h.page("GET /projects/{project}/runs/{run}/log/{job}/{step}", h.logLines)
 	h.page("GET /projects/{project}/runs/{run}/log/{job}/{step}/raw", h.logRaw)

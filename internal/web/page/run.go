@@ -100,6 +100,7 @@ type RunView struct {
 	Query     string
 	Images    []pipeline.Image // what it pushed
 	Refused   []policy.Decision
+	Holds     []Hold // what holds its stages now
 }
 
 // RunList is what the runs page shows.
