@@ -29,11 +29,13 @@ func (k Kind) String() string {
 // Boolean or a number where a typed value is asked for.
 type Style uint8
 
-// The three ways to write a scalar.
+// The three ways to write a scalar, and text that nobody wrote because an expression
+// made it: a string whatever it looks like.
 const (
 	Plain Style = iota
 	Quoted
 	Block
+	Made
 )
 
 // Node is one value of a pipeline file. Which of the fields below Pos are in
@@ -64,7 +66,7 @@ func NewScalar(pos Pos, text string) *Node {
 
 // NewString returns a scalar that is a string whatever its text looks like.
 func NewString(pos Pos, text string) *Node {
-	return &Node{Kind: Scalar, Pos: pos, Style: Quoted, Value: text}
+	return &Node{Kind: Scalar, Pos: pos, Style: Made, Value: text}
 }
 
 // IsNull reports whether the node is missing, or a plain scalar that YAML reads

@@ -58,10 +58,10 @@ func toYAML(n *Node) *yaml.Node {
 func scalarToYAML(n *Node) *yaml.Node {
 	result := &yaml.Node{Kind: yaml.ScalarNode, Value: n.Value}
 	switch {
-	case n.Style == Plain:
+	case n.Style == Plain, n.Style == Made && plainWord(n.Value):
 	case strings.Contains(n.Value, "\n"):
 		result.Tag, result.Style = "!!str", yaml.LiteralStyle
-	case n.Style == Quoted:
+	case n.Style == Quoted, n.Style == Made:
 		result.Tag = "!!str"
 		if looksTyped(n.Value) {
 			result.Style = yaml.SingleQuotedStyle
@@ -70,6 +70,17 @@ func scalarToYAML(n *Node) *yaml.Node {
 		result.Tag = "!!str"
 	}
 	return result
+}
+
+// plainWord reports whether text that an expression made is written without quotes, as
+// the service does, although it is a string: the published schema wants Booleans and
+// whole numbers in some places, and a reader that keeps text as it is sees no difference.
+func plainWord(text string) bool {
+	switch text {
+	case "true", "false", "True", "False", "0":
+		return true
+	}
+	return len(text) > 0 && len(text) < 16 && strings.Trim(text, "0123456789") == "" && text[0] != '0'
 }
 
 // looksTyped reports whether a reader could take the text for something other

@@ -133,7 +133,7 @@ func NewCatalog(tasks []Task) Catalog {
 		}
 		return a.Major - b.Major
 	})
-	return catalog(sorted)
+	return newTaskCatalog(sorted)
 }
 
 // ParseCatalog reads tasks from the JSON form of tasks.json.
@@ -153,7 +153,7 @@ var builtinTasks []byte
 func Builtin() Catalog {
 	c, err := ParseCatalog(builtinTasks)
 	if err != nil {
-		return catalog(nil)
+		return newTaskCatalog(nil)
 	}
 	return c
 }
@@ -166,7 +166,7 @@ var publishedTasks []byte
 var published = sync.OnceValue(func() Catalog {
 	c, err := ParseCatalog(publishedTasks)
 	if err != nil {
-		return catalog(nil)
+		return newTaskCatalog(nil)
 	}
 	return c
 })
@@ -176,15 +176,38 @@ var published = sync.OnceValue(func() Catalog {
 // are required under all circumstances; nothing of defaults.
 func PublishedTasks() Catalog { return published() }
 
-type catalog []Task
-
-func (c catalog) Task(name string, major int) (Task, bool) {
-	for _, t := range c {
-		if t.Major == major && (strings.EqualFold(t.Name, name) || strings.HasSuffix(strings.ToLower(name), "."+strings.ToLower(t.Name))) {
-			return t, true
-		}
-	}
-	return Task{}, false
+// catalog keeps tasks in order, with their places by name in lower case and version.
+type catalog struct {
+	tasks []Task
+	index map[taskKey]int
 }
 
-func (c catalog) Tasks() []Task { return c }
+type taskKey struct {
+	name  string
+	major int
+}
+
+func newTaskCatalog(tasks []Task) *catalog {
+	c := &catalog{tasks: tasks, index: make(map[taskKey]int, len(tasks))}
+	for i, t := range tasks {
+		c.index[taskKey{strings.ToLower(t.Name), t.Major}] = i
+	}
+	return c
+}
+
+func (c *catalog) Task(name string, major int) (Task, bool) {
+	name = strings.ToLower(name)
+	for {
+		if i, ok := c.index[taskKey{name, major}]; ok {
+			return c.tasks[i], true
+		}
+		// Parts of "publisher.extension.id.Name" go until only the name is left.
+		_, rest, prefixed := strings.Cut(name, ".")
+		if !prefixed {
+			return Task{}, false
+		}
+		name = rest
+	}
+}
+
+func (c *catalog) Tasks() []Task { return c.tasks }
