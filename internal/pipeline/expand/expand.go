@@ -137,7 +137,6 @@ func Expand(ctx context.Context, path string, root *parse.Node, options Options)
 	x.addFile(src)
 	x.checkSyntax(root)
 	result := &Result{}
-	x.repositories = readRepositories(root)
 	result.Root = x.pipeline(root, src, result)
 	result.Files = x.order
 	if x.stopped {

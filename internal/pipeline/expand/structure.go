@@ -19,6 +19,7 @@ func (x *expander) pipeline(root *parse.Node, src source, result *Result) *parse
 		sc.variables.own.Set(name, expr.NewString(value))
 	}
 	sc.parameters, result.Parameters = x.rootParameters(root.Get("parameters"))
+	x.repositories = x.readRepositories(root, sc)
 	expanded, extends, sc := x.body(root, sc)
 	if extends != nil {
 		result.Extends = x.extend(expanded, extends, sc)
@@ -44,7 +45,7 @@ func (x *expander) body(root *parse.Node, sc *scope) (expanded, extends *parse.N
 			x.refuseExpressions(e.value)
 			value = e.value
 		case key == "resources":
-			x.refuseExpressions(e.value.Get("repositories"))
+			x.refuseInRepositories(e.value.Get("repositories"))
 			value = x.any(e.value, e.scope)
 		default:
 			value = x.section(key, e)
@@ -236,6 +237,23 @@ func (x *expander) variable(e entry) []*parse.Node {
 		e.scope.variables.set(name.Text(), value.Get("value"))
 	}
 	return []*parse.Node{value}
+}
+
+// refuseInRepositories reports expressions in repository resources: the service
+// evaluates them in "ref" alone.
+func (x *expander) refuseInRepositories(n *parse.Node) {
+	if n == nil || n.Kind != parse.Sequence {
+		x.refuseExpressions(n)
+		return
+	}
+	for _, item := range n.Items {
+		for _, p := range item.Pairs {
+			x.refuseExpressions(p.Key)
+			if p.Key.Value != "ref" {
+				x.refuseExpressions(p.Value)
+			}
+		}
+	}
 }
 
 // refuseExpressions reports expressions where the service evaluates none.

@@ -11,8 +11,10 @@ import (
 	"towpath.dev/towpath/internal/pipeline/parse"
 )
 
-// readRepositories reads the aliases that template references can use.
-func readRepositories(root *parse.Node) map[string]*Repository {
+// readRepositories reads the aliases that template references can use. The ref may be
+// an expression over what is known before the resources are: parameters and predefined
+// variables (X040).
+func (x *expander) readRepositories(root *parse.Node, sc *scope) map[string]*Repository {
 	repositories := map[string]*Repository{}
 	list := root.Get("resources").Get("repositories")
 	if list == nil {
@@ -27,7 +29,7 @@ func readRepositories(root *parse.Node) map[string]*Repository {
 			Alias:    alias,
 			Type:     item.Get("type").Text(),
 			Name:     item.Get("name").Text(),
-			Ref:      item.Get("ref").Text(),
+			Ref:      x.any(item.Get("ref"), sc).Text(),
 			Endpoint: item.Get("endpoint").Text(),
 		}
 	}
@@ -115,7 +117,7 @@ func (x *expander) extend(root, extends *parse.Node, sc *scope) string {
 	if !ok {
 		return ""
 	}
-	for alias, repository := range readRepositories(call.root) {
+	for alias, repository := range x.readRepositories(call.root, call.scope) {
 		if _, known := x.repositories[alias]; !known {
 			x.repositories[alias] = repository // the template brings its resources along
 		}

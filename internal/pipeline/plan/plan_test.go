@@ -159,7 +159,7 @@ func TestOutputNamesV006V007(t *testing.T) {
 	}
 }
 
-func TestStepRunsX110(t *testing.T) {
+func TestStepRunsX091X110X112X113(t *testing.T) {
 	values := plan.Values{}
 	values.Set(plan.Value{Name: "Agent.JobStatus", Text: "Failed"})
 	tests := []struct {
@@ -182,7 +182,7 @@ func TestStepRunsX110(t *testing.T) {
 	}
 }
 
-func TestVariablesX047X090(t *testing.T) {
+func TestVariablesX047X090X093(t *testing.T) {
 	counts := map[string]int64{}
 	rt := plan.Runtime{
 		StartTime: time.Date(2026, 3, 9, 7, 5, 4, 0, time.UTC),
