@@ -48,7 +48,7 @@ unit: export TOWPATH_KUBE_BIN = $(BIN)/kube
 unit: ## Unit and store tests, the latter on SQLite and on a private PostgreSQL; the registry's conformance suite; the sample's own tests.
 	@$(GO) run ./internal/store/storetest/pgrun -- $(GOTEST) $$($(GO) list ./... | grep -vE '/internal/(policy/enforce/live|scenario|web/browser|e2e)$$')
 	@CGO_ENABLED=1 $(GOTEST) ./internal/monitor/lake/... ./internal/monitor/query ./cmd/towpath-lake
-	@$(GOTEST) -v -run 'Agrees|Documentation' ./internal/monitor/kql/oracle ./internal/monitor/kql/exec | grep -o 'NOT RUN.*' || true
+	@$(GOTEST) -v -run 'Agrees|Documentation' ./internal/monitor/kql/oracle ./internal/monitor/kql/exec ./internal/pipeline/compile | grep -o 'NOT RUN.*' || true
 	@cd examples/shop && $(GOTEST) ./...
 
 slow: export TOWPATH_BIN = $(BIN)
