@@ -385,4 +385,3 @@ func diskLoader(root string) expand.Loader {
 		return placeholder.ReplaceAll(data, []byte("${1}placeholder")), err
 	})
 }
-

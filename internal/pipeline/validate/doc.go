@@ -6,7 +6,8 @@
 //
 //   - Shape: every key is known, stands where it may stand, and has a value of
 //     the right form; what must be the first key is the first key (X002). The
-//     table is in schema.go, by the IDs Y001 to Y284.
+//     table is the published schema (schema.json, see [Schema]), with the rules that
+//     it leaves open in rules.go; the rows Y001 to Y284.
 //   - Names: reference names are well formed and unique (X008), dependencies
 //     exist and have no cycle (T016).
 //   - Expressions: conditions and runtime expressions parse, and use only the

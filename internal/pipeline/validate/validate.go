@@ -354,6 +354,9 @@ func (v *validator) resource(kind string, item *parse.Node, seen map[string]pars
 		v.found.Errorf(alias.Pos, "T016", "The resource '%s' is already defined at %s", alias.Text(), first)
 	}
 	seen[key] = alias.Pos
+	if source := item.Get("type"); kind == "repositories" && slices.Contains([]string{"tfvc", "tfsversioncontrol"}, strings.ToLower(source.Text())) {
+		v.found.Errorf(source.Pos, "Y056", "Team Foundation version control (TFVC) is not supported; repositories are Git repositories")
+	}
 	trigger := item.Get("trigger")
 	if kind == "pipelines" && !trigger.IsNull() && trigger.Text() != "none" && !v.options.Features.PipelineTriggers {
 		v.found.Warnf(trigger.Pos, "Y083", "'trigger' of a pipeline resource has no effect: this installation starts no runs when another pipeline completes")

@@ -51,6 +51,26 @@ func TestBuiltinCatalog(t *testing.T) {
 	}
 }
 
+func TestPublishedData(t *testing.T) {
+	schema := validate.Published()
+	if len(schema.Definitions) != 119 || schema.Version == "" {
+		t.Errorf("%d definitions, version %q", len(schema.Definitions), schema.Version)
+	}
+	for name, d := range schema.Definitions {
+		if len(schema.Forms(d)) == 0 {
+			t.Errorf("the definition %s has no form", name)
+		}
+	}
+	if got := len(validate.PublishedTasks().Tasks()); got != 253 {
+		t.Errorf("%d tasks", got)
+	}
+	for _, own := range validate.Builtin().Tasks() {
+		if _, ok := validate.PublishedTasks().Task(own.Name, own.Major); !ok {
+			t.Errorf("the task %s@%d is none of the service", own.Name, own.Major)
+		}
+	}
+}
+
 func TestTaskK005(t *testing.T) {
 	catalog := validate.Builtin()
 	for reference, want := range map[string]bool{
