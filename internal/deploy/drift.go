@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"helm.sh/helm/v4/pkg/kube"
 
@@ -125,13 +124,9 @@ func (s *Service) differences(ctx context.Context, env Environment) (out []found
 
 // driftsOf compares the objects of one release.
 func (s *Service) driftsOf(ctx context.Context, env Environment, h *helm, r Release, scaled map[object]bool) ([]found, error) {
-	live, err := h.deployed(r.Name)
+	live, objects, err := h.liveObjects(r.Name)
 	if err != nil || live == nil {
 		return nil, err
-	}
-	objects, err := decode(strings.NewReader(live.Manifest))
-	if err != nil {
-		return nil, fmt.Errorf("reading the manifest of %s: %w", r.Name, err)
 	}
 	at, err := s.reach(ctx, env, r.Run)
 	if err != nil {
