@@ -201,7 +201,7 @@ func TestBacklogFilters(t *testing.T) {
 func TestASprintFromPlanToClose(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := build(t, db)
-		day := func(n int) { w.clock.move(time.Duration(n) * 24 * time.Hour) }
+		day := func(n int) { w.clock.Add(time.Duration(n) * 24 * time.Hour) }
 		p := w.sprint("S", "2026-11-23", "2026-11-27", func(in *work.SprintEdit) {
 			in.People = &[]work.Capacity{{User: "ada", Points: 10, DaysOff: []string{"2026-11-27"}}, {User: "bob", Points: 5}}
 		})
@@ -303,7 +303,7 @@ func TestTray(t *testing.T) {
 			w.raise(g)
 		}
 		raise("old", work.Low, 1, "")
-		w.clock.move(14 * 24 * time.Hour) // S has no today in it any more.
+		w.clock.Add(14 * 24 * time.Hour) // S has no today in it any more.
 		raise("wide", work.Medium, 10, "")
 		raise("high", work.High, 1, "T")
 		w.add(work.NewItem{Title: "secure", Type: work.TypeSecurity, Points: 3, Sprint: "T"})

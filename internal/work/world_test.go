@@ -4,11 +4,10 @@ import (
 	"context"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"towpath.dev/towpath/internal/clock"
+	"towpath.dev/towpath/internal/clock/clocktest"
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
@@ -19,25 +18,6 @@ import (
 
 // start is a Monday.
 var start = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
-
-// hands is a clock that is moved by hand.
-type hands struct {
-	clock.Clock
-	mu sync.Mutex
-	at time.Time
-}
-
-func (h *hands) Now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.at
-}
-
-func (h *hands) move(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.at = h.at.Add(d)
-}
 
 var roles = map[string]map[string]identity.Role{
 	"rita":    {"shop": identity.Read},
@@ -93,14 +73,14 @@ func (c *code) Pull(_ context.Context, repo string, number int64) (work.Pull, er
 type world struct {
 	*work.Service
 	t     testing.TB
-	clock *hands
+	clock *clocktest.Clock
 	log   *event.Log
 	code  *code
 }
 
 func build(t testing.TB, db *store.DB) *world {
 	t.Helper()
-	c := &hands{Clock: clock.System(), at: start}
+	c := clocktest.At(start)
 	w := &world{t: t, clock: c, log: event.New(db, c), code: &code{map[string][]work.Commit{}, map[int64]work.Pull{}}}
 	w.Service = work.New(work.Parts{
 		DB: db, Log: w.log, Auth: auth{}, Clock: c, Queue: job.New(db, c), Commits: w.code, Pulls: w.code, Releases: []string{"release/*"},
