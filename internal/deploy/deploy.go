@@ -188,14 +188,9 @@ func (s *Service) perform(ctx context.Context, at *site, a identity.Actor, r Rel
 		j.try = &CanaryRequest{Strategy: *at.env.Strategy}
 	}
 	if j.try != nil && at.env.Routing != On {
-		say(fmt.Sprintf("A canary needs its share of the traffic: routing is turned on for environment %s.", at.env.Name))
-		if err := s.turn(ctx, at, true, say); err != nil {
+		if err := s.routeForCanary(ctx, at, a, say); err != nil {
 			return r, err
 		}
-		if err := s.set(ctx, a, at.env, "routing", On); err != nil {
-			return r, err
-		}
-		at.env.Routing = On
 	}
 	var step *swapper
 	if at.env.Routing == On {
@@ -230,6 +225,20 @@ func (s *Service) perform(ctx context.Context, at *site, a identity.Actor, r Rel
 		return r, errors.Join(err, rerr)
 	}
 	return r, err
+}
+
+// routeForCanary turns routing of an environment on, because a canary needs its share of
+// the traffic.
+func (s *Service) routeForCanary(ctx context.Context, at *site, a identity.Actor, say Say) error {
+	say(fmt.Sprintf("A canary needs its share of the traffic: routing is turned on for environment %s.", at.env.Name))
+	if err := s.turn(ctx, at, true, say); err != nil {
+		return err
+	}
+	if err := s.set(ctx, a, at.env, "routing", On); err != nil {
+		return err
+	}
+	at.env.Routing = On
+	return nil
 }
 
 // tryFirst begins a canary; what cannot even begin ends the release.

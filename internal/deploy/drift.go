@@ -294,13 +294,7 @@ func numberOf(release string) int64 {
 
 // try takes the key if nobody has it.
 func (l *locks) try(key string) (free func(), ok bool) {
-	l.mu.Lock()
-	ch, there := l.m[key]
-	if !there {
-		ch = make(chan struct{}, 1)
-		l.m[key] = ch
-	}
-	l.mu.Unlock()
+	ch := l.of(key)
 	select {
 	case ch <- struct{}{}:
 		return func() { <-ch }, true
