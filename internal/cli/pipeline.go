@@ -30,7 +30,7 @@ func (e *env) pipelines() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, found := compile.Compile(c.Context(), file, folder(root), compile.Options{Features: validate.Features{Matrix: true}})
+			_, found := compile.Compile(c.Context(), file, folder(root), compile.Options{Features: validate.Features{Matrix: true, Canary: true, Rolling: true}})
 			return e.diagnostics(found, file)
 		},
 	}
@@ -42,7 +42,7 @@ func (e *env) pipelines() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			text, found := compile.Expand(c.Context(), file, folder(root), compile.Options{Features: validate.Features{Matrix: true}})
+			text, found := compile.Expand(c.Context(), file, folder(root), compile.Options{Features: validate.Features{Matrix: true, Canary: true, Rolling: true}})
 			if err := e.diagnostics(found, ""); err != nil {
 				return err
 			}
@@ -59,13 +59,9 @@ func (e *env) pipelines() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := e.client()
-			if err != nil {
-				return err
-			}
-			var got pipeline.Run
 			in := map[string]any{"ref": ref, "parameters": params}
-			if err := client.Do(c.Context(), http.MethodPost, path, in, &got); err != nil {
+			got, err := send[pipeline.Run](c.Context(), e, http.MethodPost, path, in)
+			if err != nil {
 				return err
 			}
 			return e.print(got, func() table {

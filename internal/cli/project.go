@@ -121,12 +121,8 @@ func (e *env) repos() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := e.client()
+			got, err := fetch[[]api.Repo](c.Context(), e, path, nil)
 			if err != nil {
-				return err
-			}
-			var got []api.Repo
-			if err := client.Get(c.Context(), path, nil, &got); err != nil {
 				return err
 			}
 			return e.print(got, func() table {
@@ -148,12 +144,8 @@ func (e *env) repos() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := e.client()
+			got, err := send[api.Repo](c.Context(), e, http.MethodPost, path, map[string]string{"name": args[0]})
 			if err != nil {
-				return err
-			}
-			var got api.Repo
-			if err := client.Do(c.Context(), http.MethodPost, path, map[string]string{"name": args[0]}, &got); err != nil {
 				return err
 			}
 			return e.print(got, func() table {
@@ -168,12 +160,8 @@ func (e *env) repos() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := e.client()
+			got, err := fetch[api.Commits](c.Context(), e, path, url.Values{"rev": {strings.Join(args[1:], "")}})
 			if err != nil {
-				return err
-			}
-			var got api.Commits
-			if err := client.Get(c.Context(), path, url.Values{"rev": {strings.Join(args[1:], "")}}, &got); err != nil {
 				return err
 			}
 			return e.print(got, func() table {
