@@ -271,6 +271,9 @@ type Alerts interface {
 type Insight interface {
 	// Map answers who calls whom; each of its numbers carries the query behind it.
 	Map(ctx context.Context, a identity.Actor, in insight.Scope) (*insight.Map, error)
+	// Operations answers rate, errors and duration of each operation of a role ("" for all),
+	// the most frequent first.
+	Operations(ctx context.Context, a identity.Actor, in insight.Scope, role string) ([]insight.Operation, error)
 	Groups(ctx context.Context, a identity.Actor, project string, f insight.GroupFilter) ([]insight.Group, error)
 	Group(ctx context.Context, a identity.Actor, project, fingerprint string) (insight.Group, error)
 	SetState(ctx context.Context, a identity.Actor, project, fingerprint, state string) (insight.Group, error)
