@@ -78,6 +78,7 @@ func (a *server) routes() {
 	a.pipelineRoutes()
 	a.registryRoutes()
 	a.deployRoutes()
+	a.targetRoutes()
 	a.canaryRoutes()
 	a.evidenceRoutes()
 	a.pullRoutes()
