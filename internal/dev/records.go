@@ -172,8 +172,14 @@ func (v Session) fact(kind string, a identity.Actor, expires time.Time, why stri
 
 // extend stores the new end of a lease; false when the session was over already.
 func (s *Service) extend(ctx context.Context, v Session, now time.Time) (bool, error) {
-	return changed(s.DB.Exec(ctx, `UPDATE dev_session SET expires = ?, routed_until = ? WHERE id = ? AND state = ? AND expires > ?`,
-		v.Expires.UnixMilli(), v.routed.UnixMilli(), v.ID, Live, now.UnixMilli()))
+	return changed(s.DB.Exec(ctx, `UPDATE dev_session SET expires = ? WHERE id = ? AND state = ? AND expires > ?`,
+		v.Expires.UnixMilli(), v.ID, Live, now.UnixMilli()))
+}
+
+// noteRouted stores until when the routers know a session, and where its pod is.
+func (s *Service) noteRouted(ctx context.Context, v Session) error {
+	_, err := changed(s.DB.Exec(ctx, `UPDATE dev_session SET host = ?, routed_until = ? WHERE id = ? AND state = ?`, v.host, v.routed.UnixMilli(), v.ID, Live))
+	return err
 }
 
 func (s *Service) shared(ctx context.Context, a identity.Actor, v Session, expires time.Time) error {

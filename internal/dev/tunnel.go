@@ -77,6 +77,9 @@ func (s *Service) Tunnel(ctx context.Context, a identity.Actor, id string) (io.R
 	if _, err := s.permit(ctx, a, v.Project, v.Environment); err != nil {
 		return nil, err
 	}
+	if err := s.revive(ctx, v); err != nil {
+		return nil, err
+	}
 	way, err := s.Pods.Dial(ctx, v)
 	if err != nil {
 		return nil, err
