@@ -109,6 +109,9 @@ func (s *Service) promote(ctx context.Context, at *site, t *trial, r *Release) e
 	say := func(line string) { s.trials.say(t.View.Release, "%s", line) }
 	post := s.pinnerFor(ctx, identity.SystemActor("deploy"))
 	post.pins = t.Pins
+	if ch.Name() == manifestsChart {
+		s.plain(ctx, post, at.env, t.View.Run, t.Name)
+	}
 	step, err := s.routed(ctx, at, t.Name, post, say)
 	if err != nil {
 		return err

@@ -252,6 +252,22 @@ func (r *reach) resource(o map[string]any) (dynamic.ResourceInterface, error) {
 	return r.client.Resource(m.Resource).Namespace(r.env.Namespace), nil
 }
 
+// get returns an object of a kind that lives, nil when there is none of that name.
+func (r *reach) get(ctx context.Context, kind map[string]any, name string) (map[string]any, error) {
+	resource, err := r.resource(kind)
+	if err != nil {
+		return nil, err
+	}
+	got, err := resource.Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s %s: %w", kindOf(kind), name, err)
+	}
+	return got.Object, nil
+}
+
 // putBack applies an object as it was deployed, over whoever changed it.
 func (s *Service) putBack(ctx context.Context, env Environment, f found) error {
 	newest, err := releases(ctx, s.DB, `project = ? AND environment = ? AND number = ?`, env.Project, env.Name, numberOf(f.Release))

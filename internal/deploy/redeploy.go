@@ -66,6 +66,9 @@ func (s *Service) Redeploy(ctx context.Context, a identity.Actor, release string
 	}
 	say(fmt.Sprintf("Release %s is deployed again.", release))
 	post := &pinner{replace: imagesOf(old.Images)}
+	if was.Chart.Name() == manifestsChart {
+		s.plain(ctx, post, env, old.Run, old.Name)
+	}
 	return s.perform(ctx, at, a, r, helmJob{
 		name: old.Name, chart: was.Chart, values: was.Config, post: post, wait: true, install: true, reset: true, timeout: DefaultTimeout, whole: true,
 	}, cfg, say)

@@ -25,7 +25,7 @@ func (s *Service) swapperOf(ctx context.Context, env Environment) *swapper {
 func (s *Service) clearRoutes(ctx context.Context, env Environment) (int64, error) {
 	version := int64(0)
 	err := s.changeTable(ctx, env, func(t *table) error {
-		t.Services, t.Unrouted, t.Owners, version = []route.Service{}, nil, nil, t.Version+1
+		t.Services, t.Unrouted, t.Owners, t.Edges, version = []route.Service{}, nil, nil, nil, t.Version+1
 		return nil
 	})
 	return version, err
@@ -62,6 +62,7 @@ func (s *Service) keepRoutes(ctx context.Context, env Environment, release strin
 			t.Unrouted = append(t.Unrouted, u)
 		}
 		sortServices(t.Services)
+		t.keepEdges(release, step.edges, !prune)
 		return nil
 	})
 }

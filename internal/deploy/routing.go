@@ -53,6 +53,7 @@ type table struct {
 	route.Table
 	Unrouted []Unrouted        `json:"unrouted,omitempty"`
 	Owners   map[string]string `json:"owners,omitempty"` // by service: the Helm release that it belongs to
+	Edges    map[string]edges  `json:"edges,omitempty"`  // by Helm release
 }
 
 // SetSession puts a session into the table of an environment, or renews the one of its id.

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"towpath.dev/towpath/internal/deploy/route"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
@@ -134,20 +137,11 @@ func (s *Service) unswapLive(ctx context.Context, at *site, h *helm, name string
 	if err != nil || live == nil {
 		return err
 	}
-	last, err := copyObjects(unswap(objects))
-	if err != nil {
+	between, last, names, err := unswapRounds(objects)
+	if err != nil || len(names) == 0 {
 		return err
 	}
-	between, err := copyObjects(last)
-	if err != nil {
-		return err
-	}
-	step := s.swapperOf(ctx, at.env)
-	step.prepare = true
-	if between, err = step.run(between); err != nil || len(step.services) == 0 {
-		return err
-	}
-	say(fmt.Sprintf("Routing: release %s: %s lead to their pods again.", name, serviceNames(step.services)))
+	say(fmt.Sprintf("Routing: release %s: %s lead to their pods again.", name, strings.Join(names, ", ")))
 	if _, err := h.reapply(ctx, live, between, "routing: tracks"); err != nil {
 		return fmt.Errorf("turning the Services of %s to their pods: %w", name, err)
 	}
@@ -157,6 +151,13 @@ func (s *Service) unswapLive(ctx context.Context, at *site, h *helm, name string
 	got, err := h.reapply(ctx, live, last, "routing: off")
 	if err != nil {
 		return fmt.Errorf("taking the tracks of %s away: %w", name, err)
+	}
+	// Helm keeps what plain manifests brought, and would keep these too.
+	for _, service := range names {
+		err := at.admin.CoreV1().Services(at.env.Namespace).Delete(ctx, trackService(service, route.Stable), metav1.DeleteOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("taking Service %s away: %w", trackService(service, route.Stable), err)
+		}
 	}
 	return s.moveRevision(ctx, at.env, name, live.Version, got.Version)
 }
@@ -169,6 +170,33 @@ func (s *Service) moveRevision(ctx context.Context, env Environment, name string
 		return fmt.Errorf("noting revision %d of %s: %w", to, name, err)
 	}
 	return nil
+}
+
+// unswapRounds returns the two rounds in which a swapped release is taken from behind the
+// router, and the names of its routed Services: between, these lead to their pods again while
+// the Services of the stable track, which the router still asks, stay; last is the release as
+// its chart made it.
+func unswapRounds(objects []map[string]any) (between, last []map[string]any, names []string, err error) {
+	if last, err = copyObjects(objects); err != nil {
+		return nil, nil, nil, err
+	}
+	if between, err = copyObjects(objects); err != nil {
+		return nil, nil, nil, err
+	}
+	last = unswap(last)
+	plain := byKind(last)
+	for i, o := range between {
+		switch {
+		case kindOf(o) != "Service" || mapOf(mapOf(o, "metadata"), "labels")[route.Label] == route.Stable:
+		case mapOf(mapOf(o, "spec"), "selector")[routerApp] == routerName:
+			names = append(names, nameOf(o))
+			fallthrough
+		default:
+			between[i] = plain[object{"Service", nameOf(o)}]
+		}
+	}
+	slices.Sort(names)
+	return between, last, names, nil
 }
 
 // unswap gives back the objects of a swapped release as its chart made them.

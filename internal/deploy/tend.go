@@ -96,6 +96,9 @@ func (s *Service) look(ctx context.Context, release string) (phase string, err e
 	if err != nil {
 		return "", err
 	}
+	if d := t.Trial.Overdue(s.Clock.Now()); d.Do != canary.Stay {
+		return s.expire(ctx, t, d)
+	}
 	if canary.Over(t.Trial.Phase) || t.Trial.Phase == canary.Rejecting || t.Trial.Phase == canary.Promoting {
 		return t.Trial.Phase, nil
 	}
@@ -147,8 +150,11 @@ func (s *Service) act(ctx context.Context, c kubernetes.Interface, env Environme
 		if d.Do == canary.Unsure {
 			t.Trial.Phase = canary.InconclusivePhase
 		}
-		s.trials.say(release, "Canary of release %s waits for a person: %s. Go on with `towpath canary promote %s`, or `towpath canary reject %s`.", release, d.Why, release, release)
-		return s.putTrial(ctx, t, event.TypeCanaryStepped, nil)
+		if err := s.putTrial(ctx, t, event.TypeCanaryStepped, nil); err != nil {
+			return err
+		}
+		s.trials.say(release, "%s", waitsFor(env, t))
+		return nil
 	case canary.Promote:
 		t.Trial.Phase, t.Trial.Why = canary.Promoting, ""
 		s.trials.say(release, "Canary of release %s: every step passed; promoting.", release)
@@ -160,6 +166,44 @@ func (s *Service) act(ctx context.Context, c kubernetes.Interface, env Environme
 	}
 	next := t.Trial.Step + 1
 	return s.enter(ctx, c, env, t, next, t.Trial.Strategy.Steps[next].Weight)
+}
+
+// waitsFor says to whom reads the log what a canary waits for, who may decide, and what
+// becomes of it when nobody does.
+func waitsFor(env Environment, t *trial) string {
+	release, who := t.View.Release, "write"
+	if env.Production() {
+		who = "maintain"
+	}
+	end := "the end of this job rejects it"
+	if t.Trial.Strategy.Hold > 0 {
+		end = "it is kept when this job ends"
+	}
+	return fmt.Sprintf("Canary of release %s waits for a person with the role %s: %s. Go on with `towpath canary promote %s`, or `towpath canary reject %s`. "+
+		"Without a decision it is rejected at %s; %s.", release, who, t.Trial.Why, release, release, t.Trial.Deadline().Format(time.RFC3339), end)
+}
+
+// expire ends what was too long in its phase, and returns the phase that it is in then.
+func (s *Service) expire(ctx context.Context, t *trial, d canary.Decision) (phase string, err error) {
+	t.Trial.Why = d.Why
+	if d.Do != canary.GiveUp {
+		t.Trial.Phase = canary.Rejecting
+		s.trials.say(t.View.Release, "Canary of release %s: %s", t.View.Release, d.Why)
+		return t.Trial.Phase, s.putTrial(ctx, t, event.TypeCanaryStepped, nil)
+	}
+	project, environmentName, number := t.release()
+	got, err := releases(ctx, s.DB, `project = ? AND environment = ? AND number = ?`, project, environmentName, number)
+	if err != nil {
+		return t.Trial.Phase, err
+	}
+	t.Trial.Phase = canary.Rejected
+	s.Logger.Error("a canary was given up: its objects may still be there", "release", t.View.Release, "why", d.Why)
+	if len(got) == 0 {
+		return t.Trial.Phase, s.putTrial(ctx, t, event.TypeCanaryFinished, nil)
+	}
+	r := got[0]
+	r.Result, r.Why = RolledBack, d.Why
+	return t.Trial.Phase, s.finishTrial(ctx, &r, t)
 }
 
 // enter begins a step: pods first, then the traffic, then the record of it.

@@ -143,6 +143,9 @@ func (s *Service) newTrial(a attempt, stable *Release) *trial {
 	if a.ask.Increment > 0 {
 		driver = "pipeline"
 		strategy.Steps = []canary.Step{{Weight: a.ask.Increment}}
+		if own := a.at.env.Strategy; own != nil {
+			strategy.Hold = own.Hold
+		}
 	}
 	t := &trial{
 		Trial: *canary.New(strategy, now), Name: a.job.name,
