@@ -176,6 +176,10 @@ type Pipeline interface {
 	// Changed returns a channel that is closed when a part of the run has changed.
 	Changed(n int64) <-chan struct{}
 	Agents(ctx context.Context, a identity.Actor) ([]pipeline.Agent, error)
+	// Machines are the targets of an environment.
+	Machines(ctx context.Context, a identity.Actor, project, environment string) ([]pipeline.Machine, error)
+	// Deployments are the deployment jobs to an environment, or to one machine, newest first.
+	Deployments(ctx context.Context, a identity.Actor, project, environment, machine string, limit int) ([]pipeline.Deployment, error)
 }
 
 // Registry reads images; registry.Service is one.
