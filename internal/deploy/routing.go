@@ -170,6 +170,10 @@ func (s *Service) Routing(ctx context.Context, a identity.Actor, project, enviro
 	}
 	if client, err := s.adminClient(ctx); err == nil {
 		out.Routers = routers(ctx, client, env.Namespace)
+		if p, _, err := s.readPoliced(ctx, client, env); err == nil {
+			_, closed := p.derive()
+			out.Unrouted = append(out.Unrouted, closed...)
+		}
 	}
 	return out, nil
 }
