@@ -39,6 +39,12 @@ func (s *Service) switchRouting(ctx context.Context, a identity.Actor, env Envir
 		return err
 	}
 	defer at.free()
+	// Somebody else may have turned it while this waited. Turning it on again would begin with
+	// an empty table, and take away what sessions have put into it since.
+	now, err := environment(ctx, s.DB, env.Project, env.Name)
+	if err != nil || (now.Routing == On) == on {
+		return err
+	}
 	if err := s.turn(ctx, at, on, say); err != nil {
 		return err
 	}
