@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
@@ -26,9 +27,10 @@ import (
 // reach is what the objects of an environment are read and put back with: the rights of the
 // run that deployed them.
 type reach struct {
-	client dynamic.Interface
-	mapper meta.RESTMapper
-	env    Environment
+	client    dynamic.Interface
+	mapper    meta.RESTMapper
+	discovery discovery.DiscoveryInterface
+	env       Environment
 }
 
 // lookForDrift compares what lives in an environment with what was deployed, and records
@@ -232,7 +234,7 @@ func (s *Service) reach(ctx context.Context, env Environment, run int64) (*reach
 	if err != nil {
 		return nil, fmt.Errorf("making a cluster client: %w", err)
 	}
-	return &reach{client: client, mapper: acc.mapper, env: env}, nil
+	return &reach{client: client, mapper: acc.mapper, discovery: acc.cache, env: env}, nil
 }
 
 // resource returns where an object of a manifest lives.

@@ -232,7 +232,7 @@ func (s *Service) RejectManifests(ctx context.Context, m Manifests, say Say) err
 		return err
 	}
 	defer at.free()
-	if err := s.forgetCopies(ctx, at, m); err != nil {
+	if err := s.forget(ctx, at, m.Target, "the canary ended", isCopy); err != nil {
 		say("Warning: Helm's record of the release still has the canary: " + firstLine(err.Error()))
 	}
 	behind := metav1.DeletePropagationBackground
@@ -250,22 +250,22 @@ func (s *Service) RejectManifests(ctx context.Context, m Manifests, say Say) err
 	return nil
 }
 
-// forgetCopies makes a revision of the release without its canaries and baselines: what Helm
-// has is put back by drift, and applied again when routing is turned on or off.
-func (s *Service) forgetCopies(ctx context.Context, at *objectSite, m Manifests) error {
-	h, _, err := s.deployer(ctx, at.env, m.Actor.Job.Run)
+// forget makes a revision of a release without some of its objects: what Helm has is put
+// back by drift, and applied again when routing is turned on or off.
+func (s *Service) forget(ctx context.Context, at *objectSite, t Target, why string, gone func(map[string]any) bool) error {
+	h, _, err := s.deployer(ctx, at.env, t.Actor.Job.Run)
 	if err != nil {
 		return err
 	}
-	live, objects, err := h.liveObjects(m.Name)
-	if err != nil || live == nil || !slices.ContainsFunc(objects, isCopy) {
+	live, objects, err := h.liveObjects(t.Name)
+	if err != nil || live == nil || !slices.ContainsFunc(objects, gone) {
 		return err
 	}
-	got, err := h.reapply(ctx, live, slices.DeleteFunc(objects, isCopy), "the canary ended")
+	got, err := h.reapply(ctx, live, slices.DeleteFunc(objects, gone), why)
 	if err != nil {
 		return err
 	}
-	return s.moveRevision(ctx, at.env, m.Name, live.Version, got.Version)
+	return s.moveRevision(ctx, at.env, t.Name, live.Version, got.Version)
 }
 
 // objects reads the manifests.
