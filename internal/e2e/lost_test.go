@@ -174,7 +174,7 @@ func (p *project) wokeUp(v *developer) {
 	case <-time.After(patience):
 		p.t.Errorf("the command of %s goes on", v.who.name)
 	}
-	words := tail(v.log, 2000)
+	words := strings.ToLower(tail(v.log, 2000))
 	p.t.Logf("the command of %s said: %s", v.who.name, words)
 	for _, want := range []string{"session", "lease", "towpath dev cart"} {
 		if !strings.Contains(words, want) {
