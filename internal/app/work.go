@@ -5,6 +5,7 @@ import (
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/monitor/alert"
 	"towpath.dev/towpath/internal/source/git"
 	"towpath.dev/towpath/internal/work"
 )
@@ -13,7 +14,7 @@ import (
 // ask it for items; what it reads there it asks for when it runs.
 func (a *App) openWork(context.Context) error {
 	a.Work = work.New(work.Parts{
-		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queue: a.queue, Commits: written{a}, Pulls: written{a}, Logger: a.logger,
+		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queue: a.queue, Commits: written{a}, Pulls: written{a}, Announcer: heralds{a}, Logger: a.logger,
 		Releases: []string{"release/*", "releases/*"},
 	})
 	return nil
@@ -26,6 +27,26 @@ var (
 	_ work.Commits = written{}
 	_ work.Pulls   = written{}
 )
+
+// heralds tells people of items over the routes of alerts.
+type heralds struct{ app *App }
+
+var _ work.Announcer = heralds{}
+
+// Announce sends an item to the receivers that the routes name for it.
+func (h heralds) Announce(ctx context.Context, it work.Item, what string) error {
+	severity := alert.Error
+	if it.Severity == work.Critical {
+		severity = alert.Critical
+	}
+	source := ""
+	if it.Insight != nil {
+		source = it.Insight.Source
+	}
+	return h.app.Alerts.Announce(ctx, workActor(), alert.Announcement{
+		Project: it.Project, Item: it.Number, Title: it.Title, Text: what, Kind: it.Type, Source: source, Severity: severity,
+	})
+}
 
 func workActor() identity.Actor { return identity.SystemActor("work") }
 

@@ -22,6 +22,8 @@ import (
 const (
 	kindPush = "work.push"
 	kindPull = "work.pull"
+	// kindAnnounce tells people of an item, which the transaction must not wait for either.
+	kindAnnounce = "work.announce"
 )
 
 // maxRange is how many commits of one push are looked at, the newest.
@@ -53,6 +55,7 @@ func (s *Service) Run(ctx context.Context) error {
 		func() error { return s.Log.Consume(ctx, follower, s.onEvent, s.Logger) },
 		func() error { return s.Queue.Work(ctx, kindPush, 1, s.workPush, s.Logger) },
 		func() error { return s.Queue.Work(ctx, kindPull, 1, s.workPull, s.Logger) },
+		func() error { return s.Queue.Work(ctx, kindAnnounce, 1, s.workAnnounce, s.Logger) },
 		func() error { return s.expireForever(ctx) },
 	}
 	done := make(chan error, len(parts))
@@ -102,6 +105,8 @@ func (s *Service) onEvent(ctx context.Context, tx *store.Tx, e event.Event) erro
 			return nil
 		}
 		return s.Queue.Enqueue(ctx, tx, kindPull, e.ID, in)
+	case event.TypeItemCreated, event.TypeItemChanged:
+		return s.onItem(ctx, tx, e)
 	}
 	return nil
 }

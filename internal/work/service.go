@@ -55,17 +55,25 @@ type Pull struct {
 	Default bool
 }
 
+// Announcer tells people of items that should not wait until somebody looks.
+type Announcer interface {
+	// Announce tells of an item and what happened to it: "opened", "opened again". An error
+	// means that nobody was told who should be; it is tried again.
+	Announce(ctx context.Context, it Item, what string) error
+}
+
 // Parts are what a Service needs. Commits and Pulls may be nil: nothing is linked from
-// code then.
+// code then. Announcer may be nil: nobody is told.
 type Parts struct {
-	DB      *store.DB
-	Log     *event.Log
-	Auth    Authoriser
-	Clock   clock.Clock
-	Queue   *job.Queue
-	Commits Commits
-	Pulls   Pulls
-	Logger  *slog.Logger
+	DB        *store.DB
+	Log       *event.Log
+	Auth      Authoriser
+	Clock     clock.Clock
+	Queue     *job.Queue
+	Commits   Commits
+	Pulls     Pulls
+	Announcer Announcer
+	Logger    *slog.Logger
 	// Releases are globs of branches, such as "release/*", into which a merge closes items
 	// as one into the default branch does.
 	Releases []string
@@ -88,7 +96,7 @@ func (s *Service) now() time.Time { return s.Clock.Now().Truncate(time.Milliseco
 // noItem says that there is no item, or that the actor may not know of it: both in the
 // same words.
 func noItem(number int64) error {
-	return fault.New(fault.NotFound, "There is no item %d.", number).WithNext("list them with `towpath item ls`")
+	return fault.New(fault.NotFound, "There is no item %d.", number).WithNext("list them with `towpath item list`")
 }
 
 // may loads an item for an actor who has the role in its project.
