@@ -120,6 +120,11 @@ func apply(ctx context.Context, c kubernetes.Interface, manager string, list []a
 		}
 		err = c.CoreV1().RESTClient().Patch(types.ApplyPatchType).AbsPath(o.path, o.name).
 			Param("fieldManager", manager).Param("force", "true").Body(body).Do(ctx).Error()
+		if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
+			// Whoever assigned the policy that refuses it has to let the platform's own objects be.
+			return fault.Wrap(fault.Denied, err, "The platform's own %v %s is refused: %v.", o.body["kind"], o.name, err).
+				WithNext("take it out of the policy: `towpath policy exempt ASSIGNMENT --object %v/NAMESPACE/%s --reason router`, or change the assignment", o.body["kind"], o.name)
+		}
 		if err != nil {
 			return fmt.Errorf("applying %v %s: %w", o.body["kind"], o.name, err)
 		}
