@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"towpath.dev/towpath/internal/deploy/canary"
+	"towpath.dev/towpath/internal/pipeline/plan"
 )
 
 // TestSessionsApart has two developers on one service while as many people use it without a
@@ -263,7 +264,9 @@ func TestManySessions(t *testing.T) {
 	p := newProject(t, shared, "crowd")
 	p.routable()
 	p.crowd(n)
-	run := p.deployed("First", p.imageStage(), p.toDevelopment())
+	run := p.push("First", p.imageStage(), within("15m", p.toDevelopment()))
+	p.crowded(n)
+	p.deploymentEnded(run.Number)
 	idle := len(p.pods(p.name))
 	all := p.everyones(n)
 	start := time.Now()
@@ -302,6 +305,29 @@ func TestManySessions(t *testing.T) {
 	t.Logf("all stopped and gone after %.0f s", time.Since(start).Seconds())
 	if left := len(p.pods(p.name)) - idle; left > 2 {
 		t.Errorf("%d pods more than before the sessions", left)
+	}
+}
+
+// crowded waits until a pod of each service is ready. So many pods take their time on a small
+// machine: each that comes is waited for anew.
+func (p *project) crowded(n int) {
+	p.t.Helper()
+	for want := 1; want <= n; want++ {
+		p.eventually(fmt.Sprintf("%d pods are ready", want), func() error {
+			out, err := p.kubectl("-n", p.name, "get", "deployments", "-o", `jsonpath={range .items[*]}{.status.readyReplicas}{"\n"}{end}`)
+			if got := len(strings.Fields(out)); err == nil && got < want {
+				err = fmt.Errorf("%d are", got)
+			}
+			return err
+		})
+	}
+}
+
+// deploymentEnded wants that a run succeeds.
+func (p *project) deploymentEnded(run int64) {
+	p.t.Helper()
+	if got := p.ended(run); got.Result != plan.Succeeded {
+		p.t.Fatalf("the run ended %s: %s\n%s", got.Result, got.Why, p.log(run))
 	}
 }
 
