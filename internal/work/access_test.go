@@ -65,10 +65,6 @@ func TestWhoMayWhat(t *testing.T) {
 			_, err := w.Open(w.t.Context(), a, "shop")
 			return err
 		}},
-		"ItemsOf": {read, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.ItemsOf(w.t.Context(), a, "shop", "pull:shop/web/7")
-			return err
-		}},
 		"Sprints": {read, func(w *world, a identity.Actor, _ int64) error {
 			_, err := w.Sprints(w.t.Context(), a, "shop")
 			return err

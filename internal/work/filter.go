@@ -4,7 +4,12 @@ import (
 	"context"
 	"strconv"
 	"strings"
+
+	"towpath.dev/towpath/internal/event"
 )
+
+// hashDigits is the length of the name of a commit.
+const hashDigits = 40
 
 // clause is a condition of SQL with its arguments.
 type clause struct {
@@ -61,6 +66,9 @@ func (s *Service) selection(ctx context.Context, project string, f Filter) (clau
 	if err := s.selectSprint(ctx, project, f.Sprint, &c); err != nil {
 		return c, err
 	}
+	if err := s.selectLink(ctx, project, f.Link, &c); err != nil {
+		return c, err
+	}
 	return c, selectText(f.Text, &c)
 }
 
@@ -102,6 +110,39 @@ func (s *Service) selectSprint(ctx context.Context, project, want string, c *cla
 		return err
 	}
 	c.and(`i.sprint = ? AND i.sprint <> ''`, p.ID)
+	return nil
+}
+
+// selectLink finds the items that link to a subject; those of a commit are also the items
+// that link to what became of it.
+func (s *Service) selectLink(ctx context.Context, project, want string, c *clause) error {
+	if want == "" {
+		return nil
+	}
+	l, err := checkLink(Link{Subject: want})
+	if err != nil {
+		return err
+	}
+	sql, args := `i.number IN (SELECT item FROM work_link WHERE target = ?)`, []any{want}
+	if id := event.Subject(want).ID(); l.Kind == event.KindCommit {
+		if len(id) != hashDigits {
+			return invalid("%q is no whole commit.", clip(id)).WithNext("write all %d digits of it: commit:<hash>", hashDigits)
+		}
+		var numbers []int64
+		if s.Chains != nil {
+			if numbers, err = s.Chains.Items(ctx, project, id); err != nil {
+				return err
+			}
+		}
+		for i, n := range numbers {
+			sql += map[bool]string{true: ` OR i.number IN (?`, false: `,?`}[i == 0]
+			args = append(args, n)
+		}
+		if len(numbers) > 0 {
+			sql += `)`
+		}
+	}
+	c.and(`(`+sql+`)`, args...)
 	return nil
 }
 

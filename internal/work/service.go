@@ -28,6 +28,9 @@ type Commits interface {
 	// that the default branch has not, or all when it is that. fault.NotFound when the
 	// repository or a commit is gone.
 	Range(ctx context.Context, repo, branch, before, tip string, limit int) ([]Commit, error)
+	// Lost returns the hashes of the commits that tip has and no branch has, at most
+	// limit of them. fault.NotFound when the repository or the commit is gone.
+	Lost(ctx context.Context, repo, tip string, limit int) ([]string, error)
 }
 
 // Commit is one commit as it is looked at for references.
@@ -55,6 +58,13 @@ type Pull struct {
 	Default bool
 }
 
+// Chains knows what became of commits; evidence.Service is behind it.
+type Chains interface {
+	// Items returns the numbers of the items that belong to a commit of a project, by
+	// themselves or by what became of it, at most 500; none for a commit that nobody pushed.
+	Items(ctx context.Context, project, commit string) ([]int64, error)
+}
+
 // Announcer tells people of items that should not wait until somebody looks.
 type Announcer interface {
 	// Announce tells of an item and what happened to it: "opened", "opened again". An error
@@ -63,7 +73,8 @@ type Announcer interface {
 }
 
 // Parts are what a Service needs. Commits and Pulls may be nil: nothing is linked from
-// code then. Announcer may be nil: nobody is told.
+// code then. Chains may be nil: a commit has the items that link to it. Announcer may
+// be nil: nobody is told.
 type Parts struct {
 	DB        *store.DB
 	Log       *event.Log
@@ -72,6 +83,7 @@ type Parts struct {
 	Queue     *job.Queue
 	Commits   Commits
 	Pulls     Pulls
+	Chains    Chains
 	Announcer Announcer
 	Logger    *slog.Logger
 	// Releases are globs of branches, such as "release/*", into which a merge closes items

@@ -39,6 +39,13 @@ func (s *Service) RaiseIn(ctx context.Context, tx *store.Tx, a identity.Actor, g
 	if err := g.fill(s.now()); err != nil {
 		return Raised{}, err
 	}
+	// An owner who is no member any more owns nothing.
+	switch err := s.checkMember(ctx, a, g.Project, g.Assignee); {
+	case fault.Is(err, fault.Invalid):
+		g.Assignee = ""
+	case err != nil:
+		return Raised{}, err
+	}
 	// Two servers must not make two items of one signal: the row is taken first.
 	held, err := touch(ctx, tx, g)
 	if err != nil {
