@@ -27,7 +27,7 @@ func (e *env) canaries() *cobra.Command {
 	var environment, why string
 	var full bool
 	list := e.inProject(&cobra.Command{
-		Use: "ls", Aliases: []string{"list"}, Short: "List the canaries of a project", Args: cobra.NoArgs, Example: "  towpath canary ls --project shop",
+		Use: "list", Short: "List the canaries of a project", Args: cobra.NoArgs, Example: "  towpath canary list --project shop",
 		RunE: func(c *cobra.Command, _ []string) error {
 			path, err := e.projectPath("/canaries")
 			if err != nil {

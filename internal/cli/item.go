@@ -27,7 +27,7 @@ func itemNumber(s string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(bare, 10, 64)
 	if err != nil || n < 1 {
-		return 0, fault.New(fault.Invalid, "%q is no number of an item.", printable(s)).WithNext("list them with `towpath item ls`")
+		return 0, fault.New(fault.Invalid, "%q is no number of an item.", printable(s)).WithNext("list them with `towpath item list`")
 	}
 	return n, nil
 }
@@ -70,8 +70,8 @@ func (e *env) itemList() *cobra.Command {
 	f := map[string]*string{}
 	var limit int
 	c := e.inProject(&cobra.Command{
-		Use: "ls", Aliases: []string{"list"}, Short: "List items in the order of the backlog", Args: cobra.NoArgs,
-		Example: "  towpath item ls --project shop\n  towpath item ls --project shop --sprint @current --assignee ada\n  towpath item ls --state open --type bug --text cart",
+		Use: "list", Short: "List items in the order of the backlog", Args: cobra.NoArgs,
+		Example: "  towpath item list --project shop\n  towpath item list --project shop --sprint @current --assignee ada\n  towpath item list --state open --type bug --text cart",
 		RunE: func(c *cobra.Command, _ []string) error {
 			path, err := e.projectPath("/items")
 			if err != nil {

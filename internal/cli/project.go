@@ -14,6 +14,11 @@ import (
 
 // noun makes a command that only groups verbs.
 func noun(use, short string, verbs ...*cobra.Command) *cobra.Command {
+	for _, v := range verbs {
+		if v.Name() == "list" {
+			v.Aliases = append(v.Aliases, "ls")
+		}
+	}
 	c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(verbs...)
 	return c

@@ -114,11 +114,7 @@ func (s *Service) command(ctx context.Context, a identity.Actor, release string,
 	if err != nil {
 		return canary.View{}, err
 	}
-	need := identity.Write
-	if env.Production() {
-		need = identity.Maintain
-	}
-	if err := s.Auth.Require(ctx, a, project, need); err != nil {
+	if err := s.Auth.Require(ctx, a, project, env.Decides()); err != nil {
 		return canary.View{}, err
 	}
 	hold, err := s.holdTrial(ctx, release)

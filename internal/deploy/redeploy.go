@@ -28,11 +28,7 @@ func (s *Service) Redeploy(ctx context.Context, a identity.Actor, release string
 	if err != nil {
 		return Release{}, err
 	}
-	need := identity.Write
-	if env.Production() {
-		need = identity.Maintain
-	}
-	if err := s.Auth.Require(ctx, a, project, need); err != nil {
+	if err := s.Auth.Require(ctx, a, project, env.Decides()); err != nil {
 		return Release{}, err
 	}
 	if old.Result != Deployed || old.Revision == 0 {

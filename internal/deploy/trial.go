@@ -144,7 +144,7 @@ func (s *Service) trialOf(ctx context.Context, release string) (*trial, error) {
 		return nil, err
 	}
 	if len(got) == 0 {
-		return nil, fault.New(fault.NotFound, "Release %s was no canary.", release).WithNext("list them with `towpath canary ls`")
+		return nil, fault.New(fault.NotFound, "Release %s was no canary.", release).WithNext("list them with `towpath canary list`")
 	}
 	return &got[0], nil
 }

@@ -124,10 +124,10 @@ func capped(ctx context.Context, tx *store.Tx, v Session) error {
 	case err != nil:
 		return fmt.Errorf("counting sessions: %w", err)
 	case mine > maxOfUser:
-		return fault.New(fault.Conflict, "You have %d sessions, as many as one may have.", maxOfUser).WithNext("stop one: towpath dev ls, towpath dev stop SESSION")
+		return fault.New(fault.Conflict, "You have %d sessions, as many as one may have.", maxOfUser).WithNext("stop one: towpath dev list, towpath dev stop SESSION")
 	case here > maxOfNamespace:
 		return fault.New(fault.Conflict, "Environment %s has %d sessions, as many as it may have.", v.Environment, maxOfNamespace).
-			WithNext("wait until one ends; `towpath dev ls` shows whose they are")
+			WithNext("wait until one ends; `towpath dev list` shows whose they are")
 	}
 	return nil
 }

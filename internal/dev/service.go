@@ -275,7 +275,7 @@ func (s *Service) known(ctx context.Context, a identity.Actor, id string, r iden
 }
 
 func unknown(id string) error {
-	return fault.New(fault.NotFound, "There is no session %s.", id).WithNext("list them with `towpath dev ls`")
+	return fault.New(fault.NotFound, "There is no session %s.", id).WithNext("list them with `towpath dev list`")
 }
 
 // Stop ends a session: one's own, or any with the role maintain. One that is over is no

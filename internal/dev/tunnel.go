@@ -134,7 +134,7 @@ func (s *Service) Accesses(ctx context.Context, a identity.Actor, project, envir
 		return nil, err
 	}
 	if !ownKey(a.Name, key) {
-		return nil, fault.New(fault.Denied, "%q is no key of yours.", key).WithNext("use the key of one of your sessions: towpath dev ls")
+		return nil, fault.New(fault.Denied, "%q is no key of yours.", key).WithNext("use the key of one of your sessions: towpath dev list")
 	}
 	got, err := s.Pods.Accesses(ctx, place.Namespace, key)
 	if got == nil {

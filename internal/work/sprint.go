@@ -165,7 +165,7 @@ func (s *Service) sprintRowOf(ctx context.Context, h store.Handle, project, ref 
 	i := find(list, ref, s.now())
 	if i < 0 {
 		return sprintRow{}, fault.New(fault.NotFound, "There is no sprint %s in %s.", clip(ref), project).
-			WithNext("list them with `towpath sprint ls --project %s`, or make one with `towpath sprint create`", project)
+			WithNext("list them with `towpath sprint list --project %s`, or make one with `towpath sprint create`", project)
 	}
 	return list[i], nil
 }
