@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The measurements of docs/benchmarks.md, one after the other. Each block names its own command. Takes about ten minutes on
+# The measurements of docs/benchmarks.md, one after the other. Each block names its own command. Takes about half an hour on
 # two idle cores; figures from a busy machine mean nothing. `make demo ONCE=1` measures the loop itself (build/demo.json).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,3 +21,10 @@ run 'Lake: storing, size, has, timechart' 'CGO_ENABLED=1 go test ./internal/moni
 run 'Queries beside plain DuckDB' 'TOWPATH_BENCH_LINES=1000000 CGO_ENABLED=1 go test ./internal/monitor/query -run "^$" -bench . -benchtime 3x'
 run 'KQL: cost of a compile' 'go test ./internal/monitor/kql/bind -run "^$" -bench Bind'
 run 'OTLP, samples, tailer' 'go test ./internal/monitor/otlp ./internal/monitor/metric ./internal/monitor/tail -run "^$" -bench . -benchtime 1x'
+run 'Hop through the router' 'go test ./internal/agent/router -run "^$" -bench Hop -benchtime 2000x'
+live() { run "$1" "TOWPATH_BIN=\$PWD/bin go test ./internal/e2e -v -timeout 30m -run '$2' -args $3 | grep -E '_test.go:[0-9]+: |^---'"; }
+live 'Session start; save to seen of a small and a large service, --run and --sync' 'TestSaves$' '-saves 20'
+live 'A thousand requests at once, two developers on one service' 'TestSessionsApart$' '-requests 1000'
+live 'Fifty sessions on fifty services' 'TestManySessions$' '-sessions 50'
+live 'A gibibyte through router and tunnel' 'TestTunnel$' '-upload 1024'
+run 'git push to serving with everything on (the steps of build/demo.json)' 'make demo ONCE=1 >/dev/null && cat build/demo.json'

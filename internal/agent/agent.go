@@ -26,6 +26,11 @@ type Config struct {
 	Version string
 	Dir     string // working folder, absolute; the agent owns all of it
 	Slots   int    // jobs at a time; 0 means 1
+	// Environment is "project/environment" when this host is a machine of one: Token is then
+	// that of the machine and Name its name, and the agent gets the machine's jobs alone.
+	Environment string
+	// Tags are what deployments choose the machine by, unless the server has some for it.
+	Tags []string
 	// UID and GID are the user that steps run as; nil means the agent's own. A
 	// root agent without them is refused unless AllowRoot says otherwise.
 	UID, GID  *uint32
@@ -128,10 +133,14 @@ func (a *Agent) register(ctx context.Context) (time.Duration, error) {
 	err := retry(ctx, func() error {
 		return a.client.call(ctx, "register", "", protocol.Register{
 			Name: a.cfg.Name, OS: runtime.GOOS, Arch: runtime.GOARCH, Version: a.cfg.Version, Slots: a.cfg.Slots,
+			Environment: a.cfg.Environment, Tags: a.cfg.Tags,
 		}, &out)
 	})
 	if err != nil && ctx.Err() == nil {
 		return 0, fmt.Errorf("registering with %s: %w", a.cfg.Server, err)
+	}
+	if a.cfg.Environment != "" && err == nil {
+		a.log.Info("registered", "environment", a.cfg.Environment, "name", a.cfg.Name, "tags", out.Tags)
 	}
 	return time.Duration(out.LeaseSeconds * float64(time.Second)), nil
 }

@@ -281,8 +281,12 @@ func runHelm(ctx context.Context, s *stepRun) error {
 func runManifests(ctx context.Context, s *stepRun) error {
 	switch action := s.input("action"); strings.ToLower(action) {
 	case "", "deploy", "promote", "reject":
+	case "scale", "delete", "createsecret":
+		return s.remote(ctx, nil, nil)
+	case "patch":
+		return s.patchManifest(ctx)
 	default:
-		return fmt.Errorf("the action %q of KubernetesManifest@1 is not supported; use deploy, promote or reject", action)
+		return fmt.Errorf("the action %q of KubernetesManifest@1 is not supported; use deploy, promote, reject, scale, patch, delete or createSecret", action)
 	}
 	switch strategy := s.input("strategy"); strings.ToLower(strategy) {
 	case "", "none", "canary":
@@ -304,6 +308,23 @@ func runManifests(ctx context.Context, s *stepRun) error {
 		return errors.New("the input manifests names no file")
 	}
 	return s.remote(ctx, map[string]string{"manifests": "manifests"}, files)
+}
+
+// patchManifest is the action patch: the manifest whose object is patched, when a file names
+// it, goes to the server as patched/NAME.
+func (s *stepRun) patchManifest(ctx context.Context) error {
+	if strings.EqualFold(s.input("resourceToPatch"), "name") {
+		return s.remote(ctx, nil, nil)
+	}
+	found, err := s.manifests(s.space.path(dirSources), s.input("resourceFileToPatch"))
+	if err != nil {
+		return err
+	}
+	var files []entry
+	for _, f := range found {
+		files = append(files, entry{name: "patched/" + path.Base(f), path: f})
+	}
+	return s.remote(ctx, map[string]string{"resourceFileToPatch": "patched"}, files)
 }
 
 // manifests returns the files that one line of the input means.

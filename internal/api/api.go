@@ -79,6 +79,7 @@ func (a *server) routes() {
 	a.gateRoutes()
 	a.registryRoutes()
 	a.deployRoutes()
+	a.targetRoutes()
 	a.canaryRoutes()
 	a.evidenceRoutes()
 	a.pullRoutes()

@@ -59,12 +59,13 @@ func (a *server) itemReads() {
 		Source   string `query:"source" doc:"of the signal that made it, or any" maxLength:"50"`
 		Text     string `query:"text" doc:"words of the title, or a number" maxLength:"200"`
 		Parent   int64  `query:"parent" minimum:"0"`
+		Link     string `query:"link" doc:"subject that they link to: release:shop/production/48, or commit:<hash> for a commit and what became of it" maxLength:"350"`
 		After    string `query:"after" doc:"next of the page before" maxLength:"400"`
 		Limit    int    `query:"limit" minimum:"0" maximum:"500"`
 	}) (*Body[work.Backlog], error) {
 		return body(a.Work.Backlog(ctx, actor(ctx), in.Project, work.Filter{
 			State: in.State, Type: in.Type, Assignee: in.Assignee, Label: in.Label, Severity: in.Severity, Sprint: in.Sprint, Source: in.Source,
-			Text: in.Text, Parent: in.Parent, After: in.After, Limit: in.Limit,
+			Text: in.Text, Parent: in.Parent, Link: in.Link, After: in.After, Limit: in.Limit,
 		}))
 	})
 	op(a, http.MethodGet, "/items/{number}", "item-show", "An item with its links, comments, history and signals", func(ctx context.Context, in *InItem) (*Body[ItemDetail], error) {

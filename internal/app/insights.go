@@ -12,6 +12,7 @@ import (
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/monitor/insight"
+	"towpath.dev/towpath/internal/policy/audit"
 	"towpath.dev/towpath/internal/registry"
 	"towpath.dev/towpath/internal/registry/supply"
 	"towpath.dev/towpath/internal/source"
@@ -26,7 +27,7 @@ import (
 func (a *App) openInsights(context.Context) error {
 	a.Insights = signals.New(signals.Parts{
 		DB: a.db, Log: a.Log, Auth: a.Identity, Items: a.Work, Commits: changes{a.Source, a.Identity, a.Log}, Telemetry: services{a.Insight, a.clock.Now},
-		Vulnerabilities: weaknesses{a.Registry, a.Supply, a.Deploy, a.Source}, Clock: a.clock, Logger: a.logger,
+		Vulnerabilities: weaknesses{a.Registry, a.Supply, a.Deploy, a.Source}, Compliance: audited{a.Audit}, Clock: a.clock, Logger: a.logger,
 	}, a.cfg.Signals)
 	a.Dora = dora.New(dora.Parts{DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Logger: a.logger})
 	return nil
@@ -35,6 +36,35 @@ func (a *App) openInsights(context.Context) error {
 // insightParts are what runs of it.
 func (a *App) insightParts() []part {
 	return []part{{"signals", a.Insights.Run}, {"dora", a.Dora.Run}}
+}
+
+// audited says what of that which lives violates a rule.
+type audited struct{ audit *audit.Service }
+
+var _ signals.Compliance = audited{}
+
+// Violators returns the live objects that violate a rule now.
+func (v audited) Violators(ctx context.Context, project, environment, assignment, rule string) ([]string, error) {
+	var out []string
+	f := audit.Filter{Project: project, Environment: environment, Assignment: assignment, Outcome: audit.Violated, Limit: audit.MaxLimit}
+	for {
+		r, err := v.audit.Compliance(ctx, signals.Actor(), f)
+		if err != nil {
+			return nil, err
+		}
+		if !r.Synced {
+			return nil, fault.New(fault.Unavailable, "The audit has not caught up with the cluster yet.")
+		}
+		for _, o := range r.Objects {
+			// An exemption is no violation; a ReplicaSet is spoken for by its Deployment.
+			if o.Rule == rule && o.Outcome != "exempt" && o.Kind != "ReplicaSet" {
+				out = append(out, o.Ref())
+			}
+		}
+		if f.Offset += len(r.Objects); len(r.Objects) == 0 || f.Offset >= r.Total {
+			return out, nil
+		}
+	}
 }
 
 // changes says which commits are between two, who wrote them, and who owns them.

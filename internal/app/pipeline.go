@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"towpath.dev/towpath/internal/deploy"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/registry/supply"
@@ -27,7 +28,7 @@ func (a *App) openPipeline(ctx context.Context) error {
 	a.Pipeline, err = pipeline.New(pipeline.Parts{
 		DB: a.db, Log: a.Log, Clock: a.clock, Queue: a.queue, Auth: a.Identity, Source: commits{a.Source}, Tokens: a.Identity, Blobs: blobs,
 		Tasks:       tasks{builder: a.builder, registry: a.Registry, deploy: a.Deploy, host: hostOf(a.URL), voices: a.voices},
-		Deployments: canaries{a.Deploy}, Outside: answers, Internal: answers.guard.Named,
+		Deployments: canaries{a.Deploy}, Environments: environments{a.Deploy}, Outside: answers, Internal: answers.guard.Named,
 		Logger: a.logger,
 	}, pipeline.Options{URL: a.URL, Registry: hostOf(a.URL), Data: a.cfg.Data, AgentToken: token})
 	if err != nil {
@@ -92,4 +93,15 @@ func (r runs) Provenance(ctx context.Context, n int64) (provenance.Facts, error)
 		Run: n, Project: got.Project, Repo: got.Repo, Ref: got.Ref, Commit: got.Commit, Pipeline: pipeline.File,
 		Started: got.Started, Finished: got.Finished, Source: r.url + "/" + got.Repo + ".git",
 	}, nil
+}
+
+// environments makes the environments of targets.
+type environments struct{ deploy *deploy.Service }
+
+var _ pipeline.Environments = environments{}
+
+// Ensure makes an environment that is missing, with the namespace that it has by default.
+func (e environments) Ensure(ctx context.Context, a identity.Actor, project, name string) error {
+	_, err := e.deploy.CreateEnvironment(ctx, a, project, name, "")
+	return err
 }

@@ -56,7 +56,7 @@ func (a *App) openPolicy(ctx context.Context) error {
 	appliers := enforce.NewAppliers(a.db, a.Cluster, a.cfg.Cluster, releases{a.Deploy}, a.logger)
 	namespaces := enforce.NewNamespaces(a.Cluster, a.logger)
 	a.Audit = audit.New(audit.Deps{
-		DB: a.db, Cluster: a.Cluster, Policies: a.Policy, Recorder: a.Policy, Appliers: appliers, Namespaces: namespaces, OnRefusal: a.refused,
+		DB: a.db, Log: a.Log, Cluster: a.Cluster, Policies: a.Policy, Recorder: a.Policy, Appliers: appliers, Namespaces: namespaces, OnRefusal: a.refused,
 		Auth: a.Identity, Clock: a.clock, Logger: a.logger,
 	}, audit.Options{Cluster: a.cfg.Cluster})
 	a.facts = newFacts(a.Registry, a.Supply, a.Pipeline, learned{a.Policy, a.Audit}, a.Log, a.logger)

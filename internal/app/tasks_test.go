@@ -8,30 +8,34 @@ import (
 
 func TestManifestAction(t *testing.T) {
 	for _, c := range []struct {
-		name, action, strategy, method, percentage string
-		want                                       string
-		percent                                    int
-		kind                                       fault.Kind
+		name, action, strategy, method, percentage, replicas string
+		want                                                 manifestPlan
+		kind                                                 fault.Kind
 	}{
-		{"Deploy", "deploy", "", "", "", "deploy", 0, ""},
-		{"None", "Deploy", "none", "", "25", "deploy", 0, ""},
-		{"Canary", "deploy", "canary", "pod", "25", "deploy", 25, ""},
-		{"CanaryByDefaultMethod", "deploy", "Canary", "", " 100 ", "deploy", 100, ""},
-		{"Promote", "promote", "canary", "pod", "25", "promote", 0, ""},
-		{"Reject", "reject", "canary", "", "", "reject", 0, ""},
-		{"ErrPromoteWithoutCanary", "promote", "", "", "", "", 0, fault.Invalid},
-		{"ErrPercentage", "deploy", "canary", "", "0", "", 0, fault.Invalid},
-		{"ErrPercentageMissing", "deploy", "canary", "", "", "", 0, fault.Invalid},
-		{"ErrMethod", "deploy", "canary", "smi", "25", "", 0, fault.Invalid},
-		{"ErrStrategy", "deploy", "rolling", "", "25", "", 0, fault.Invalid},
-		{"ErrAction", "patch", "", "", "", "", 0, fault.Invalid},
+		{"Deploy", "deploy", "", "", "", "", manifestPlan{action: "deploy"}, ""},
+		{"None", "Deploy", "none", "smi", "25", "", manifestPlan{action: "deploy"}, ""},
+		{"Canary", "deploy", "canary", "pod", "25", "", manifestPlan{action: "deploy", percent: 25}, ""},
+		{"CanaryByDefaultMethod", "deploy", "Canary", "", " 100 ", "", manifestPlan{action: "deploy", percent: 100}, ""},
+		{"CanaryBySMI", "deploy", "canary", "SMI", "25", "", manifestPlan{action: "deploy", percent: 25, smi: true, replicas: 1}, ""},
+		{"CanaryBySMIWithReplicas", "deploy", "canary", "smi", "25", "3", manifestPlan{action: "deploy", percent: 25, smi: true, replicas: 3}, ""},
+		{"Promote", "promote", "canary", "pod", "25", "", manifestPlan{action: "promote"}, ""},
+		{"PromoteBySMI", "promote", "canary", "smi", "", "", manifestPlan{action: "promote", smi: true}, ""},
+		{"Reject", "reject", "canary", "", "", "", manifestPlan{action: "reject"}, ""},
+		{"CreateSecret", "createSecret", "", "", "", "", manifestPlan{action: "createsecret"}, ""},
+		{"ErrPromoteWithoutCanary", "promote", "", "", "", "", manifestPlan{}, fault.Invalid},
+		{"ErrPercentage", "deploy", "canary", "", "0", "", manifestPlan{}, fault.Invalid},
+		{"ErrPercentageMissing", "deploy", "canary", "", "", "", manifestPlan{}, fault.Invalid},
+		{"ErrReplicas", "deploy", "canary", "smi", "25", "many", manifestPlan{}, fault.Invalid},
+		{"ErrMethod", "deploy", "canary", "mesh", "25", "", manifestPlan{}, fault.Invalid},
+		{"ErrStrategy", "deploy", "rolling", "", "25", "", manifestPlan{}, fault.Invalid},
+		{"ErrAction", "bake", "", "", "", "", manifestPlan{}, fault.Invalid},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			action, percent, err := manifestAction(map[string]string{
-				"action": c.action, "strategy": c.strategy, "trafficSplitMethod": c.method, "percentage": c.percentage,
+			got, err := manifestAction(map[string]string{
+				"action": c.action, "strategy": c.strategy, "trafficSplitMethod": c.method, "percentage": c.percentage, "baselineAndCanaryReplicas": c.replicas,
 			})
-			if action != c.want || percent != c.percent || fault.KindOf(err) != c.kind {
-				t.Errorf("got %q, %d, %v; want %q, %d, kind %q", action, percent, err, c.want, c.percent, c.kind)
+			if got != c.want || fault.KindOf(err) != c.kind {
+				t.Errorf("got %+v, %v; want %+v, kind %q", got, err, c.want, c.kind)
 			}
 		})
 	}

@@ -2,9 +2,12 @@ package app
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/monitor/alert"
 	"towpath.dev/towpath/internal/source/git"
 	"towpath.dev/towpath/internal/work"
 )
@@ -13,7 +16,8 @@ import (
 // ask it for items; what it reads there it asks for when it runs.
 func (a *App) openWork(context.Context) error {
 	a.Work = work.New(work.Parts{
-		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queue: a.queue, Commits: written{a}, Pulls: written{a}, Logger: a.logger,
+		DB: a.db, Log: a.Log, Auth: a.Identity, Clock: a.clock, Queue: a.queue, Commits: written{a}, Pulls: written{a}, Chains: chains{a},
+		Announcer: heralds{a}, Logger: a.logger,
 		Releases: []string{"release/*", "releases/*"},
 	})
 	return nil
@@ -26,6 +30,36 @@ var (
 	_ work.Commits = written{}
 	_ work.Pulls   = written{}
 )
+
+// chains answers what became of commits.
+type chains struct{ app *App }
+
+var _ work.Chains = chains{}
+
+// Items returns the items of the change of a commit. Package work has authorised who asks.
+func (c chains) Items(ctx context.Context, project, commit string) ([]int64, error) {
+	return c.app.Evidence.Items(ctx, workActor(), project, commit)
+}
+
+// heralds tells people of items over the routes of alerts.
+type heralds struct{ app *App }
+
+var _ work.Announcer = heralds{}
+
+// Announce sends an item to the receivers that the routes name for it.
+func (h heralds) Announce(ctx context.Context, it work.Item, what string) error {
+	severity := alert.Error
+	if it.Severity == work.Critical {
+		severity = alert.Critical
+	}
+	source := ""
+	if it.Insight != nil {
+		source = it.Insight.Source
+	}
+	return h.app.Alerts.Announce(ctx, workActor(), alert.Announcement{
+		Project: it.Project, Item: it.Number, Title: it.Title, Text: what, Kind: it.Type, Source: source, Severity: severity,
+	})
+}
 
 func workActor() identity.Actor { return identity.SystemActor("work") }
 
@@ -77,6 +111,36 @@ func (w written) Range(ctx context.Context, repo, branch, before, tip string, li
 		out = append(out, work.Commit{Hash: c.Hash, Title: c.Title, Message: c.Title + "\n\n" + c.Body})
 	}
 	return out, nil
+}
+
+// Lost returns the commits that no branch has any more.
+func (w written) Lost(ctx context.Context, repo, tip string, limit int) ([]string, error) {
+	_, dir, err := w.app.Source.Locate(ctx, workActor(), repo)
+	if err != nil {
+		return nil, err
+	}
+	program := w.app.Source.Git()
+	heads, err := program.Refs(ctx, dir, "refs/heads/")
+	if err != nil {
+		return nil, err
+	}
+	found, err := program.Info(ctx, dir, tip+"^{commit}")
+	if err != nil {
+		return nil, err
+	}
+	if len(found) != 1 || found[0].Type != "commit" {
+		return nil, fault.New(fault.NotFound, "The commit %s of %s is gone.", tip, repo)
+	}
+	known := make([]string, 0, len(heads))
+	for _, h := range heads {
+		known = append(known, h.Object)
+	}
+	graph, err := program.Fresh(ctx, dir, []string{tip}, known)
+	if err != nil {
+		return nil, err
+	}
+	out := slices.Sorted(maps.Keys(graph))
+	return out[:min(len(out), limit)], nil
 }
 
 // Pull returns a pull request.

@@ -213,6 +213,12 @@ func (e *env) routeShow() *cobra.Command {
 func (e *env) routeApply() *cobra.Command {
 	return e.inProject(&cobra.Command{
 		Use: "apply FILE", Short: "Replace the routes of a project, or without one those of the installation", Args: cobra.ExactArgs(1),
+		Long: `Replace the routes of a project, or without one those of the installation.
+
+Alerts are matched by their labels, and so are work items of critical and high severity
+when they open, or open again: alertname is TowpathWorkItem, severity is critical or
+error, and there are project, item, kind and source. They are sent once. A route without
+a match takes all of them.`,
 		Example: "  towpath alert route apply routes.yaml --project shop",
 		RunE: func(c *cobra.Command, args []string) error {
 			var r alert.Routes

@@ -27,18 +27,14 @@ func (e *env) canaries() *cobra.Command {
 	var environment, why string
 	var full bool
 	list := e.inProject(&cobra.Command{
-		Use: "ls", Aliases: []string{"list"}, Short: "List the canaries of a project", Args: cobra.NoArgs, Example: "  towpath canary ls --project shop",
+		Use: "list", Short: "List the canaries of a project", Args: cobra.NoArgs, Example: "  towpath canary list --project shop",
 		RunE: func(c *cobra.Command, _ []string) error {
 			path, err := e.projectPath("/canaries")
 			if err != nil {
 				return err
 			}
-			client, err := e.client()
+			got, err := fetch[[]canary.View](c.Context(), e, path, url.Values{"environment": {environment}})
 			if err != nil {
-				return err
-			}
-			var got []canary.View
-			if err := client.Get(c.Context(), path, url.Values{"environment": {environment}}, &got); err != nil {
 				return err
 			}
 			return e.print(got, func() table {
@@ -79,16 +75,7 @@ func (e *env) canary(c *cobra.Command, method, release, rest string, in any) err
 	if err != nil {
 		return err
 	}
-	client, err := e.client()
-	if err != nil {
-		return err
-	}
-	var v canary.View
-	if method == http.MethodGet {
-		err = client.Get(c.Context(), path, nil, &v)
-	} else {
-		err = client.Do(c.Context(), method, path, in, &v)
-	}
+	v, err := send[canary.View](c.Context(), e, method, path, in)
 	if err != nil {
 		return err
 	}
@@ -117,12 +104,8 @@ func (e *env) releases() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := e.client()
+			r, err := send[deploy.Release](c.Context(), e, http.MethodPost, path, nil)
 			if err != nil {
-				return err
-			}
-			var r deploy.Release
-			if err := client.Do(c.Context(), http.MethodPost, path, nil, &r); err != nil {
 				return err
 			}
 			return e.print(r, func() table {
@@ -179,12 +162,8 @@ func (e *env) envEdit() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		client, err := e.client()
+		got, err := send[deploy.Environment](c.Context(), e, http.MethodPatch, path, in)
 		if err != nil {
-			return err
-		}
-		var got deploy.Environment
-		if err := client.Do(c.Context(), http.MethodPatch, path, in, &got); err != nil {
 			return err
 		}
 		return e.print(got, func() table {
@@ -217,12 +196,8 @@ func (e *env) envRouting() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := e.client()
+			got, err := fetch[deploy.Routing](c.Context(), e, path, nil)
 			if err != nil {
-				return err
-			}
-			var got deploy.Routing
-			if err := client.Get(c.Context(), path, nil, &got); err != nil {
 				return err
 			}
 			return e.print(got, func() table {

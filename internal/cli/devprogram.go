@@ -2,21 +2,14 @@ package cli
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"towpath.dev/towpath/internal/cli/devbox"
 	"towpath.dev/towpath/internal/dev"
-	"towpath.dev/towpath/internal/dev/tunnel"
 	"towpath.dev/towpath/internal/fault"
 )
 
@@ -145,112 +138,5 @@ func (s *session) tell(n devbox.Notice) {
 		s.note("exited", "the program is down, requests with the key are answered 502: "+n.Text, nil)
 	case "building":
 		s.note("building", "", func(d *devNote) { d.Text = n.Text })
-	}
-}
-
-// maxBinary bounds what --sync sends.
-const maxBinary = tunnel.MaxBinary
-
-// synchronise builds the program, sends it into the session's pod, and does so again for
-// each file that changes.
-func (s *session) synchronise(ctx context.Context) error {
-	dir, err := workingDir()
-	if err != nil {
-		return err
-	}
-	path := s.flags.binary
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path)
-	}
-	tree := devbox.NewTree(ctx, dir, path)
-	var before []byte
-	since := time.Now()
-	for n := 1; ; n++ {
-		if sent, err := s.send(ctx, dir, path, before, n, since); err != nil {
-			s.note("build-failed", "what ran before goes on: "+err.Error(), nil)
-		} else {
-			before = sent
-		}
-		if _, err := tree.Next(ctx); err != nil {
-			return err
-		}
-		since = time.Now()
-	}
-}
-
-// send builds the program at path once and sends it, when it is another than before.
-func (s *session) send(ctx context.Context, dir, path string, before []byte, n int, since time.Time) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", s.flags.sync)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, s.env.err, s.env.err
-	// The pod is Linux whatever this machine is; what the command sets itself wins.
-	cmd.Env = append([]string{"GOOS=linux", "CGO_ENABLED=0"}, os.Environ()...)
-	if err := cmd.Run(); err != nil {
-		return before, fmt.Errorf("building: %w", err)
-	}
-	binary, err := readBinary(path)
-	if err != nil {
-		return before, err
-	}
-	if slices.Equal(binary, before) {
-		return before, nil
-	}
-	t, err := s.link.Tunnel(ctx)
-	if err != nil {
-		return before, err
-	}
-	sum := sha256.Sum256(binary)
-	id := hex.EncodeToString(sum[:8])
-	env := make([]string, 0, len(s.opened.Env))
-	for _, v := range s.opened.Env {
-		env = append(env, v.Name+"="+v.Value)
-	}
-	if _, err := t.Sync(ctx, tunnel.Build{ID: id, Name: s.opened.Service, Env: env}, binary, before); err != nil {
-		return before, fmt.Errorf("sending the program: %w", err)
-	}
-	if err := s.awaitBuild(ctx, t, id); err != nil {
-		return binary, err
-	}
-	s.tell(devbox.Notice{What: "live", Took: time.Since(since), First: n == 1})
-	return binary, nil
-}
-
-func readBinary(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading what was built: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxBinary+1))
-	if err == nil && len(b) > maxBinary {
-		err = fmt.Errorf("it is larger than %d MiB", maxBinary>>20)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading what was built: %w", err)
-	}
-	return b, nil
-}
-
-// awaitBuild waits until the pod runs a build and the build answers.
-func (s *session) awaitBuild(ctx context.Context, t *tunnel.Client, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	for {
-		status, err := t.Status(ctx)
-		if err != nil {
-			return err
-		}
-		if p := status.Program; p != nil && p.Build == id {
-			switch p.State {
-			case tunnel.Ready:
-				return nil
-			case tunnel.Exited:
-				return fmt.Errorf("the program ended in the pod: %s; its words: towpath dev logs %s", p.Exit, s.opened.ID)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("the program does not answer in the pod")
-		case <-time.After(20 * time.Millisecond):
-		}
 	}
 }

@@ -30,6 +30,7 @@ type session struct {
 	link   *devbox.Link
 	lives  func(ctx context.Context, port int) (net.Conn, error) // the program, set before the link is kept
 	began  time.Time
+	again  chan struct{} // receives when the tunnel was joined anew
 
 	mu sync.Mutex // Guards the output of notes.
 }
@@ -44,7 +45,7 @@ func (e *env) develop(ctx context.Context, service string, f devFlags) error {
 	if err != nil {
 		return err
 	}
-	s := &session{env: e, flags: f, client: c, began: time.Now()}
+	s := &session{env: e, flags: f, client: c, began: time.Now(), again: make(chan struct{}, 1)}
 	path := "/projects/" + url.PathEscape(project) + "/envs/" + url.PathEscape(environment) + "/sessions"
 	err = c.Do(ctx, http.MethodPost, path, api.SessionStart{Service: service, Mode: f.mode(), TTL: int(f.ttl.Seconds()), Fallback: f.fallback}, &s.opened)
 	if err != nil {
@@ -120,6 +121,10 @@ func whyOver(ctx context.Context, err error) error {
 func (s *session) joined(up bool) {
 	if up {
 		s.note("joined", "", nil)
+		select {
+		case s.again <- struct{}{}:
+		default: // It is known already.
+		}
 		return
 	}
 	s.note("broken", "The connection to the server broke; joining again.", nil)

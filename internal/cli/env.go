@@ -12,19 +12,19 @@ import (
 )
 
 func (e *env) envs() *cobra.Command {
-	list := e.inProject(&cobra.Command{
+	return noun("env", "Environments, releases and pods", e.envList(), e.envShow(), e.envCreate(), e.envEdit(), e.envRouting(), e.envTargets())
+}
+
+func (e *env) envList() *cobra.Command {
+	return e.inProject(&cobra.Command{
 		Use: "list", Short: "List the environments of a project", Args: cobra.NoArgs, Example: "  towpath env list --project shop",
 		RunE: func(c *cobra.Command, _ []string) error {
 			path, err := e.projectPath("/envs")
 			if err != nil {
 				return err
 			}
-			client, err := e.client()
+			got, err := fetch[[]deploy.Environment](c.Context(), e, path, nil)
 			if err != nil {
-				return err
-			}
-			var got []deploy.Environment
-			if err := client.Get(c.Context(), path, nil, &got); err != nil {
 				return err
 			}
 			return e.print(got, func() table {
@@ -43,7 +43,10 @@ func (e *env) envs() *cobra.Command {
 			})
 		},
 	})
-	show := e.inProject(&cobra.Command{
+}
+
+func (e *env) envShow() *cobra.Command {
+	return e.inProject(&cobra.Command{
 		Use: "show NAME", Short: "Show an environment: pods and releases", Args: cobra.ExactArgs(1), Example: "  towpath env show production --project shop",
 		RunE: func(c *cobra.Command, args []string) error {
 			path, err := e.projectPath("/envs/" + url.PathEscape(args[0]))
@@ -64,47 +67,49 @@ func (e *env) envs() *cobra.Command {
 			if err := client.Get(c.Context(), path+"/releases", url.Values{"limit": {"10"}}, &got.Releases); err != nil {
 				return err
 			}
-			return e.print(got, func() table {
-				t := table{rows: [][]string{{"environment", got.Name}, {"namespace", got.Namespace}}}
-				t.rows = append(t.rows, settingRows(got.Settings)...)
-				for _, d := range got.Drifted {
-					by := ""
-					if d.Manager != "" {
-						by = "by " + d.Manager + ", "
-					}
-					t.rows = append(t.rows, []string{"drifted", d.Object, strings.Join(d.Fields, ", "), strings.TrimSpace(by + ago(d.Found) + " " + d.Why)})
-				}
-				if r := got.Current; r != nil {
-					t.rows = append(t.rows, []string{"serves", strings.Join(r.Hosts, " ")})
-					for _, p := range r.Pods {
-						state := "ready"
-						if !p.Ready {
-							state = p.Why
-						}
-						t.rows = append(t.rows, []string{"pod", p.Name, state, p.UID})
-					}
-				}
-				for _, r := range got.Releases {
-					t.rows = append(t.rows, []string{"release", r.ID(), r.Result, fmt.Sprintf("run %d, %s %s", r.Run, ago(r.Started), r.Why)})
-				}
-				return t
-			})
+			return e.print(got, func() table { return environmentTable(got.Environment, got.Releases) })
 		},
 	})
-	create := e.inProject(&cobra.Command{
+}
+
+// environmentTable says how an environment is and what was deployed to it.
+func environmentTable(v deploy.Environment, releases []deploy.Release) table {
+	t := table{rows: [][]string{{"environment", v.Name}, {"namespace", v.Namespace}}}
+	t.rows = append(t.rows, settingRows(v.Settings)...)
+	for _, d := range v.Drifted {
+		by := ""
+		if d.Manager != "" {
+			by = "by " + d.Manager + ", "
+		}
+		t.rows = append(t.rows, []string{"drifted", d.Object, strings.Join(d.Fields, ", "), strings.TrimSpace(by + ago(d.Found) + " " + d.Why)})
+	}
+	if r := v.Current; r != nil {
+		t.rows = append(t.rows, []string{"serves", strings.Join(r.Hosts, " ")})
+		for _, p := range r.Pods {
+			state := "ready"
+			if !p.Ready {
+				state = p.Why
+			}
+			t.rows = append(t.rows, []string{"pod", p.Name, state, p.UID})
+		}
+	}
+	for _, r := range releases {
+		t.rows = append(t.rows, []string{"release", r.ID(), r.Result, fmt.Sprintf("run %d, %s %s", r.Run, ago(r.Started), r.Why)})
+	}
+	return t
+}
+
+func (e *env) envCreate() *cobra.Command {
+	return e.inProject(&cobra.Command{
 		Use: "create NAME [NAMESPACE]", Short: "Make an environment", Args: cobra.RangeArgs(1, 2), Example: "  towpath env create staging --project shop",
 		RunE: func(c *cobra.Command, args []string) error {
 			path, err := e.projectPath("/envs")
 			if err != nil {
 				return err
 			}
-			client, err := e.client()
-			if err != nil {
-				return err
-			}
-			var got deploy.Environment
 			in := map[string]string{"name": args[0], "namespace": strings.Join(args[1:], "")}
-			if err := client.Do(c.Context(), http.MethodPost, path, in, &got); err != nil {
+			got, err := send[deploy.Environment](c.Context(), e, http.MethodPost, path, in)
+			if err != nil {
 				return err
 			}
 			return e.print(got, func() table {
@@ -112,7 +117,6 @@ func (e *env) envs() *cobra.Command {
 			})
 		},
 	})
-	return noun("env", "Environments, releases and pods", list, show, create, e.envEdit(), e.envRouting())
 }
 
 // ready says how many pods are ready: "4 of 4".

@@ -22,12 +22,8 @@ func (e *env) images() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := e.client()
+			got, err := fetch[[]api.Image](c.Context(), e, path, nil)
 			if err != nil {
-				return err
-			}
-			var got []api.Image
-			if err := client.Get(c.Context(), path, nil, &got); err != nil {
 				return err
 			}
 			return e.print(got, func() table {
@@ -46,12 +42,8 @@ func (e *env) images() *cobra.Command {
 		Use: "show REPOSITORY[:TAG|@DIGEST]", Short: "Show an image: SBOM, findings, signatures, provenance", Args: cobra.ExactArgs(1),
 		Example: "  towpath image show shop/web:12\n  towpath image show shop/web@sha256:… -o json",
 		RunE: func(c *cobra.Command, args []string) error {
-			client, err := e.client()
+			got, err := fetch[api.ImageDetail](c.Context(), e, "/image", imageQuery(args[0]))
 			if err != nil {
-				return err
-			}
-			var got api.ImageDetail
-			if err := client.Get(c.Context(), "/image", imageQuery(args[0]), &got); err != nil {
 				return err
 			}
 			return e.print(got, func() table { return imageTable(got) })
@@ -61,12 +53,8 @@ func (e *env) images() *cobra.Command {
 		Use: "verify REPOSITORY[:TAG|@DIGEST]", Short: "Verify an image's signatures; exit 1 when none is valid", Args: cobra.ExactArgs(1),
 		Example: "  towpath image verify shop/web:12",
 		RunE: func(c *cobra.Command, args []string) error {
-			client, err := e.client()
+			got, err := send[[]supply.Signature](c.Context(), e, http.MethodPost, "/image/verify?"+imageQuery(args[0]).Encode(), nil)
 			if err != nil {
-				return err
-			}
-			var got []supply.Signature
-			if err := client.Do(c.Context(), http.MethodPost, "/image/verify?"+imageQuery(args[0]).Encode(), nil, &got); err != nil {
 				return err
 			}
 			valid := false
@@ -189,12 +177,8 @@ func (e *env) advisories() *cobra.Command {
 	st := &cobra.Command{
 		Use: "status", Short: "Show which advisory data is loaded, and of when", Args: cobra.NoArgs, Example: "  towpath advisories status",
 		RunE: func(c *cobra.Command, _ []string) error {
-			client, err := e.client()
+			got, err := fetch[[]coverage](c.Context(), e, "/advisories", nil)
 			if err != nil {
-				return err
-			}
-			var got []coverage
-			if err := client.Get(c.Context(), "/advisories", nil, &got); err != nil {
 				return err
 			}
 			return e.print(got, func() table {
@@ -209,12 +193,8 @@ func (e *env) advisories() *cobra.Command {
 	show := &cobra.Command{
 		Use: "show ID", Short: "Show an advisory", Args: cobra.ExactArgs(1), Example: "  towpath advisories show GO-2024-2687",
 		RunE: func(c *cobra.Command, args []string) error {
-			client, err := e.client()
+			got, err := fetch[record](c.Context(), e, "/advisories/entries/"+url.PathEscape(args[0]), nil)
 			if err != nil {
-				return err
-			}
-			var got record
-			if err := client.Get(c.Context(), "/advisories/entries/"+url.PathEscape(args[0]), nil, &got); err != nil {
 				return err
 			}
 			return e.print(got, func() table {

@@ -76,12 +76,8 @@ func (e *env) kubeconfig() *cobra.Command {
 		Use: "kubeconfig", Short: "Print the kubeconfig of the installation's cluster", Args: cobra.NoArgs,
 		Example: "  towpath kubeconfig > ~/.kube/towpath",
 		RunE: func(c *cobra.Command, _ []string) error {
-			client, err := e.client()
+			got, err := fetch[api.Kubeconfig](c.Context(), e, "/kubeconfig", nil)
 			if err != nil {
-				return err
-			}
-			var got api.Kubeconfig
-			if err := client.Get(c.Context(), "/kubeconfig", nil, &got); err != nil {
 				return err
 			}
 			_, err = fmt.Fprint(e.out, got.Content)

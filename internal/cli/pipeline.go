@@ -172,13 +172,9 @@ func (e *env) pipelineRun() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := e.client()
-			if err != nil {
-				return err
-			}
-			var got pipeline.Run
 			in := map[string]any{"ref": ref, "parameters": params}
-			if err := client.Do(c.Context(), http.MethodPost, path, in, &got); err != nil {
+			got, err := send[pipeline.Run](c.Context(), e, http.MethodPost, path, in)
+			if err != nil {
 				return err
 			}
 			return e.print(got, func() table {

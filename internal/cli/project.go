@@ -14,6 +14,11 @@ import (
 
 // noun makes a command that only groups verbs.
 func noun(use, short string, verbs ...*cobra.Command) *cobra.Command {
+	for _, v := range verbs {
+		if v.Name() == "list" {
+			v.Aliases = append(v.Aliases, "ls")
+		}
+	}
 	c := &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
 	c.AddCommand(verbs...)
 	return c
@@ -121,12 +126,8 @@ func (e *env) repos() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := e.client()
+			got, err := fetch[[]api.Repo](c.Context(), e, path, nil)
 			if err != nil {
-				return err
-			}
-			var got []api.Repo
-			if err := client.Get(c.Context(), path, nil, &got); err != nil {
 				return err
 			}
 			return e.print(got, func() table {
@@ -148,12 +149,8 @@ func (e *env) repos() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := e.client()
+			got, err := send[api.Repo](c.Context(), e, http.MethodPost, path, map[string]string{"name": args[0]})
 			if err != nil {
-				return err
-			}
-			var got api.Repo
-			if err := client.Do(c.Context(), http.MethodPost, path, map[string]string{"name": args[0]}, &got); err != nil {
 				return err
 			}
 			return e.print(got, func() table {
@@ -168,12 +165,8 @@ func (e *env) repos() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := e.client()
+			got, err := fetch[api.Commits](c.Context(), e, path, url.Values{"rev": {strings.Join(args[1:], "")}})
 			if err != nil {
-				return err
-			}
-			var got api.Commits
-			if err := client.Get(c.Context(), path, url.Values{"rev": {strings.Join(args[1:], "")}}, &got); err != nil {
 				return err
 			}
 			return e.print(got, func() table {

@@ -26,12 +26,8 @@ func (e *env) runs() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := e.client()
+			got, err := fetch[[]pipeline.Run](c.Context(), e, path, nil)
 			if err != nil {
-				return err
-			}
-			var got []pipeline.Run
-			if err := client.Get(c.Context(), path, nil, &got); err != nil {
 				return err
 			}
 			return e.print(got, func() table {

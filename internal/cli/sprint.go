@@ -38,7 +38,7 @@ func sprintTable(list []work.Sprint) table {
 
 func (e *env) sprintList() *cobra.Command {
 	return e.inProject(&cobra.Command{
-		Use: "ls", Aliases: []string{"list"}, Short: "List sprints", Args: cobra.NoArgs, Example: "  towpath sprint ls --project shop",
+		Use: "list", Short: "List sprints", Args: cobra.NoArgs, Example: "  towpath sprint list --project shop",
 		RunE: func(c *cobra.Command, _ []string) error {
 			path, err := e.projectPath("/sprints")
 			if err != nil {

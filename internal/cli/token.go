@@ -15,12 +15,8 @@ func (e *env) tokens() *cobra.Command {
 	list := &cobra.Command{
 		Use: "list", Short: "List your personal tokens", Args: cobra.NoArgs, Example: "  towpath token list",
 		RunE: func(c *cobra.Command, _ []string) error {
-			client, err := e.client()
+			got, err := fetch[[]identity.Token](c.Context(), e, "/tokens", nil)
 			if err != nil {
-				return err
-			}
-			var got []identity.Token
-			if err := client.Get(c.Context(), "/tokens", nil, &got); err != nil {
 				return err
 			}
 			return e.print(got, func() table {
@@ -45,13 +41,9 @@ func (e *env) tokens() *cobra.Command {
 		Use: "create NAME", Short: "Make a personal token; its secret is shown once", Args: cobra.ExactArgs(1),
 		Example: "  towpath token create laptop\n  towpath token create mirror --scope read --days 7 -o json",
 		RunE: func(c *cobra.Command, args []string) error {
-			client, err := e.client()
-			if err != nil {
-				return err
-			}
-			var got api.NewToken
 			in := map[string]any{"name": args[0], "scope": scope, "days": days}
-			if err := client.Do(c.Context(), http.MethodPost, "/tokens", in, &got); err != nil {
+			got, err := send[api.NewToken](c.Context(), e, http.MethodPost, "/tokens", in)
+			if err != nil {
 				return err
 			}
 			fmt.Fprintf(e.err, "Token %s may %s and expires on %s. Keep it now: it is not shown again.\n", got.Name, got.Scope, date(got.Expires))
@@ -81,12 +73,8 @@ func (e *env) users() *cobra.Command {
 	list := &cobra.Command{
 		Use: "list", Short: "List users", Args: cobra.NoArgs, Example: "  towpath user list",
 		RunE: func(c *cobra.Command, _ []string) error {
-			client, err := e.client()
+			got, err := fetch[[]identity.User](c.Context(), e, "/users", nil)
 			if err != nil {
-				return err
-			}
-			var got []identity.User
-			if err := client.Get(c.Context(), "/users", nil, &got); err != nil {
 				return err
 			}
 			return e.print(got, func() table {

@@ -57,6 +57,7 @@ func (s *Service) Canary(ctx context.Context, a identity.Actor, release string) 
 func (t *trial) seen() canary.View {
 	v := t.View
 	v.State, v.Why, v.Weight, v.Step, v.StepSince = t.Trial.Phase, t.Trial.Why, t.Trial.Weight, t.Trial.Step+1, t.Trial.Since
+	v.Deadline = t.Trial.Deadline()
 	v.Steps, v.Samples, v.MinSamples = t.Trial.Strategy.Steps, t.Trial.Samples(), t.Trial.Strategy.Samples()
 	return v
 }
@@ -113,11 +114,7 @@ func (s *Service) command(ctx context.Context, a identity.Actor, release string,
 	if err != nil {
 		return canary.View{}, err
 	}
-	need := identity.Write
-	if env.Production() {
-		need = identity.Maintain
-	}
-	if err := s.Auth.Require(ctx, a, project, need); err != nil {
+	if err := s.Auth.Require(ctx, a, project, env.Decides()); err != nil {
 		return canary.View{}, err
 	}
 	hold, err := s.holdTrial(ctx, release)
@@ -166,6 +163,8 @@ func (s *Service) settle(ctx context.Context, release string, succeeded bool) er
 	t, err := s.trialOf(ctx, release)
 	if err == nil && !canary.Over(t.Trial.Phase) {
 		switch {
+		case !succeeded && t.Trial.Waits() && t.Trial.Strategy.Hold > 0:
+			// Somebody wanted it kept: it waits until its deadline.
 		case !succeeded && t.Trial.Phase != canary.Promoting && t.Trial.Phase != canary.Rejecting:
 			t.Trial.Phase, t.Trial.Why = canary.Rejecting, fmt.Sprintf("run %d failed or was cancelled", t.View.Run)
 			err = s.putTrial(ctx, t, event.TypeCanaryStepped, nil)
@@ -203,8 +202,8 @@ func (s *Service) awaitTrial(ctx context.Context, release string) (*trial, error
 }
 
 // followTrial waits for a canary that the platform carries out, in the name of a run: when the
-// run is cancelled the canary is rejected, and when the server stops it goes on with the
-// next one.
+// run is cancelled or its job's time is over the canary is rejected, unless it waits for a
+// person and its strategy holds it; when the server stops it goes on with the next one.
 func (s *Service) followTrial(ctx context.Context, r Release, say Say) (Release, error) {
 	defer s.trials.hear(r.ID(), say)()
 	for {
@@ -232,7 +231,8 @@ func (s *Service) followTrial(ctx context.Context, r Release, say Say) (Release,
 	return got[0], fault.New(fault.Invalid, "Release %s was tried and rejected: %s", r.ID(), got[0].Why).WithNext("see towpath canary show %s", r.ID())
 }
 
-// abandon rejects a canary whose run was cancelled, unless the server is stopping.
+// abandon rejects a canary whose job has ended before it, unless the server is stopping or
+// the canary is held for a person.
 func (s *Service) abandon(ctx context.Context, release string) error {
 	select {
 	case <-s.shift.end:
@@ -248,14 +248,19 @@ func (s *Service) abandon(ctx context.Context, release string) error {
 	if err != nil {
 		return err
 	}
+	if t.Trial.Waits() && t.Trial.Strategy.Hold > 0 {
+		return fault.New(fault.Conflict, "Release %s still waits for a person (%s), and the job has ended: it keeps its share of the traffic until %s, and is rejected then.",
+			release, t.Trial.Why, t.Trial.Deadline().Format(time.RFC3339)).WithNext("decide with `towpath canary promote %s` or `towpath canary reject %s`", release, release)
+	}
 	if !canary.Over(t.Trial.Phase) && t.Trial.Phase != canary.Promoting && t.Trial.Phase != canary.Rejecting {
-		t.Trial.Phase, t.Trial.Why = canary.Rejecting, "the run was cancelled"
+		t.Trial.Phase, t.Trial.Why = canary.Rejecting, "the run was cancelled, or its job's time was over"
 		if err := s.putTrial(ctx, t, event.TypeCanaryStepped, nil); err != nil {
 			return err
 		}
 		s.trials.kick()
 	}
-	return fault.New(fault.Invalid, "Release %s is rejected: the run was cancelled.", release)
+	return fault.New(fault.Invalid, "Release %s is rejected: the run was cancelled, or its job's time was over.", release).
+		WithNext("see towpath canary show %s; a strategy with \"hold\" keeps what waits for a person", release)
 }
 
 // supersede rejects the canary that another release finds in its environment, which the

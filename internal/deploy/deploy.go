@@ -128,8 +128,7 @@ func (s *Service) release(ctx context.Context, t Target, chartName string, j hel
 		return Release{}, err
 	}
 	if job.Environment == "" {
-		return Release{}, fault.New(fault.Denied, "Job %s.%s names no environment, so it may not deploy.", job.Stage, job.Job).
-			WithNext("make it a `deployment` job with `environment: NAME`")
+		return Release{}, noEnvironment(job)
 	}
 	env, err := s.ensure(ctx, t.Actor, job.Project, job.Environment, t.Namespace)
 	if err != nil {
@@ -158,6 +157,11 @@ func (s *Service) release(ctx context.Context, t Target, chartName string, j hel
 	return s.perform(ctx, at, t.Actor, r, j, cfg, say)
 }
 
+func noEnvironment(job identity.JobClaims) error {
+	return fault.New(fault.Denied, "Job %s.%s names no environment, so it may not deploy.", job.Stage, job.Job).
+		WithNext("make it a `deployment` job with `environment: NAME`")
+}
+
 // inTheWay deals with the canary that a release finds in its environment: the next round of
 // the same pipeline's goes on with it, and then done is true; another one gives way.
 func (s *Service) inTheWay(ctx context.Context, at *site, t Target, j helmJob, say Say) (r Release, done bool, err error) {
@@ -184,18 +188,13 @@ func (s *Service) perform(ctx context.Context, at *site, a identity.Actor, r Rel
 		return r, err
 	}
 	j.post.ctx, j.post.actor, j.post.registry, j.post.auth, j.post.images = ctx, a, s.opts.Registry, s.Auth, s.Images
-	if j.try == nil && !j.whole && at.env.Strategy != nil && len(at.env.Strategy.Steps) > 0 && j.chart.Name() != manifestsChart {
+	if j.try == nil && !j.whole && at.env.Strategy != nil && len(at.env.Strategy.Steps) > 0 {
 		j.try = &CanaryRequest{Strategy: *at.env.Strategy}
 	}
 	if j.try != nil && at.env.Routing != On {
-		say(fmt.Sprintf("A canary needs its share of the traffic: routing is turned on for environment %s.", at.env.Name))
-		if err := s.turn(ctx, at, true, say); err != nil {
+		if err := s.routeForCanary(ctx, at, a, say); err != nil {
 			return r, err
 		}
-		if err := s.set(ctx, a, at.env, "routing", On); err != nil {
-			return r, err
-		}
-		at.env.Routing = On
 	}
 	var step *swapper
 	if at.env.Routing == On {
@@ -230,6 +229,20 @@ func (s *Service) perform(ctx context.Context, at *site, a identity.Actor, r Rel
 		return r, errors.Join(err, rerr)
 	}
 	return r, err
+}
+
+// routeForCanary turns routing of an environment on, because a canary needs its share of
+// the traffic.
+func (s *Service) routeForCanary(ctx context.Context, at *site, a identity.Actor, say Say) error {
+	say(fmt.Sprintf("A canary needs its share of the traffic: routing is turned on for environment %s.", at.env.Name))
+	if err := s.turn(ctx, at, true, say); err != nil {
+		return err
+	}
+	if err := s.set(ctx, a, at.env, "routing", On); err != nil {
+		return err
+	}
+	at.env.Routing = On
+	return nil
 }
 
 // tryFirst begins a canary; what cannot even begin ends the release.

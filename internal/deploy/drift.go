@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"helm.sh/helm/v4/pkg/kube"
 
@@ -17,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
@@ -27,9 +27,10 @@ import (
 // reach is what the objects of an environment are read and put back with: the rights of the
 // run that deployed them.
 type reach struct {
-	client dynamic.Interface
-	mapper meta.RESTMapper
-	env    Environment
+	client    dynamic.Interface
+	mapper    meta.RESTMapper
+	discovery discovery.DiscoveryInterface
+	env       Environment
 }
 
 // lookForDrift compares what lives in an environment with what was deployed, and records
@@ -125,13 +126,9 @@ func (s *Service) differences(ctx context.Context, env Environment) (out []found
 
 // driftsOf compares the objects of one release.
 func (s *Service) driftsOf(ctx context.Context, env Environment, h *helm, r Release, scaled map[object]bool) ([]found, error) {
-	live, err := h.deployed(r.Name)
+	live, objects, err := h.liveObjects(r.Name)
 	if err != nil || live == nil {
 		return nil, err
-	}
-	objects, err := decode(strings.NewReader(live.Manifest))
-	if err != nil {
-		return nil, fmt.Errorf("reading the manifest of %s: %w", r.Name, err)
 	}
 	at, err := s.reach(ctx, env, r.Run)
 	if err != nil {
@@ -237,7 +234,7 @@ func (s *Service) reach(ctx context.Context, env Environment, run int64) (*reach
 	if err != nil {
 		return nil, fmt.Errorf("making a cluster client: %w", err)
 	}
-	return &reach{client: client, mapper: acc.mapper, env: env}, nil
+	return &reach{client: client, mapper: acc.mapper, discovery: acc.cache, env: env}, nil
 }
 
 // resource returns where an object of a manifest lives.
@@ -255,6 +252,22 @@ func (r *reach) resource(o map[string]any) (dynamic.ResourceInterface, error) {
 		return r.client.Resource(m.Resource), nil
 	}
 	return r.client.Resource(m.Resource).Namespace(r.env.Namespace), nil
+}
+
+// get returns an object of a kind that lives, nil when there is none of that name.
+func (r *reach) get(ctx context.Context, kind map[string]any, name string) (map[string]any, error) {
+	resource, err := r.resource(kind)
+	if err != nil {
+		return nil, err
+	}
+	got, err := resource.Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s %s: %w", kindOf(kind), name, err)
+	}
+	return got.Object, nil
 }
 
 // putBack applies an object as it was deployed, over whoever changed it.
@@ -299,13 +312,7 @@ func numberOf(release string) int64 {
 
 // try takes the key if nobody has it.
 func (l *locks) try(key string) (free func(), ok bool) {
-	l.mu.Lock()
-	ch, there := l.m[key]
-	if !there {
-		ch = make(chan struct{}, 1)
-		l.m[key] = ch
-	}
-	l.mu.Unlock()
+	ch := l.of(key)
 	select {
 	case ch <- struct{}{}:
 		return func() { <-ch }, true

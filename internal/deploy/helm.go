@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"helm.sh/helm/v4/pkg/action"
@@ -170,6 +171,20 @@ func (h *helm) deployed(name string) (*helmrelease.Release, error) {
 		return nil, fmt.Errorf("reading the live revision of %s: %w", name, err)
 	}
 	return asRelease(got), nil
+}
+
+// liveObjects returns the deployed revision of a Helm release with the objects of its
+// manifest; nil when nothing is deployed under that name.
+func (h *helm) liveObjects(name string) (*helmrelease.Release, []map[string]any, error) {
+	live, err := h.deployed(name)
+	if err != nil || live == nil {
+		return nil, nil, err
+	}
+	objects, err := decode(strings.NewReader(live.Manifest))
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the manifest of %s: %w", name, err)
+	}
+	return live, objects, nil
 }
 
 // names lists the releases of the namespace that serve.

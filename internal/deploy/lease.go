@@ -34,15 +34,21 @@ type locks struct {
 
 func newLocks() *locks { return &locks{m: map[string]chan struct{}{}} }
 
-// take waits for the key; the function returned gives it back.
-func (l *locks) take(ctx context.Context, key string) (func(), error) {
+// of returns the channel of a key: it is full while somebody has the key.
+func (l *locks) of(key string) chan struct{} {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	ch, ok := l.m[key]
 	if !ok {
 		ch = make(chan struct{}, 1)
 		l.m[key] = ch
 	}
-	l.mu.Unlock()
+	return ch
+}
+
+// take waits for the key; the function returned gives it back.
+func (l *locks) take(ctx context.Context, key string) (func(), error) {
+	ch := l.of(key)
 	select {
 	case ch <- struct{}{}:
 		return func() { <-ch }, nil

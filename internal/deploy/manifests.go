@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"helm.sh/helm/v4/pkg/chart/loader/archive"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"towpath.dev/towpath/internal/deploy/manifest"
@@ -25,87 +26,186 @@ type Manifests struct {
 	// CanaryPercent, when not 0, applies a canary and a baseline of each workload in the
 	// place of it, each with that share of its replicas.
 	CanaryPercent int
+	// SMI has canary and baseline get CanaryPercent of the traffic by a TrafficSplit, and
+	// Replicas pods each.
+	SMI      bool
+	Replicas int
+
+	// Strategy asks for a canary by the router; nil takes the strategy of the environment.
+	// Where CanaryPercent says how, neither counts.
+	Strategy *CanaryRequest
 }
 
 // Apply deploys plain manifests as the `deploy` action of KubernetesManifest@1 does:
 // objects that are no longer in the files stay. They are applied through the same
 // engine as a chart, so that they have a history and are put back on failure.
 func (s *Service) Apply(ctx context.Context, m Manifests, say Say) (Release, error) {
-	if len(m.Files) == 0 {
-		return Release{}, noManifests()
+	if m.CanaryPercent == 0 {
+		r, err := s.applyFiles(ctx, m, helmJob{try: m.Strategy}, nil, say)
+		if err != nil || r.Result != Started || m.Strategy != nil && m.Strategy.Increment > 0 {
+			return r, err
+		}
+		return s.followTrial(ctx, r, say)
+	}
+	if m.SMI {
+		return s.applySMI(ctx, m, say)
+	}
+	return s.applyFiles(ctx, m, helmJob{whole: true}, func(objects []map[string]any, live manifest.Live) ([]map[string]any, error) {
+		return manifest.Split(objects, m.CanaryPercent, live)
+	}, say)
+}
+
+// applyFiles deploys manifests as a release, after turn, if it is not nil, has made other
+// objects of theirs.
+func (s *Service) applyFiles(ctx context.Context, m Manifests, j helmJob, turn func([]map[string]any, manifest.Live) ([]map[string]any, error), say Say) (Release, error) {
+	ch, err := wrap(m.Files)
+	if err != nil {
+		return Release{}, err
+	}
+	replace := map[string]string{}
+	for _, i := range m.Images {
+		replace[bare(i)] = i
+	}
+	job := m.Actor.Job
+	post := &pinner{replace: replace}
+	s.plain(ctx, post, Environment{Project: job.Project, Name: job.Environment}, job.Run, m.Name)
+	if turn != nil {
+		carry := post.first
+		post.first = func(objects []map[string]any) ([]map[string]any, error) {
+			objects = manifest.Expand(objects)
+			live, err := s.living(ctx, job.Project, job.Environment, job.Run, objects)
+			if err != nil {
+				return nil, err
+			}
+			if objects, err = turn(objects, live); err != nil {
+				return nil, err
+			}
+			return carry(objects)
+		}
+	}
+	j.chart, j.post, j.wait, j.install, j.reset = ch, post, true, true, true
+	return s.release(ctx, m.Target, "", j, say)
+}
+
+// wrap makes the chart that plain manifests are deployed as. The text goes through a file,
+// not through a template: braces in it mean nothing.
+func wrap(files []File) (*chart.Chart, error) {
+	if len(files) == 0 {
+		return nil, noManifests()
 	}
 	var all strings.Builder
-	for _, f := range m.Files {
+	for _, f := range files {
 		all.WriteString("---\n")
 		all.Write(f.Data)
 		all.WriteString("\n")
 	}
-	// The text goes through a file, not through a template: braces in it mean nothing.
 	ch, err := loader.LoadFiles([]*archive.BufferedFile{
 		{Name: "Chart.yaml", Data: []byte("apiVersion: v2\nname: " + manifestsChart + "\nversion: 0.0.0\n")},
 		{Name: "all.yaml", Data: []byte(all.String())},
 		{Name: "templates/all.yaml", Data: []byte("{{ .Files.Get \"all.yaml\" }}\n")},
 	})
 	if err != nil {
-		return Release{}, fault.Wrap(fault.Invalid, err, "The manifests cannot be read: %v.", err)
+		return nil, fault.Wrap(fault.Invalid, err, "The manifests cannot be read: %v.", err)
 	}
-	replace := map[string]string{}
-	for _, i := range m.Images {
-		replace[bare(i)] = i
-	}
-	post := &pinner{keep: true, replace: replace}
-	if m.CanaryPercent != 0 {
-		post.first = func(objects []map[string]any) ([]map[string]any, error) {
-			return s.split(ctx, m, objects)
-		}
-	}
-	return s.release(ctx, m.Target, "", helmJob{chart: ch, wait: true, install: true, reset: true, post: post}, say)
+	return ch, nil
 }
 
 func noManifests() error {
 	return fault.New(fault.Invalid, "No manifest file matches.").WithNext("check the `manifests` input of the task")
 }
 
-// split makes a canary of manifests, beside the workloads that live.
-func (s *Service) split(ctx context.Context, m Manifests, objects []map[string]any) ([]map[string]any, error) {
-	job := m.Actor.Job
-	env, err := environment(ctx, s.DB, job.Project, job.Environment)
+// plain makes a post-renderer one of plain manifests: lists are taken apart, Helm never
+// deletes what they brought, and the Deployments and Services of the revision before that
+// still live stay part of the release when the files do not have them any more. Without
+// that, routing could not be turned on or off for what a canary or a dropped file left.
+func (s *Service) plain(ctx context.Context, post *pinner, env Environment, run int64, name string) {
+	post.keep = true
+	post.first = func(objects []map[string]any) ([]map[string]any, error) {
+		objects = manifest.Expand(objects)
+		env, err := environment(ctx, s.DB, env.Project, env.Name)
+		if err != nil {
+			return nil, err
+		}
+		h, _, err := s.deployer(ctx, env, run)
+		if err != nil {
+			return nil, err
+		}
+		_, was, err := h.liveObjects(name)
+		if err != nil || len(was) == 0 {
+			return objects, err
+		}
+		live, err := s.living(ctx, env.Project, env.Name, run, was)
+		if err != nil {
+			return nil, err
+		}
+		return carry(objects, was, live)
+	}
+}
+
+// carry adds to the objects of a release those Deployments and Services of the revision
+// before that they do not have and that still live, with as many replicas as live. Copies of
+// a canary are left out: they end with it.
+func carry(objects, was []map[string]any, live manifest.Live) ([]map[string]any, error) {
+	was, err := copyObjects(was)
 	if err != nil {
 		return nil, err
 	}
-	at, err := s.reach(ctx, env, job.Run)
+	have := byKind(objects)
+	for _, o := range unswap(was) {
+		kind, name := kindOf(o), nameOf(o)
+		if kind != "Deployment" && kind != "Service" || have[object{kind, name}] != nil || isCopy(o) {
+			continue
+		}
+		now, err := live(kind, name)
+		if err != nil {
+			return nil, err
+		}
+		if now == nil {
+			continue
+		}
+		if n, ok := mapOf(now, "spec")["replicas"]; ok && kind == "Deployment" {
+			child(o, "spec")["replicas"] = n
+		}
+		objects = append(objects, o)
+	}
+	return objects, nil
+}
+
+// isCopy reports whether an object is the canary or the baseline of KubernetesManifest@1.
+func isCopy(o map[string]any) bool {
+	version, _ := mapOf(mapOf(o, "metadata"), "labels")[manifest.VersionLabel].(string)
+	return version == manifest.Canary || version == manifest.Baseline
+}
+
+// living returns what finds objects that live in the namespace of an environment, by the
+// kinds among objects.
+func (s *Service) living(ctx context.Context, project, environmentName string, run int64, objects []map[string]any) (manifest.Live, error) {
+	env, err := environment(ctx, s.DB, project, environmentName)
 	if err != nil {
 		return nil, err
 	}
-	objects = manifest.Expand(objects)
-	return manifest.Split(objects, m.CanaryPercent, func(kind, name string) (map[string]any, error) {
+	at, err := s.reach(ctx, env, run)
+	if err != nil {
+		return nil, err
+	}
+	return func(kind, name string) (map[string]any, error) {
 		for _, o := range objects {
-			if kindOf(o) != kind || nameOf(o) != name {
-				continue
+			if kindOf(o) == kind {
+				return at.get(ctx, map[string]any{"apiVersion": o["apiVersion"], "kind": kind}, name)
 			}
-			resource, err := at.resource(o)
-			if err != nil {
-				return nil, err
-			}
-			got, err := resource.Get(ctx, name, metav1.GetOptions{})
-			if apierrors.IsNotFound(err) {
-				return nil, nil
-			}
-			if err != nil {
-				return nil, fmt.Errorf("reading %s %s: %w", kind, name, err)
-			}
-			return got.Object, nil
 		}
 		return nil, nil
-	})
+	}, nil
 }
 
 // PromoteManifests applies the manifests of a canary as they are, and deletes the canaries
 // and baselines of their workloads: the `promote` action of KubernetesManifest@1. A copy
-// that cannot be deleted is only said.
+// that cannot be deleted is only said. By SMI the traffic goes to the canary meanwhile.
 func (s *Service) PromoteManifests(ctx context.Context, m Manifests, say Say) (Release, error) {
-	m.CanaryPercent = 0
-	r, err := s.Apply(ctx, m, say)
+	if m.SMI {
+		return s.promoteSMI(ctx, m, say)
+	}
+	r, err := s.applyFiles(ctx, m, helmJob{whole: true}, nil, say)
 	if err != nil {
 		return r, err
 	}
@@ -113,39 +213,31 @@ func (s *Service) PromoteManifests(ctx context.Context, m Manifests, say Say) (R
 }
 
 // RejectManifests deletes the canaries and baselines of the workloads of manifests: the
-// `reject` action of KubernetesManifest@1. A copy that cannot be deleted is only said.
+// `reject` action of KubernetesManifest@1. A copy that cannot be deleted is only said. By SMI
+// the traffic goes to what is stable first.
 func (s *Service) RejectManifests(ctx context.Context, m Manifests, say Say) error {
-	job := m.Actor.Job
-	if err := s.Auth.Require(ctx, m.Actor, job.Project, identity.Write); err != nil {
-		return err
-	}
-	var objects []map[string]any
-	for _, f := range m.Files {
-		more, err := decode(bytes.NewReader(f.Data))
-		if err != nil {
-			return fault.Wrap(fault.Invalid, err, "The manifests cannot be read: %v.", err)
-		}
-		objects = append(objects, more...)
-	}
-	if len(objects) == 0 {
-		return noManifests()
-	}
-	env, err := environment(ctx, s.DB, job.Project, job.Environment)
+	objects, err := m.objects()
 	if err != nil {
 		return err
 	}
-	ctx, at, err := s.occupy(ctx, env, fmt.Sprintf("run/%d", job.Run), say)
+	copies := manifest.Copies(objects)
+	if m.SMI {
+		if err := s.redirect(ctx, m, objects, manifest.Stable, say); err != nil {
+			return err
+		}
+		copies = manifest.SMICopies(objects)
+	}
+	ctx, at, err := s.objects(ctx, m.Target, say)
 	if err != nil {
 		return err
 	}
 	defer at.free()
-	to, err := s.reach(ctx, env, job.Run)
-	if err != nil {
-		return err
+	if err := s.forget(ctx, at, m.Target, "the canary ended", isCopy); err != nil {
+		say("Warning: Helm's record of the release still has the canary: " + firstLine(err.Error()))
 	}
 	behind := metav1.DeletePropagationBackground
-	for _, o := range manifest.Copies(manifest.Expand(objects)) {
-		resource, err := to.resource(map[string]any{"apiVersion": o.APIVersion, "kind": o.Kind})
+	for _, o := range copies {
+		resource, err := at.resource(map[string]any{"apiVersion": o.APIVersion, "kind": o.Kind})
 		if err == nil {
 			err = resource.Delete(ctx, o.Name, metav1.DeleteOptions{PropagationPolicy: &behind})
 		}
@@ -156,4 +248,70 @@ func (s *Service) RejectManifests(ctx context.Context, m Manifests, say Say) err
 		say(fmt.Sprintf("%s %s is deleted.", o.Kind, o.Name))
 	}
 	return nil
+}
+
+// forget makes a revision of a release without some of its objects: what Helm has is put
+// back by drift, and applied again when routing is turned on or off.
+func (s *Service) forget(ctx context.Context, at *objectSite, t Target, why string, gone func(map[string]any) bool) error {
+	h, _, err := s.deployer(ctx, at.env, t.Actor.Job.Run)
+	if err != nil {
+		return err
+	}
+	live, objects, err := h.liveObjects(t.Name)
+	if err != nil || live == nil || !slices.ContainsFunc(objects, gone) {
+		return err
+	}
+	got, err := h.reapply(ctx, live, slices.DeleteFunc(objects, gone), why)
+	if err != nil {
+		return err
+	}
+	return s.moveRevision(ctx, at.env, t.Name, live.Version, got.Version)
+}
+
+// objects reads the manifests.
+func (m Manifests) objects() ([]map[string]any, error) {
+	var out []map[string]any
+	for _, f := range m.Files {
+		more, err := decode(bytes.NewReader(f.Data))
+		if err != nil {
+			return nil, fault.Wrap(fault.Invalid, err, "The manifests cannot be read: %v.", err)
+		}
+		out = append(out, more...)
+	}
+	if len(out) == 0 {
+		return nil, noManifests()
+	}
+	return manifest.Expand(out), nil
+}
+
+// objectSite is an environment whose single objects are worked on, with the rights of its
+// deployers.
+type objectSite struct {
+	*reach
+	free func()
+}
+
+// objects locks the environment that the actor's job names, for work on single objects.
+func (s *Service) objects(ctx context.Context, t Target, say Say) (context.Context, *objectSite, error) {
+	job := t.Actor.Job
+	if err := s.Auth.Require(ctx, t.Actor, job.Project, identity.Write); err != nil {
+		return ctx, nil, err
+	}
+	if job.Environment == "" {
+		return ctx, nil, noEnvironment(job)
+	}
+	env, err := s.ensure(ctx, t.Actor, job.Project, job.Environment, t.Namespace)
+	if err != nil {
+		return ctx, nil, err
+	}
+	ctx, at, err := s.occupy(ctx, env, fmt.Sprintf("run/%d", job.Run), say)
+	if err != nil {
+		return ctx, nil, err
+	}
+	to, err := s.reach(ctx, env, job.Run)
+	if err != nil {
+		at.free()
+		return ctx, nil, err
+	}
+	return ctx, &objectSite{reach: to, free: at.free}, nil
 }

@@ -21,6 +21,9 @@ const (
 	labelProject      = "towpath.dev/project"
 	labelEnvironment  = "towpath.dev/environment"
 	labelInstallation = "towpath.dev/installation"
+	// labelSessions is "forbidden" where the API server is to refuse developers' sessions; dev
+	// keeps it up to date, and until it has looked a new namespace must not be without it.
+	labelSessions = "towpath.dev/sessions"
 )
 
 // bindingName is the role binding that lets an environment's jobs deploy.
@@ -31,7 +34,11 @@ const bindingName = "towpath-deployers"
 // labels, or none: Towpath never takes over what it did not make. A namespace that was
 // handed over by a person bears no installation and is accepted.
 func prepare(ctx context.Context, c kubernetes.Interface, env Environment, installation string) error {
-	want := map[string]string{labelProject: env.Project, labelEnvironment: env.Name, labelInstallation: installation}
+	sessions := env.Sessions
+	if sessions == "" {
+		sessions = defaultSessions(env.Name)
+	}
+	want := map[string]string{labelProject: env.Project, labelEnvironment: env.Name, labelInstallation: installation, labelSessions: sessions}
 	ns, err := c.CoreV1().Namespaces().Get(ctx, env.Namespace, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):

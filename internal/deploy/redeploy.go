@@ -28,11 +28,7 @@ func (s *Service) Redeploy(ctx context.Context, a identity.Actor, release string
 	if err != nil {
 		return Release{}, err
 	}
-	need := identity.Write
-	if env.Production() {
-		need = identity.Maintain
-	}
-	if err := s.Auth.Require(ctx, a, project, need); err != nil {
+	if err := s.Auth.Require(ctx, a, project, env.Decides()); err != nil {
 		return Release{}, err
 	}
 	if old.Result != Deployed || old.Revision == 0 {
@@ -66,6 +62,9 @@ func (s *Service) Redeploy(ctx context.Context, a identity.Actor, release string
 	}
 	say(fmt.Sprintf("Release %s is deployed again.", release))
 	post := &pinner{replace: imagesOf(old.Images)}
+	if was.Chart.Name() == manifestsChart {
+		s.plain(ctx, post, env, old.Run, old.Name)
+	}
 	return s.perform(ctx, at, a, r, helmJob{
 		name: old.Name, chart: was.Chart, values: was.Config, post: post, wait: true, install: true, reset: true, timeout: DefaultTimeout, whole: true,
 	}, cfg, say)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,7 +23,6 @@ const (
 	routerName    = "towpath-router"
 	routerApp     = "app.kubernetes.io/name"
 	routerAdmin   = route.AdminPort
-	routedPolicy  = "towpath-routed"
 	routerManager = "towpath-routing" // field manager of what the platform applies
 )
 
@@ -43,8 +41,8 @@ type applied struct {
 
 // routerObjects are the objects of a router but its table, in the order in which they are
 // applied.
-func routerObjects(env Environment, image string, replicas int, policies bool) []applied {
-	labels := map[string]any{routerApp: routerName, "app.kubernetes.io/managed-by": "towpath"}
+func routerObjects(env Environment, image string, replicas int) []applied {
+	labels := map[string]any{routerApp: routerName, managedBy: "towpath"}
 	object := func(api, kind, collection, name string, rest map[string]any) applied {
 		group := "/apis/" + api
 		if api == "v1" {
@@ -72,20 +70,7 @@ func routerObjects(env Environment, image string, replicas int, policies bool) [
 			"minAvailable": 1, "selector": map[string]any{"matchLabels": routerSelector},
 		}}))
 	}
-	if !policies {
-		return list
-	}
-	return append(list,
-		object("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", routerName, map[string]any{"spec": map[string]any{
-			"podSelector": map[string]any{"matchLabels": routerSelector}, "policyTypes": []any{"Ingress", "Egress"},
-			"ingress": []any{map[string]any{}}, "egress": []any{map[string]any{}},
-		}}),
-		object("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", routedPolicy, map[string]any{"spec": map[string]any{
-			"podSelector": map[string]any{"matchExpressions": []any{map[string]any{"key": route.Label, "operator": "Exists"}}},
-			"policyTypes": []any{"Ingress"},
-			"ingress":     []any{map[string]any{"from": []any{map[string]any{"podSelector": map[string]any{"matchLabels": routerSelector}}}}},
-		}}),
-	)
+	return list
 }
 
 func routerSpec(labels map[string]any, image string, replicas int) map[string]any {
@@ -135,6 +120,11 @@ func apply(ctx context.Context, c kubernetes.Interface, manager string, list []a
 		}
 		err = c.CoreV1().RESTClient().Patch(types.ApplyPatchType).AbsPath(o.path, o.name).
 			Param("fieldManager", manager).Param("force", "true").Body(body).Do(ctx).Error()
+		if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
+			// Whoever assigned the policy that refuses it has to let the platform's own objects be.
+			return fault.Wrap(fault.Denied, err, "The platform's own %v %s is refused: %v.", o.body["kind"], o.name, err).
+				WithNext("take it out of the policy: `towpath policy exempt ASSIGNMENT --object %v/NAMESPACE/%s --reason router`, or change the assignment", o.body["kind"], o.name)
+		}
 		if err != nil {
 			return fmt.Errorf("applying %v %s: %w", o.body["kind"], o.name, err)
 		}
@@ -156,27 +146,13 @@ func (s *Service) startRouter(ctx context.Context, c kubernetes.Interface, env E
 	if env.Production() {
 		replicas = 2
 	}
-	denied, err := deniesByDefault(ctx, c, env.Namespace)
-	if err != nil {
+	if err := apply(ctx, c, routerManager, routerObjects(env, image, replicas)); err != nil {
 		return err
 	}
-	if err := apply(ctx, c, routerManager, routerObjects(env, image, replicas, denied)); err != nil {
+	if _, err := s.police(ctx, c, env); err != nil {
 		return err
 	}
 	return awaitRouter(ctx, c, env.Namespace, version)
-}
-
-// deniesByDefault reports whether a policy of the namespace isolates all of its pods: only
-// then are policies for the router needed, and only then do they isolate nobody anew.
-func deniesByDefault(ctx context.Context, c kubernetes.Interface, namespace string) (bool, error) {
-	list, err := c.NetworkingV1().NetworkPolicies(namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return false, fmt.Errorf("listing network policies of %s: %w", namespace, err)
-	}
-	return slices.ContainsFunc(list.Items, func(p networkingv1.NetworkPolicy) bool {
-		return len(p.Spec.PodSelector.MatchLabels) == 0 && len(p.Spec.PodSelector.MatchExpressions) == 0 &&
-			(len(p.Spec.PolicyTypes) == 0 || slices.Contains(p.Spec.PolicyTypes, networkingv1.PolicyTypeIngress))
-	}), nil
 }
 
 // awaitRouter waits until every pod of the router is ready and has the table of a version.
@@ -312,12 +288,15 @@ func writeTable(ctx context.Context, c kubernetes.Interface, namespace string, t
 
 // stopRouter takes the objects of a router away.
 func stopRouter(ctx context.Context, c kubernetes.Interface, env Environment) error {
-	list := routerObjects(env, "", 2, true)
+	list := routerObjects(env, "", 2)
 	for _, o := range slices.Backward(list) {
 		err := c.CoreV1().RESTClient().Delete().AbsPath(o.path, o.name).Do(ctx).Error()
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("taking away %v %s: %w", o.body["kind"], o.name, err)
 		}
+	}
+	if err := removePolicies(ctx, c, env.Namespace); err != nil {
+		return err
 	}
 	err := c.CoreV1().ConfigMaps(env.Namespace).Delete(ctx, route.ConfigMap, metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {

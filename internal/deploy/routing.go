@@ -53,6 +53,7 @@ type table struct {
 	route.Table
 	Unrouted []Unrouted        `json:"unrouted,omitempty"`
 	Owners   map[string]string `json:"owners,omitempty"` // by service: the Helm release that it belongs to
+	Edges    map[string]edges  `json:"edges,omitempty"`  // by Helm release
 }
 
 // SetSession puts a session into the table of an environment, or renews the one of its id.
@@ -169,6 +170,10 @@ func (s *Service) Routing(ctx context.Context, a identity.Actor, project, enviro
 	}
 	if client, err := s.adminClient(ctx); err == nil {
 		out.Routers = routers(ctx, client, env.Namespace)
+		if p, _, err := s.readPoliced(ctx, client, env); err == nil {
+			_, closed := p.derive()
+			out.Unrouted = append(out.Unrouted, closed...)
+		}
 	}
 	return out, nil
 }

@@ -37,6 +37,14 @@ type Settings struct {
 // reach into it.
 func (s Settings) Production() bool { return s.Sessions == Forbidden }
 
+// Decides is the role that it takes to promote, reject or redeploy a release there.
+func (s Settings) Decides() identity.Role {
+	if s.Production() {
+		return identity.Maintain
+	}
+	return identity.Write
+}
+
 // Change is what to change of an environment's settings; nil leaves a setting as it is.
 type Change struct {
 	Routing  *string          `json:"routing,omitempty" enum:"off,on"`

@@ -24,6 +24,7 @@ type swapper struct {
 
 	services []route.Service
 	unrouted []Unrouted
+	edges    edges
 }
 
 // routed is a Service that is swapped with its Deployments.
@@ -34,7 +35,7 @@ type routed struct {
 
 // run swaps the objects of one release in place and returns them with those that were added.
 func (w *swapper) run(objects []map[string]any) ([]map[string]any, error) {
-	w.services, w.unrouted = nil, nil
+	w.services, w.unrouted, w.edges = nil, nil, edgesOf(objects)
 	labelled := map[int]bool{} // of objects: Deployments that a routed Service selects
 	var swap []routed
 	for _, o := range objects {

@@ -144,7 +144,7 @@ func (s *Service) trialOf(ctx context.Context, release string) (*trial, error) {
 		return nil, err
 	}
 	if len(got) == 0 {
-		return nil, fault.New(fault.NotFound, "Release %s was no canary.", release).WithNext("list them with `towpath canary ls`")
+		return nil, fault.New(fault.NotFound, "Release %s was no canary.", release).WithNext("list them with `towpath canary list`")
 	}
 	return &got[0], nil
 }
@@ -164,6 +164,7 @@ func (s *Service) putTrial(ctx context.Context, t *trial, typ string, ops []even
 }
 
 func (s *Service) storeTrial(ctx context.Context, tx *store.Tx, t *trial, typ string, ops []event.Operation) error {
+	t.Trial.Stamp(s.Clock.Now())
 	t.View.State, t.View.Why, t.View.Weight, t.View.Step, t.View.StepSince = t.Trial.Phase, t.Trial.Why, t.Trial.Weight, t.Trial.Step+1, t.Trial.Since
 	if ops != nil {
 		t.View.Operations = ops

@@ -49,7 +49,7 @@ type attempt struct {
 // errAllAtOnce when there is nothing to compare.
 func (s *Service) try(ctx context.Context, a attempt) error {
 	sayf := func(format string, args ...any) { a.say(fmt.Sprintf(format, args...)) }
-	live, err := a.helm.deployed(a.job.name)
+	live, now, err := a.helm.liveObjects(a.job.name)
 	if err != nil {
 		return err
 	}
@@ -68,10 +68,6 @@ func (s *Service) try(ctx context.Context, a attempt) error {
 	next, err := decode(strings.NewReader(manifest))
 	if err != nil {
 		return fmt.Errorf("reading the rendered manifest: %w", err)
-	}
-	now, err := decode(strings.NewReader(live.Manifest))
-	if err != nil {
-		return fmt.Errorf("reading the live manifest: %w", err)
 	}
 	t := s.newTrial(a, stable)
 	plan, err := planTrial(now, next, t.Trial.Weight)
@@ -147,6 +143,9 @@ func (s *Service) newTrial(a attempt, stable *Release) *trial {
 	if a.ask.Increment > 0 {
 		driver = "pipeline"
 		strategy.Steps = []canary.Step{{Weight: a.ask.Increment}}
+		if own := a.at.env.Strategy; own != nil {
+			strategy.Hold = own.Hold
+		}
 	}
 	t := &trial{
 		Trial: *canary.New(strategy, now), Name: a.job.name,

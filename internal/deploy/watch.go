@@ -52,6 +52,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}()
 	go s.tendAll(ctx)
 	go s.driftAll(ctx)
+	go s.policeAll(ctx)
 	for ctx.Err() == nil {
 		client, err := s.adminClient(ctx)
 		if err == nil {

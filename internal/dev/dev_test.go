@@ -8,13 +8,12 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"towpath.dev/towpath/internal/clock"
+	"towpath.dev/towpath/internal/clock/clocktest"
 	"towpath.dev/towpath/internal/dev"
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
@@ -36,25 +35,6 @@ func (r roles) Require(_ context.Context, a identity.Actor, project string, want
 		return fault.New(fault.NotFound, "There is no project %s.", project)
 	}
 	return fault.New(fault.Denied, "This needs the role %s.", want)
-}
-
-// wall is a clock that a test sets.
-type wall struct {
-	clock.Clock
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (w *wall) Now() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.t
-}
-
-func (w *wall) move(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.t = w.t.Add(d)
 }
 
 // places are the environments of shop.
@@ -80,11 +60,15 @@ type routes struct {
 	table map[string]dev.Route
 	sets  int
 	away  error
+	deaf  error // of a session that is put into the table
 }
 
 func (r *routes) Ensure(context.Context, identity.Actor, string, string, string) error { return r.away }
 
 func (r *routes) SetSession(_ context.Context, _, _ string, v dev.Route) error {
+	if r.deaf != nil {
+		return r.deaf
+	}
 	r.table[v.ID] = v
 	r.sets++
 	return nil
@@ -111,6 +95,10 @@ type pods struct {
 	secret bool // secrets were asked for
 	broken error
 	guard  map[string]bool
+
+	env       []dev.Value // besides what every target has
+	address   string      // of pods that run, "" for that of Create
+	meanwhile func()      // happens while a pod is revived
 }
 
 func (p *pods) Target(_ context.Context, _, service string, secrets bool) (dev.Target, error) {
@@ -119,6 +107,7 @@ func (p *pods) Target(_ context.Context, _, service string, secrets bool) (dev.T
 	}
 	p.secret = secrets
 	t := dev.Target{Workload: service, Ports: []dev.Port{{Name: "http", Port: 80, Target: 8080}}, Env: []dev.Value{{Name: "LEVEL", Value: "debug"}}, Domain: "cluster.local"}
+	t.Env = append(t.Env, p.env...)
 	if secrets {
 		t.Env = append(t.Env, dev.Value{Name: "PASSWORD", Value: "p", Secret: true})
 	} else {
@@ -168,7 +157,7 @@ type world struct {
 	*dev.Service
 	db     *store.DB
 	log    *event.Log
-	clock  *wall
+	clock  *clocktest.Clock
 	routes *routes
 	pods   *pods
 	places *places
@@ -178,7 +167,7 @@ func newWorld(t *testing.T, db *store.DB) *world {
 	t.Helper()
 	start := time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
 	w := &world{
-		db: db, clock: &wall{Clock: clock.Fixed(start, time.Millisecond), t: start}, routes: &routes{table: map[string]dev.Route{}},
+		db: db, clock: clocktest.At(start), routes: &routes{table: map[string]dev.Route{}},
 		pods:   &pods{made: map[string]string{}, ends: map[string]net.Conn{}},
 		places: &places{dev.Place{Project: "shop", Environment: "staging", Namespace: "shop-staging", Sessions: true, URLs: []string{"http://shop.localhost"}}},
 	}
@@ -241,7 +230,7 @@ func TestALeaseLivesAsLongAsItIsRenewed(t *testing.T) {
 			t.Fatalf("opened %+v", o)
 		}
 		for range 12 {
-			w.clock.move(dev.RenewEvery)
+			w.clock.Add(dev.RenewEvery)
 			if _, err := w.Renew(t.Context(), ada, o.ID); err != nil {
 				t.Fatal(err)
 			}
@@ -257,7 +246,7 @@ func TestALeaseLivesAsLongAsItIsRenewed(t *testing.T) {
 		}
 		// Nobody renews; the server is another process meanwhile.
 		w.again()
-		w.clock.move(dev.Lease)
+		w.clock.Add(dev.Lease)
 		if _, err := w.Renew(t.Context(), ada, o.ID); !fault.Is(err, fault.Conflict) {
 			t.Errorf("a lease that is over was renewed: %v", err)
 		}
@@ -279,11 +268,11 @@ func TestNoSessionOutlivesItsGreatestAge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.clock.move(20 * time.Second)
+	w.clock.Add(20 * time.Second)
 	if v, err := w.Renew(t.Context(), ada, o.ID); err != nil || !v.Expires.Equal(o.Until) {
 		t.Fatalf("the lease ends at %s, not at %s: %v", v.Expires, o.Until, err)
 	}
-	w.clock.move(5 * time.Second)
+	w.clock.Add(5 * time.Second)
 	if err := w.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -396,7 +385,7 @@ func TestCapsAndReplacement(t *testing.T) {
 			t.Errorf("a sixth session: %v", err)
 		}
 		w.start(t, bob, "cart") // Others have theirs.
-		w.clock.move(2 * dev.Lease)
+		w.clock.Add(2 * dev.Lease)
 		if err := w.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -519,7 +508,7 @@ func TestShare(t *testing.T) {
 	if diff := cmp.Diff([]string{"started ada", "shared ada"}, w.told(t)); diff != "" {
 		t.Error(diff)
 	}
-	w.clock.move(dev.Lease)
+	w.clock.Add(dev.Lease)
 	if _, err := w.Share(t.Context(), ada, o.ID, 0); !fault.Is(err, fault.Conflict) {
 		t.Errorf("a session that is over was shared: %v", err)
 	}

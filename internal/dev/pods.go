@@ -9,7 +9,7 @@ import (
 type Target struct {
 	Workload string // Deployment
 	Ports    []Port
-	Env      []Value
+	Env      []Value  // a value may hold a Mark, which Fields of the session's pod resolve
 	LeftOut  []string // values that were not resolved, each with the reason: "DB_PASSWORD (secret shop-db)"
 	Services []Neighbor
 	Domain   string // "cluster.local"
@@ -24,6 +24,14 @@ type Pods interface {
 	// Create makes the pod of a session, with all that belongs to it, and returns its address
 	// when it runs.
 	Create(ctx context.Context, s Session, token string) (host string, err error)
+	// Fields returns what only the running pod of a session knows, by the field paths of the
+	// downward API: "status.hostIP".
+	Fields(ctx context.Context, s Session) (map[string]string, error)
+	// Revive makes the session's pod anew when it has ended or is gone, as an evicted one and
+	// one of a node that was started anew are, and returns its address when it runs.
+	Revive(ctx context.Context, s Session) (host string, err error)
+	// Hosts returns the addresses of all session pods that are ready, by the session's id.
+	Hosts(ctx context.Context) (map[string]string, error)
 	// Remove takes away what Create made; what is not there is no error.
 	Remove(ctx context.Context, s Session) error
 	// Dial connects to the session's pod, at the end of the tunnel.

@@ -124,10 +124,10 @@ func capped(ctx context.Context, tx *store.Tx, v Session) error {
 	case err != nil:
 		return fmt.Errorf("counting sessions: %w", err)
 	case mine > maxOfUser:
-		return fault.New(fault.Conflict, "You have %d sessions, as many as one may have.", maxOfUser).WithNext("stop one: towpath dev ls, towpath dev stop SESSION")
+		return fault.New(fault.Conflict, "You have %d sessions, as many as one may have.", maxOfUser).WithNext("stop one: towpath dev list, towpath dev stop SESSION")
 	case here > maxOfNamespace:
 		return fault.New(fault.Conflict, "Environment %s has %d sessions, as many as it may have.", v.Environment, maxOfNamespace).
-			WithNext("wait until one ends; `towpath dev ls` shows whose they are")
+			WithNext("wait until one ends; `towpath dev list` shows whose they are")
 	}
 	return nil
 }
@@ -172,8 +172,14 @@ func (v Session) fact(kind string, a identity.Actor, expires time.Time, why stri
 
 // extend stores the new end of a lease; false when the session was over already.
 func (s *Service) extend(ctx context.Context, v Session, now time.Time) (bool, error) {
-	return changed(s.DB.Exec(ctx, `UPDATE dev_session SET expires = ?, routed_until = ? WHERE id = ? AND state = ? AND expires > ?`,
-		v.Expires.UnixMilli(), v.routed.UnixMilli(), v.ID, Live, now.UnixMilli()))
+	return changed(s.DB.Exec(ctx, `UPDATE dev_session SET expires = ? WHERE id = ? AND state = ? AND expires > ?`,
+		v.Expires.UnixMilli(), v.ID, Live, now.UnixMilli()))
+}
+
+// noteRouted stores until when the routers know a session, and where its pod is.
+func (s *Service) noteRouted(ctx context.Context, v Session) error {
+	_, err := changed(s.DB.Exec(ctx, `UPDATE dev_session SET host = ?, routed_until = ? WHERE id = ? AND state = ?`, v.host, v.routed.UnixMilli(), v.ID, Live))
+	return err
 }
 
 func (s *Service) shared(ctx context.Context, a identity.Actor, v Session, expires time.Time) error {

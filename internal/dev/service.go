@@ -69,12 +69,13 @@ func (s *Service) Start(ctx context.Context, a identity.Actor, r Request) (Opene
 		return Opened{}, err
 	}
 	token := rand.Text()
-	if err := s.bringUp(ctx, a, &v, token); err != nil {
+	env, err := s.bringUp(ctx, a, &v, token, target.Env)
+	if err != nil {
 		// The caller may be gone; what was begun is taken back all the same.
 		s.end(context.WithoutCancel(ctx), identity.SystemActor("dev"), v, Broken)
 		return Opened{}, err
 	}
-	o := Opened{Session: v, Token: token, Env: target.Env, LeftOut: target.LeftOut, Services: target.Services, Domain: target.Domain, URLs: place.URLs}
+	o := Opened{Session: v, Token: token, Env: env, LeftOut: target.LeftOut, Services: target.Services, Domain: target.Domain, URLs: place.URLs}
 	if len(place.URLs) > 0 {
 		if o.Preview, err = s.Previews.Sign(ctx, place.URLs[0], v.ID, v.Key, v.Until); err != nil {
 			s.end(context.WithoutCancel(ctx), identity.SystemActor("dev"), v, Broken)
@@ -156,23 +157,31 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// bringUp makes the session's pod and tells the routers of it.
-func (s *Service) bringUp(ctx context.Context, a identity.Actor, v *Session, token string) error {
+// bringUp makes the session's pod and tells the routers of it. It returns the environment
+// with what the pod alone knows.
+func (s *Service) bringUp(ctx context.Context, a identity.Actor, v *Session, token string, env []Value) ([]Value, error) {
 	host, err := s.Pods.Create(ctx, *v, token)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if marked(env) {
+		fields, err := s.Pods.Fields(ctx, *v)
+		if err != nil {
+			return nil, err
+		}
+		env = fill(env, fields)
 	}
 	// The pod may have taken its time: the lease begins now.
 	now := s.Clock.Now().UTC().Truncate(time.Millisecond)
 	v.host, v.State, v.Expires = host, Live, earlier(now.Add(Lease), v.Until)
 	v.routed = v.Expires
 	if err := s.goLive(ctx, a, *v); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.Routes.SetSession(ctx, v.Project, v.Environment, v.route()); err != nil {
-		return fmt.Errorf("routing session %s: %w", v.ID, err)
+		return nil, fmt.Errorf("routing session %s: %w", v.ID, err)
 	}
-	return nil
+	return env, nil
 }
 
 func (v Session) route() Route {
@@ -199,9 +208,6 @@ func (s *Service) Renew(ctx context.Context, a identity.Actor, id string) (Sessi
 	v.Expires = earlier(now.Add(Lease), v.Until)
 	// The routers are told each other time: one write of the table for 20 s of lease.
 	tell := v.routed.Sub(now) < Lease-RenewEvery-RenewEvery/2 && v.routed.Before(v.Until)
-	if tell {
-		v.routed = v.Expires
-	}
 	if ok, err := s.extend(ctx, v, now); err != nil || !ok {
 		if err == nil {
 			err = v.over()
@@ -209,11 +215,21 @@ func (s *Service) Renew(ctx context.Context, a identity.Actor, id string) (Sessi
 		return Session{}, err
 	}
 	if tell {
-		if err := s.Routes.SetSession(ctx, v.Project, v.Environment, v.route()); err != nil {
-			return Session{}, fmt.Errorf("routing session %s: %w", id, err)
+		// A cluster that is starting cannot be told; the next renewal tries again.
+		if err := s.tell(ctx, &v); err != nil {
+			return Session{}, err
 		}
 	}
 	return v, nil
+}
+
+// tell has the routers know a session as it is now, and notes until when they do.
+func (s *Service) tell(ctx context.Context, v *Session) error {
+	if err := s.Routes.SetSession(ctx, v.Project, v.Environment, v.route()); err != nil {
+		return fmt.Errorf("routing session %s: %w", v.ID, err)
+	}
+	v.routed = v.Expires
+	return s.noteRouted(ctx, *v)
 }
 
 // open returns fault.Conflict when the session is over at a moment.
@@ -259,7 +275,7 @@ func (s *Service) known(ctx context.Context, a identity.Actor, id string, r iden
 }
 
 func unknown(id string) error {
-	return fault.New(fault.NotFound, "There is no session %s.", id).WithNext("list them with `towpath dev ls`")
+	return fault.New(fault.NotFound, "There is no session %s.", id).WithNext("list them with `towpath dev list`")
 }
 
 // Stop ends a session: one's own, or any with the role maintain. One that is over is no

@@ -97,6 +97,9 @@ func (s *Service) Run(ctx context.Context) error {
 		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
 			s.Logger.Warn("sweeping sessions", "error", err)
 		}
+		if err := s.Follow(ctx); err != nil && ctx.Err() == nil {
+			s.Logger.Debug("following the pods of sessions", "error", err)
+		}
 		if now := s.Clock.Now(); now.Sub(guarded) >= guardEvery {
 			if err := s.Guard(ctx); err == nil {
 				guarded = now

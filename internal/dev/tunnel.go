@@ -77,6 +77,9 @@ func (s *Service) Tunnel(ctx context.Context, a identity.Actor, id string) (io.R
 	if _, err := s.permit(ctx, a, v.Project, v.Environment); err != nil {
 		return nil, err
 	}
+	if err := s.revive(ctx, v); err != nil {
+		return nil, err
+	}
 	way, err := s.Pods.Dial(ctx, v)
 	if err != nil {
 		return nil, err
@@ -131,7 +134,7 @@ func (s *Service) Accesses(ctx context.Context, a identity.Actor, project, envir
 		return nil, err
 	}
 	if !ownKey(a.Name, key) {
-		return nil, fault.New(fault.Denied, "%q is no key of yours.", key).WithNext("use the key of one of your sessions: towpath dev ls")
+		return nil, fault.New(fault.Denied, "%q is no key of yours.", key).WithNext("use the key of one of your sessions: towpath dev list")
 	}
 	got, err := s.Pods.Accesses(ctx, place.Namespace, key)
 	if got == nil {

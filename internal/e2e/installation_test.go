@@ -15,7 +15,7 @@ import (
 )
 
 // patience bounds every wait; it only decides how long a broken product takes to fail.
-const patience = 2 * time.Minute
+const patience = 4 * time.Minute
 
 // installation is one server with its data folder, and its cluster if it has one.
 type installation struct {
@@ -84,7 +84,8 @@ func bare(p place) (*installation, error) {
 		return nil, err
 	}
 	s.args = []string{"serve", "--data", data, "--listen", s.listen, "--ssh-listen", "", "--admin-token-file", file, "--agents", "3",
-		"--otlp-http-listen", "127.0.0.1:0", "--otlp-grpc-listen", "127.0.0.1:0", "--scrape-every", "5s"}
+		"--otlp-http-listen", "127.0.0.1:0", "--otlp-grpc-listen", "127.0.0.1:0", "--scrape-every", "5s",
+		"--signal-windows", "every=2s,debounce=3s,alert=5s,error=10s,crash=10s,policy=10s,flush=2s"}
 	return s, nil
 }
 

@@ -33,7 +33,13 @@ type project struct {
 // newProject lays out a working tree; the first push makes the project.
 func newProject(t *testing.T, s *installation, name string) *project {
 	t.Helper()
-	p := &project{installation: s, t: t, name: name, dir: filepath.Join(t.TempDir(), "app")}
+	return newProjectIn(t, s, name, filepath.Join(t.TempDir(), "app"))
+}
+
+// newProjectIn is newProject with the working tree in a folder given.
+func newProjectIn(t *testing.T, s *installation, name, dir string) *project {
+	t.Helper()
+	p := &project{installation: s, t: t, name: name, dir: dir}
 	if err := os.CopyFS(p.dir, os.DirFS("testdata/repo")); err != nil {
 		t.Fatal(err)
 	}
@@ -42,11 +48,17 @@ func newProject(t *testing.T, s *installation, name string) *project {
 		t.Fatal(err)
 	}
 	p.write("app", string(program))
+	p.initGit()
+	return p
+}
+
+// initGit makes the working tree a repository of the project.
+func (p *project) initGit() {
+	p.t.Helper()
 	p.git("init", "-q", "-b", "main")
 	p.git("config", "user.name", "End to End")
 	p.git("config", "user.email", "e2e@towpath.local")
-	p.git("remote", "add", "origin", s.url+"/"+name+"/app.git")
-	return p
+	p.git("remote", "add", "origin", p.url+"/"+p.name+"/app.git")
 }
 
 func (p *project) write(name, content string) {

@@ -49,6 +49,7 @@ const (
 	TypeKeyAdded       = "key.added"
 	TypeKeyRemoved     = "key.removed"
 	TypePolicyChanged  = "policy.changed"
+	TypeCompliance     = "compliance.changed"
 	TypeDecisionMade   = "decision.made"
 
 	TypeReleaseObserved  = "release.observed"
@@ -504,6 +505,21 @@ type DecisionMade struct {
 	Verdicts    []Verdict `json:"verdicts,omitempty"` // those that are not compliant, at most 50
 }
 
+// ComplianceChanged is the payload of TypeCompliance: a live object began, or ceased, to
+// violate rules. The subject is project:NAME. Of violations by which an object was let in
+// past its refusal a DecisionMade comes first. Links: judges pod, run, commit (each).
+type ComplianceChanged struct {
+	V           int    `json:"v"`
+	Environment string `json:"environment,omitempty"`
+	Object      string `json:"object"` // "Deployment shop/cart"
+	UID         string `json:"uid"`
+	Run         int64  `json:"run,omitempty"`    // that applied it
+	Commit      string `json:"commit,omitempty"` // that the run was of
+	// Verdicts are those that changed, at most 50. Their outcomes are also compliant, and
+	// gone: of an object or a rule that is not there any more.
+	Verdicts []Verdict `json:"verdicts"`
+}
+
 // Verdict is one rule of one assignment on one object.
 type Verdict struct {
 	Assignment string `json:"assignment"`
@@ -617,7 +633,7 @@ type ViewSaved struct {
 type EnvironmentChanged struct {
 	V           int    `json:"v"`
 	Environment string `json:"environment"`
-	Field       string `json:"field"` // routing, sessions, strategy, drift
+	Field       string `json:"field"` // routing, sessions, strategy, drift, target
 	Value       string `json:"value"`
 }
 

@@ -68,6 +68,7 @@ var payloads = map[string]any{
 	event.TypeKeyRemoved:        event.Key{},
 	event.TypePolicyChanged:     event.PolicyChanged{},
 	event.TypeDecisionMade:      event.DecisionMade{},
+	event.TypeCompliance:        event.ComplianceChanged{},
 	event.TypeReleaseObserved:   event.ReleaseObserved{},
 	event.TypeReleaseCompared:   event.ReleaseCompared{},
 	event.TypeAlertFired:        event.Alert{},

@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"towpath.dev/towpath/internal/event"
+	"towpath.dev/towpath/internal/identity"
 )
 
 // canary takes a step of a canary, or its end, into the deployments of the changes that
@@ -89,6 +91,38 @@ func (f feed) item(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// maxItems is how many items of a change are told of.
+const maxItems = 500
+
+// Items returns the numbers of the items that a commit's cell in the backlog counts, the
+// closed ones too, at most 500 and by number; none for a commit that is no change of the
+// project.
+func (s *Service) Items(ctx context.Context, a identity.Actor, project, commit string) ([]int64, error) {
+	if err := s.authz.Require(ctx, a, project, identity.Read); err != nil {
+		return nil, err
+	}
+	rows, err := s.db.Query(ctx, `SELECT DISTINCT p.part FROM path_part p JOIN path_change c ON c.id = p.change_id
+		WHERE c.commit_hash = ? AND c.project = ? AND p.lock = ? LIMIT ?`, commit, project, LockBacklog, maxItems)
+	if err != nil {
+		return nil, fmt.Errorf("reading the items of %s: %w", commit, err)
+	}
+	defer rows.Close()
+	var out []int64
+	for rows.Next() {
+		var key string
+		if err := rows.Scan(&key); err != nil {
+			return nil, fmt.Errorf("reading the items of %s: %w", commit, err)
+		}
+		n, err := strconv.ParseInt(key, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("reading the items of %s: %w", commit, err)
+		}
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out, rows.Err()
 }
 
 // linked finds the changes at the end of an item's link; blames says that the item is

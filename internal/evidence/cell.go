@@ -38,6 +38,7 @@ type body struct {
 	Packages    int     `json:"packages,omitempty"`
 	NoData      bool    `json:"no_data,omitempty"` // scanned without advisory data
 	Signed      bool    `json:"signed,omitempty"`
+	Gone        bool    `json:"gone,omitempty"`   // the image was deleted from the registry
 	Blamed      bool    `json:"blamed,omitempty"` // an item is about what the change did
 	Provenance  bool    `json:"provenance,omitempty"`
 	Environment string  `json:"environment,omitempty"`
@@ -79,7 +80,7 @@ func cells(parts []part, direct bool) []Cell {
 		case LockScan:
 			scanCell(&c, scans)
 		case LockSign:
-			signCell(&c, signs)
+			signCell(&c, signs, by[LockBuild])
 		case LockDeploy:
 			deployCell(&c, by[lock])
 			gateCell(&c, held)
@@ -138,7 +139,7 @@ func buildCell(c *Cell, runs, tests, images, releases []part) {
 		run = "no run"
 	}
 	switch {
-	case c.State == Shut:
+	case c.State == Shut || c.State == Held:
 		c.Fact, c.Detail = run, first1(runs, func(b body) string { return b.Why })
 	case len(images) > 0:
 		c.Fact, c.Detail = plural(len(images), "image"), strings.TrimSuffix(run+", "+seconds(newest.body.Seconds), ", ")
@@ -169,6 +170,8 @@ func testCell(c *Cell, tests []part) {
 	c.Fact = fmt.Sprintf("%d of %d", b.Passed, b.Total)
 	if b.Failed > 0 {
 		c.Detail = fmt.Sprintf("%d failed", b.Failed)
+	} else if b.Passed == 0 {
+		c.Detail = "none ran"
 	} else if skipped := b.Total - b.Passed; skipped > 0 {
 		c.Detail = fmt.Sprintf("%d skipped", skipped)
 	}
@@ -203,13 +206,28 @@ func scanCell(c *Cell, images []part) {
 	}
 }
 
-func signCell(c *Cell, images []part) {
+// signCell says which images are signed. One that is not when its run is over waits for
+// somebody who looks why: signing takes seconds.
+func signCell(c *Cell, images, runs []part) {
 	if len(images) == 0 {
 		return
 	}
+	over := map[int64]bool{}
+	for _, r := range runs {
+		over[r.run] = r.body.State != Passing
+	}
+	images = slices.Clone(images)
+	for i, p := range images {
+		if p.body.State == Passing && over[p.run] {
+			images[i].body.State = Held
+		}
+	}
 	c.worst(images, func(p part) event.Subject { return event.Of(event.KindImage, p.key) })
-	signed, provenance := 0, 0
+	signed, provenance, gone := 0, 0, 0
 	for _, p := range images {
+		if p.body.Gone {
+			gone++
+		}
 		if p.body.Signed {
 			signed++
 		}
@@ -221,7 +239,10 @@ func signCell(c *Cell, images []part) {
 	if signed < len(images) {
 		c.Fact = fmt.Sprintf("%d of %d signed", signed, len(images))
 	}
-	if provenance == len(images) {
+	switch {
+	case gone > 0:
+		c.Fact, c.Detail = fmt.Sprintf("%d of %d deleted", gone, len(images)), "with its signature"
+	case provenance == len(images):
 		c.Detail += ", SLSA provenance"
 	}
 }

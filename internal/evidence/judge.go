@@ -68,6 +68,9 @@ func (f feed) decision(ctx context.Context) error {
 	if p.Point == pointAdmission || p.Point == pointAudit {
 		key += "/" + p.Object // These judge one object at a time.
 	}
+	if p.Point == pointAudit && b.State == Shut {
+		b.State = Held // It lives although it should not: nothing was refused, and somebody has to mend it.
+	}
 	b.Subject = f.e.Subject.ID()
 	for _, id := range ids {
 		if err := f.put(ctx, id, LockPolicy, key, 0, b); err != nil {
@@ -226,6 +229,8 @@ func policyCell(c *Cell, decisions []part) {
 	switch {
 	case c.State == Shut:
 		c.Fact, c.Detail = "denied", strings.TrimPrefix(shown.body.Why+" ("+where+")", " ")
+	case c.State == Held:
+		c.Fact, c.Detail = "violation", strings.TrimPrefix(shown.body.Why+" ("+where+")", " ")
 	case audited > 0:
 		c.Fact, c.Detail = strconv.Itoa(shown.body.Total)+" allowed", strconv.Itoa(audited)+" audited"
 	default:

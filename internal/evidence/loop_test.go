@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -192,6 +193,16 @@ func TestCanaryAndBacklogCells(t *testing.T) {
 			if got := cell(t, w, step.lock); got != step.want {
 				t.Errorf("%s: %s, want %s", step.name, got, step.want)
 			}
+		}
+		// All of them, also the one that hangs on a release or a run and those that are done.
+		if got, err := w.Items(t.Context(), user("ada"), "shop", sha("e")); err != nil || !slices.Equal(got, []int64{12, 14, 15, 16}) {
+			t.Errorf("items of the commit: %v %v", got, err)
+		}
+		if got, err := w.Items(t.Context(), user("ada"), "blog", sha("e")); err != nil || len(got) != 0 {
+			t.Errorf("items of the commit in another project: %v %v", got, err)
+		}
+		if _, err := w.Items(t.Context(), user("eve"), "shop", sha("e")); !fault.Is(err, fault.NotFound) {
+			t.Errorf("a stranger asked for items: %v", err)
 		}
 	})
 }

@@ -226,6 +226,8 @@ func (f feed) runFinished(ctx context.Context) error {
 	case "succeeded", "succeededWithIssues":
 		b.State = Open
 	case "canceled":
+		// Nothing is wrong with it: it waits for somebody who runs it again.
+		b.State = Held
 		if b.Why == "" {
 			b.Why = "canceled"
 		}
@@ -255,8 +257,11 @@ func (f feed) testsPublished(ctx context.Context) error {
 		return err
 	}
 	b := body{State: Open, Total: p.Total, Passed: p.Passed, Failed: p.Failed, Seconds: p.Seconds}
-	if p.Failed > 0 {
+	switch {
+	case p.Failed > 0:
 		b.State = Shut
+	case p.Passed == 0:
+		b.State = Held // Nothing ran: that proves nothing, and looks like success.
 	}
 	for _, id := range ids {
 		// One run publishes several results, also under the same title: the digest tells

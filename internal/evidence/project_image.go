@@ -34,8 +34,9 @@ func (f feed) imagePushed(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			// A second tag, or a second run with the same bytes: what is known stays.
-			if !ok {
+			// A second tag, or a second run with the same bytes: what is known stays, unless the
+			// image was deleted meanwhile.
+			if !ok || b.Gone {
 				if b, err = f.knownOf(ctx, lock, p); err != nil {
 					return err
 				}
@@ -63,6 +64,9 @@ func (f feed) knownOf(ctx context.Context, lock string, p event.ImagePushed) (bo
 	if err != nil {
 		return b, fmt.Errorf("looking for image %s: %w", p.Digest, err)
 	}
+	if b.Gone {
+		return body{State: Passing, Name: p.Repository}, nil
+	}
 	return b, nil
 }
 
@@ -81,7 +85,15 @@ func (f feed) imageDeleted(ctx context.Context) error {
 	if _, err := f.tx.Exec(ctx, query, args...); err != nil {
 		return fmt.Errorf("forgetting the tags of %s: %w", p.Repository, err)
 	}
-	return nil
+	if p.Tag != "" {
+		return nil
+	}
+	// Signature and provenance are gone with the image: nobody can check them any more.
+	return f.amend(ctx, LockSign, p.Digest, func(b *body) {
+		if b.Name == p.Repository {
+			*b = body{State: Shut, Name: p.Repository, Gone: true}
+		}
+	})
 }
 
 // name binds a name to its newest subject.
@@ -124,8 +136,11 @@ func (f feed) scanFinished(ctx context.Context) error {
 	}
 	return f.amend(ctx, LockScan, p.Image, func(b *body) {
 		*b = body{State: Open, Name: p.Repository, Critical: p.Critical, High: p.High, Medium: p.Medium, Packages: p.Packages, NoData: p.Status == "no advisory data"}
-		if p.Critical > 0 {
+		switch {
+		case p.Critical > 0:
 			b.State = Shut
+		case p.High > 0:
+			b.State = Held // It goes on, and somebody has to weigh them.
 		}
 	})
 }

@@ -6,6 +6,8 @@
 // in the installation. It has stages, a stage has jobs, a job has steps. A job with a
 // matrix has legs; each leg is a job of its own towards agents. An agent claims a job
 // by a lease, which lives as long as its heartbeats.
+// A machine is a host of an environment with an agent of its own, a "target" towards
+// people; a deployment to machines has a leg for each, in batches.
 //
 // Invariants.
 //   - A file that does not compile makes no run: the refusal with its places is an
@@ -16,6 +18,8 @@
 //     a lease that ends fails its job with the reason "agent lost".
 //   - A log line that was acknowledged is kept. Lines are masked before they are
 //     written, by the agent and again here.
+//   - A leg that is for a machine is claimed by the machine's own token alone, and this
+//     token claims nothing else. No batch starts after a machine failed.
 //   - The run of a pull request deploys nowhere and has no rights in an environment: its
 //     file belongs to a change that nobody has reviewed, so nothing in it can say otherwise.
 //   - Secrets of a job are never in a row, an event or a log.

@@ -24,7 +24,7 @@ import (
 // AgentHandler serves agents below protocol.Prefix.
 func (s *Service) AgentHandler() http.Handler {
 	mux := http.NewServeMux()
-	route := func(pattern string, h func(w http.ResponseWriter, r *http.Request) error) {
+	route := func(pattern string, h func(w http.ResponseWriter, r *http.Request, c caller) error) {
 		method, path, _ := strings.Cut(pattern, " ")
 		mux.HandleFunc(method+" "+protocol.Prefix+"/"+path, func(w http.ResponseWriter, r *http.Request) {
 			if err := s.agentOnly(w, r, h); err != nil {
@@ -32,31 +32,42 @@ func (s *Service) AgentHandler() http.Handler {
 			}
 		})
 	}
+	about := func(pattern string, h func(w http.ResponseWriter, r *http.Request) error) {
+		route(pattern, func(w http.ResponseWriter, r *http.Request, c caller) error {
+			if err := s.mine(r.Context(), c, r.PathValue("id")); err != nil {
+				return err
+			}
+			return h(w, r)
+		})
+	}
 	route("POST register", s.serveRegister)
 	route("POST claim", s.serveClaim)
-	route("POST jobs/{id}/heartbeat", s.serveHeartbeat)
-	route("POST jobs/{id}/steps", s.serveSteps)
-	route("POST jobs/{id}/logs/{step}", s.serveLog)
-	route("PUT jobs/{id}/artifacts/{name}", s.servePublish)
-	route("GET jobs/{id}/artifacts", s.serveArtifacts)
-	route("GET jobs/{id}/artifacts/{name}", s.serveArtifact)
-	route("POST jobs/{id}/tests", s.serveTests)
-	route("POST jobs/{id}/tasks/{task}", s.serveTask)
-	route("POST jobs/{id}/complete", s.serveComplete)
+	about("POST jobs/{id}/heartbeat", s.serveHeartbeat)
+	about("POST jobs/{id}/steps", s.serveSteps)
+	about("POST jobs/{id}/logs/{step}", s.serveLog)
+	about("PUT jobs/{id}/artifacts/{name}", s.servePublish)
+	about("GET jobs/{id}/artifacts", s.serveArtifacts)
+	about("GET jobs/{id}/artifacts/{name}", s.serveArtifact)
+	about("POST jobs/{id}/tests", s.serveTests)
+	about("POST jobs/{id}/tasks/{task}", s.serveTask)
+	about("POST jobs/{id}/complete", s.serveComplete)
 	return mux
 }
 
 // agentOnly lets agents in. Their requests may take as long as a job does.
-func (s *Service) agentOnly(w http.ResponseWriter, r *http.Request, h func(http.ResponseWriter, *http.Request) error) error {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok || !s.isAgent(token) {
-		return fault.New(fault.Unauthentic, "The agent token is wrong.").WithNext("give the agent the token file of this server with --token-file")
+func (s *Service) agentOnly(w http.ResponseWriter, r *http.Request, h func(http.ResponseWriter, *http.Request, caller) error) error {
+	c, err := s.caller(r.Context(), r)
+	if err == nil {
+		err = s.touch(r.Context(), c)
+	}
+	if err != nil {
+		return err
 	}
 	rc := http.NewResponseController(w)
 	if err := errors.Join(rc.SetReadDeadline(time.Time{}), rc.SetWriteDeadline(time.Time{})); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
-	return h(w, r)
+	return h(w, r, c)
 }
 
 // answerError answers with a fault.
@@ -87,13 +98,24 @@ func decode(w http.ResponseWriter, r *http.Request, into any) error {
 // agentName is what an agent may be called.
 var agentName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
-func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request, c caller) error {
 	var in protocol.Register
 	if err := decode(w, r, &in); err != nil {
 		return err
 	}
 	if !agentName.MatchString(in.Name) {
 		return fault.New(fault.Invalid, "An agent cannot be called %q: letters, digits, '.', '_' and '-', at most 63.", in.Name)
+	}
+	if err := c.mustBe(in.Environment, in.Name); err != nil {
+		return err
+	}
+	if c.machine != nil {
+		tags, err := s.register(r.Context(), c.machine, in)
+		if err != nil {
+			return err
+		}
+		answer(w, http.StatusOK, protocol.Registered{LeaseSeconds: s.opts.Lease.Seconds(), Tags: tags})
+		return nil
 	}
 	err := s.db.Tx(r.Context(), func(tx *store.Tx) error {
 		_, err := tx.Exec(r.Context(), `INSERT INTO pipeline_agent (name, os, arch, version, slots, seen) VALUES (?,?,?,?,?,?)
@@ -115,7 +137,7 @@ func wait(seconds float64) <-chan time.Time {
 	return time.After(min(max(time.Duration(seconds*float64(time.Second)), 0), maxWait))
 }
 
-func (s *Service) serveClaim(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) serveClaim(w http.ResponseWriter, r *http.Request, c caller) error {
 	var in protocol.Claim
 	if err := decode(w, r, &in); err != nil {
 		return err
@@ -123,10 +145,15 @@ func (s *Service) serveClaim(w http.ResponseWriter, r *http.Request) error {
 	if !agentName.MatchString(in.Agent) || len(in.Ticket) > 64 {
 		return fault.New(fault.Invalid, "The claim does not name an agent that can be.")
 	}
+	if c.machine != nil && in.Agent != c.machine.Name {
+		return fault.New(fault.Denied, "The token is that of the target %s, not of %s.", c.machine.Name, in.Agent)
+	}
 	timeout := wait(in.WaitSeconds)
+	there := time.NewTicker(s.opts.Absence / 3)
+	defer there.Stop()
 	for {
 		news := s.hub.changed(onQueue)
-		job, err := s.claim(r.Context(), in.Agent, in.Ticket)
+		job, err := s.claim(r.Context(), c, in.Agent, in.Ticket)
 		if err != nil {
 			return err
 		}
@@ -136,6 +163,10 @@ func (s *Service) serveClaim(w http.ResponseWriter, r *http.Request) error {
 		}
 		select {
 		case <-news:
+		case <-there.C:
+			if err := s.touch(r.Context(), c); err != nil {
+				return err
+			}
 		case <-timeout:
 			w.WriteHeader(http.StatusNoContent)
 			return nil

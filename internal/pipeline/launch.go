@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,6 +31,16 @@ func (sc *schedule) launch(row *jobRow) error {
 		return sc.complete(row, plan.Failed, err.Error())
 	}
 	row.tolerant, row.maxParallel = settings.ContinueOnError, settings.MaxParallel
+	machines, on, err := sc.chosen(job, values)
+	if u, ok := errors.AsType[unfit](err); ok {
+		return sc.complete(row, plan.Failed, u.Error())
+	}
+	if err != nil {
+		return err
+	}
+	if on {
+		return sc.launchMachines(row, stage, job, settings, machines, rt)
+	}
 	if job.Matrix == nil {
 		sc.describe(row, stage, job, settings, values, nil, 0)
 		return sc.ready(row, false)
@@ -41,38 +53,46 @@ func (sc *schedule) launch(row *jobRow) error {
 
 // launchLegs puts a row for each leg in the place of the job's one.
 func (sc *schedule) launchLegs(row *jobRow, stage *plan.Stage, job *plan.Job, settings plan.Settings, legs []plan.Leg, rt plan.Runtime) error {
-	if _, err := sc.tx.Exec(sc.ctx, `DELETE FROM pipeline_job WHERE id = ?`, row.id); err != nil {
-		return fmt.Errorf("replacing job %s by its legs: %w", row.path(), err)
-	}
-	var kept []*jobRow
-	for _, j := range sc.jobs {
-		if j != row {
-			kept = append(kept, j)
-		}
-	}
 	state := sc.state()
-	sc.jobs = kept
-	for i := range legs {
-		leg := *row
-		leg.id, leg.leg = sc.s.clock.NewID(), legs[i].Name
-		sc.jobs = append(sc.jobs, &leg)
-		if err := insertJob(sc.ctx, sc.tx, &leg); err != nil {
-			return err
-		}
+	rows, err := sc.fanOut(row, len(legs), func(i int, leg *jobRow) { leg.leg = legs[i].Name })
+	if err != nil {
+		return err
+	}
+	for i, leg := range rows {
 		values, err := sc.run.plan.JobVariables(state, stage, job, &legs[i], rt)
 		if err != nil {
-			err = sc.complete(&leg, plan.Failed, err.Error())
+			err = sc.complete(leg, plan.Failed, err.Error())
 		} else {
 			values.Set(plan.Value{Name: "System.JobPositionInPhase", Text: strconv.Itoa(i + 1), ReadOnly: true})
 			values.Set(plan.Value{Name: "System.TotalJobsInPhase", Text: strconv.Itoa(len(legs)), ReadOnly: true})
-			sc.describe(&leg, stage, job, settings, values, &legs[i], i+1)
-			err = sc.ready(&leg, settings.MaxParallel > 0 && i >= settings.MaxParallel)
+			sc.describe(leg, stage, job, settings, values, &legs[i], i+1)
+			err = sc.ready(leg, settings.MaxParallel > 0 && i >= settings.MaxParallel)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fanOut puts n rows, which fill completes, in the place of a job's one.
+func (sc *schedule) fanOut(row *jobRow, n int, fill func(i int, leg *jobRow)) ([]*jobRow, error) {
+	if _, err := sc.tx.Exec(sc.ctx, `DELETE FROM pipeline_job WHERE id = ?`, row.id); err != nil {
+		return nil, fmt.Errorf("replacing job %s by its legs: %w", row.path(), err)
+	}
+	sc.jobs = slices.DeleteFunc(sc.jobs, func(j *jobRow) bool { return j == row })
+	legs := make([]*jobRow, n)
+	for i := range legs {
+		leg := *row
+		leg.id = sc.s.clock.NewID()
+		fill(i, &leg)
+		if err := insertJob(sc.ctx, sc.tx, &leg); err != nil {
+			return nil, err
+		}
+		legs[i] = &leg
+	}
+	sc.jobs = append(sc.jobs, legs...)
+	return legs, nil
 }
 
 // describe makes what an agent is told about a job; token and lease come when it is
@@ -103,8 +123,12 @@ func (sc *schedule) describe(row *jobRow, stage *plan.Stage, job *plan.Job, sett
 		spec.DisplayName = own[6][1]
 	}
 	if env := job.Environment; env != nil {
+		resource, id := env.Resource, env.Resource
+		if row.machine != "" {
+			resource, id = row.leg, row.machine
+		}
 		own = append(own, [2]string{"Environment.Name", env.Name}, [2]string{"Environment.Id", env.Name},
-			[2]string{"Environment.ResourceName", env.Resource}, [2]string{"Environment.ResourceId", env.Resource})
+			[2]string{"Environment.ResourceName", resource}, [2]string{"Environment.ResourceId", id})
 	}
 	for _, kv := range own {
 		values.Set(plan.Value{Name: kv[0], Text: kv[1], ReadOnly: true})

@@ -25,13 +25,14 @@ import (
 // Lost is why a job ended whose agent was not heard of any more.
 const Lost = "agent lost: its heartbeats stopped"
 
-// claim hands the oldest job that is ready to an agent; nil when there is none. A job
+// claim hands the oldest job that is ready for an agent to it; nil when there is none. The
+// agents of the server get the jobs that are for no machine, that of a machine its own. A job
 // that was handed out for the same ticket before, in an answer that was lost, is handed
 // out again.
-func (s *Service) claim(ctx context.Context, agent, ticket string) (*protocol.Job, error) {
-	const ready = `FROM pipeline_job WHERE (status = 'Queued' OR status = 'Running' AND ticket <> '' AND ticket = ?)`
+func (s *Service) claim(ctx context.Context, c caller, agent, ticket string) (*protocol.Job, error) {
+	const ready = `FROM pipeline_job WHERE machine = ? AND (status = 'Queued' OR status = 'Running' AND ticket <> '' AND ticket = ?)`
 	var n int
-	if err := s.db.QueryRow(ctx, `SELECT COUNT(*) `+ready, ticket).Scan(&n); err != nil || n == 0 {
+	if err := s.db.QueryRow(ctx, `SELECT COUNT(*) `+ready, c.id(), ticket).Scan(&n); err != nil || n == 0 {
 		return nil, err
 	}
 	lease := rand.Text() + rand.Text()
@@ -44,7 +45,7 @@ func (s *Service) claim(ctx context.Context, agent, ticket string) (*protocol.Jo
 		}
 		var spec string
 		var err error
-		row, err = scanJob(tx.QueryRow(ctx, `SELECT `+jobColumns+`, spec `+ready+` ORDER BY CASE status WHEN 'Running' THEN 0 ELSE 1 END, queued, position, id LIMIT 1`+lock, ticket), &spec)
+		row, err = scanJob(tx.QueryRow(ctx, `SELECT `+jobColumns+`, spec `+ready+` ORDER BY CASE status WHEN 'Running' THEN 0 ELSE 1 END, queued, position, id LIMIT 1`+lock, c.id(), ticket), &spec)
 		if errors.Is(err, sql.ErrNoRows) {
 			row = nil
 			return nil
@@ -56,7 +57,7 @@ func (s *Service) claim(ctx context.Context, agent, ticket string) (*protocol.Jo
 			return err
 		}
 		taken := row.status == plan.Running
-		row.spec, row.status, row.agent, row.lease = spec, plan.Running, agent, hash(lease)
+		row.spec, row.status, row.agent, row.lease = spec, plan.Running, c.name(agent), hash(lease)
 		if !taken {
 			row.started = s.clock.Now()
 		}
@@ -211,6 +212,9 @@ func (s *Service) end(ctx context.Context, id string, c protocol.Complete) error
 		if err := s.promote(ctx, tx, row); err != nil {
 			return err
 		}
+		if err := s.rollOn(ctx, tx, row, c.Result); err != nil {
+			return err
+		}
 		if err := s.settleLater(ctx, tx, run, row, c.Result); err != nil {
 			return err
 		}
@@ -304,7 +308,8 @@ func (s *Service) resume(ctx context.Context) error {
 	return rows.Err()
 }
 
-// sweep ends the jobs whose leases have ended, until ctx ends.
+// sweep ends the jobs whose leases have ended, and those whose machines are away, until
+// ctx ends.
 func (s *Service) sweep(ctx context.Context) {
 	t := time.NewTicker(max(s.opts.Lease/6, 10*time.Millisecond))
 	defer t.Stop()
@@ -317,6 +322,9 @@ func (s *Service) sweep(ctx context.Context) {
 				if err := s.end(ctx, id, protocol.Complete{Result: plan.Failed, Why: Lost}); err != nil && ctx.Err() == nil {
 					s.logger.Error("ending a lost job", "job", id, "error", err)
 				}
+			}
+			if err := s.dropAbsent(ctx); err != nil && ctx.Err() == nil {
+				s.logger.Error("ending the jobs of targets that are away", "error", err)
 			}
 		}
 	}

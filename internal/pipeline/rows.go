@@ -14,7 +14,7 @@ import (
 )
 
 // The states of rows beside those of plan: a job is Queued when an agent may claim it,
-// and Waiting when it is a leg that maxParallel holds back.
+// and Waiting when it is a leg that maxParallel or an earlier batch of machines holds back.
 const (
 	queued  plan.Status = "Queued"
 	waiting plan.Status = "Waiting"
@@ -48,12 +48,14 @@ type jobRow struct {
 	id          string
 	run         int64
 	stage, name string
-	leg         string
+	leg         string // of a matrix, or the name of the machine
 	position    int
 	status      plan.Status
 	result      plan.Result
 	why         string
 	environment string
+	machine     string // id of the machine that the leg is for; "": any agent of the server
+	batch       int    // turn of the leg among the machines, from 1
 	agent       string
 	lease       string // SHA-256 of the lease, hex
 	stop        string // why it is to stop
@@ -181,14 +183,14 @@ func loadStages(ctx context.Context, h store.Handle, n int64) ([]stageRow, error
 	return out, rows.Err()
 }
 
-const jobColumns = `id, run, stage, name, leg, position, status, result, why, environment, agent, lease, stop, max_parallel, tolerant, outputs, queued, started, finished`
+const jobColumns = `id, run, stage, name, leg, position, status, result, why, environment, agent, lease, stop, max_parallel, tolerant, outputs, queued, started, finished, machine, batch`
 
 func scanJob(row scanner, more ...any) (*jobRow, error) {
 	var j jobRow
 	var outputs string
 	var tolerant, q, st, fi int64
 	dest := append([]any{&j.id, &j.run, &j.stage, &j.name, &j.leg, &j.position, &j.status, &j.result, &j.why, &j.environment, &j.agent, &j.lease,
-		&j.stop, &j.maxParallel, &tolerant, &outputs, &q, &st, &fi}, more...)
+		&j.stop, &j.maxParallel, &tolerant, &outputs, &q, &st, &fi, &j.machine, &j.batch}, more...)
 	if err := row.Scan(dest...); err != nil {
 		return nil, err
 	}
@@ -245,9 +247,9 @@ func saveJob(ctx context.Context, tx *store.Tx, j *jobRow) error {
 
 // insertJob adds a job.
 func insertJob(ctx context.Context, tx *store.Tx, j *jobRow) error {
-	_, err := tx.Exec(ctx, `INSERT INTO pipeline_job (`+jobColumns+`, spec, ticket) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'')`,
+	_, err := tx.Exec(ctx, `INSERT INTO pipeline_job (`+jobColumns+`, spec, ticket) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'')`,
 		j.id, j.run, j.stage, j.name, j.leg, j.position, j.status, j.result, j.why, j.environment, j.agent, j.lease, j.stop, j.maxParallel,
-		bit(j.tolerant), text(j.outputs), millis(j.queued), millis(j.started), millis(j.finished), j.spec)
+		bit(j.tolerant), text(j.outputs), millis(j.queued), millis(j.started), millis(j.finished), j.machine, j.batch, j.spec)
 	if err != nil {
 		return fmt.Errorf("adding job %s: %w", j.path(), err)
 	}

@@ -125,6 +125,8 @@ type Parts struct {
 	Tasks  Tasks // nil: no task runs on the server
 	// Deployments is told of canaries that have ended; nil: nobody is.
 	Deployments Deployments
+	// Environments makes the environment of a first machine; nil: whatever is named is there.
+	Environments Environments
 	// Outside answers the checks that ask something beyond this package; nil: nobody does,
 	// and what they hold is held.
 	Outside check.Outside
@@ -142,6 +144,9 @@ type Options struct {
 	AgentToken string // what agents authenticate with, at least 20 bytes
 	// Lease is how long a job survives without a heartbeat; 0 means one minute.
 	Lease time.Duration
+	// Absence is after how long without a word the machine of an environment counts as
+	// offline; 0 means 90 seconds.
+	Absence time.Duration
 	// LogLimit is the size in bytes after which the log of a step is cut off; 0 means
 	// 256 MiB.
 	LogLimit int64
@@ -152,25 +157,26 @@ type Options struct {
 
 // Service is the pipeline domain. It is safe for concurrent use.
 type Service struct {
-	db      *store.DB
-	log     *event.Log
-	clock   clock.Clock
-	queue   *job.Queue
-	auth    Authorizer
-	source  Source
-	tokens  Tokens
-	blobs   Blobs
-	tasks   Tasks
-	settler Deployments
-	logger  *slog.Logger
-	opts    Options
-	logs    *logs.Store
-	hub     hub
-	busy    busy
-	catalog validate.Catalog
-	checks  *check.Service
-	outside check.Outside
-	holds   holds
+	db           *store.DB
+	log          *event.Log
+	clock        clock.Clock
+	queue        *job.Queue
+	auth         Authorizer
+	source       Source
+	tokens       Tokens
+	blobs        Blobs
+	tasks        Tasks
+	settler      Deployments
+	environments Environments
+	logger       *slog.Logger
+	opts         Options
+	logs         *logs.Store
+	hub          hub
+	busy         busy
+	catalog      validate.Catalog
+	checks       *check.Service
+	outside      check.Outside
+	holds        holds
 
 	mu      sync.Mutex
 	plans   map[int64]*plan.Plan    // of runs that go on
@@ -186,14 +192,17 @@ func New(p Parts, o Options) (*Service, error) {
 	if o.Lease <= 0 {
 		o.Lease = time.Minute
 	}
+	if o.Absence <= 0 {
+		o.Absence = 90 * time.Second
+	}
 	if o.LogLimit <= 0 {
 		o.LogLimit = 256 << 20
 	}
 	if o.Features == nil {
-		o.Features = &validate.Features{Matrix: true, Canary: true}
+		o.Features = &validate.Features{Matrix: true, Canary: true, Rolling: true}
 	}
 	s := &Service{
-		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments,
+		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, environments: p.Environments,
 		logger: p.Logger, opts: o, logs: logs.New(filepath.Join(o.Data, "logs")), catalog: validate.Builtin(),
 		plans: map[int64]*plan.Plan{}, leases: map[string]time.Time{}, maskers: map[string]*mask.Masker{}, outside: p.Outside,
 	}
@@ -218,6 +227,9 @@ func (s *Service) Run(ctx context.Context) error {
 		return fmt.Errorf("removing the files of earlier tasks: %w", err)
 	}
 	if err := s.resume(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = nil // It was told to stop before it began.
+		}
 		return err
 	}
 	var wg sync.WaitGroup

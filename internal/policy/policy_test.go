@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"towpath.dev/towpath/internal/clock"
+	"towpath.dev/towpath/internal/clock/clocktest"
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
@@ -62,25 +62,6 @@ func (p *places) Places(context.Context) ([]rule.Place, error) {
 	return append([]rule.Place{}, p.list...), nil
 }
 
-// wall is a clock that a test sets.
-type wall struct {
-	clock.Clock
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (w *wall) Now() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.t
-}
-
-func (w *wall) move(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.t = w.t.Add(d)
-}
-
 var (
 	admin      = user("root", true)
 	owner      = user("owner", false)      // admin of shop
@@ -97,14 +78,14 @@ type world struct {
 	*policy.Service
 	db     *store.DB
 	log    *event.Log
-	clock  *wall
+	clock  *clocktest.Clock
 	places *places
 }
 
 func build(t testing.TB, db *store.DB) *world {
 	t.Helper()
 	start := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	w := &world{db: db, clock: &wall{Clock: clock.System(), t: start}, places: &places{list: []rule.Place{
+	w := &world{db: db, clock: clocktest.At(start), places: &places{list: []rule.Place{
 		{Cluster: "embedded", Namespace: "shop-production", Project: "shop", Environment: "production"},
 		{Cluster: "embedded", Namespace: "blog-production", Project: "blog", Environment: "production"},
 	}}}
@@ -609,7 +590,7 @@ func TestExemptionsHoldUntilTheyExpire(t *testing.T) {
 		t.Error("another pod is exempt too")
 	}
 	with := w.Current().Digest()
-	w.clock.move(time.Hour)
+	w.clock.Add(time.Hour)
 	if d := w.decide(t, policy.RecordNone, bad); d.Allowed {
 		t.Error("an exemption that has expired was honoured before the next compilation")
 	}

@@ -69,7 +69,7 @@ func (g *gate) serve(to string) {
 				// so by a reset, as from a real server that died, and does not write for ever.
 				// An answer goes ahead of the reset, which would overtake it in the client.
 				_ = client.(*net.TCPConn).CloseWrite()
-				time.Sleep(300 * time.Millisecond)
+				time.Sleep(300 * time.Millisecond) // The kernel does not say when the client has read it.
 				_ = client.Close()
 				return
 			}

@@ -79,6 +79,14 @@ func (h *handler) environment(w http.ResponseWriter, r request) error {
 	if v.History, err = h.Deploy.Releases(r.Context(), r.actor, r.project(), name, 100); err != nil {
 		return err
 	}
+	if v.Machines, err = h.Pipeline.Machines(r.Context(), r.actor, r.project(), name); err != nil {
+		return err
+	}
+	if len(v.Machines) > 0 {
+		if v.Deployments, err = h.Pipeline.Deployments(r.Context(), r.actor, r.project(), name, "", 500); err != nil {
+			return err
+		}
+	}
 	if v.Sessions, err = h.intercepting(r, name); err != nil {
 		return err
 	}

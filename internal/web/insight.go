@@ -201,7 +201,11 @@ func (h *handler) found(r request, v *page.ReleaseView) error {
 	}
 	switch c, err := h.Deploy.Canary(r.Context(), r.actor, id); {
 	case err == nil:
-		v.Canary, v.MayDecide = &c, h.holds(r, identity.Write)
+		env, err := h.Deploy.Environment(r.Context(), r.actor, v.Project, v.Environment)
+		if err != nil {
+			return err
+		}
+		v.Canary, v.MayDecide = &c, h.holds(r, env.Decides())
 	case !fault.Is(err, fault.NotFound):
 		return err
 	}

@@ -183,6 +183,10 @@ type Pipeline interface {
 	Reject(ctx context.Context, a identity.Actor, entry, comment string) (pipeline.Hold, error)
 	Permit(ctx context.Context, a identity.Actor, entry string) (pipeline.Hold, error)
 	RetryStage(ctx context.Context, a identity.Actor, n int64, stage string) error
+	// Machines are the targets of an environment.
+	Machines(ctx context.Context, a identity.Actor, project, environment string) ([]pipeline.Machine, error)
+	// Deployments are the deployment jobs to an environment, or to one machine, newest first.
+	Deployments(ctx context.Context, a identity.Actor, project, environment, machine string, limit int) ([]pipeline.Deployment, error)
 }
 
 // Registry reads images; registry.Service is one.
@@ -278,6 +282,9 @@ type Alerts interface {
 type Insight interface {
 	// Map answers who calls whom; each of its numbers carries the query behind it.
 	Map(ctx context.Context, a identity.Actor, in insight.Scope) (*insight.Map, error)
+	// Operations answers rate, errors and duration of each operation of a role ("" for all),
+	// the most frequent first.
+	Operations(ctx context.Context, a identity.Actor, in insight.Scope, role string) ([]insight.Operation, error)
 	Groups(ctx context.Context, a identity.Actor, project string, f insight.GroupFilter) ([]insight.Group, error)
 	Group(ctx context.Context, a identity.Actor, project, fingerprint string) (insight.Group, error)
 	SetState(ctx context.Context, a identity.Actor, project, fingerprint, state string) (insight.Group, error)

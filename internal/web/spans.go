@@ -8,14 +8,12 @@ import (
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor"
+	"towpath.dev/towpath/internal/monitor/insight"
 	"towpath.dev/towpath/internal/web/page"
 )
 
-// operationsQuery is behind the table of operations; requests are weighed by what they
-// stand for when they are sampled.
-const operationsQuery = `AppRequests
-| summarize Requests = sum(ItemCount), Failed = sumif(ItemCount, Success == false), p50 = percentile(DurationMs, 50), p95 = percentile(DurationMs, 95), p99 = percentile(DurationMs, 99) by AppRoleName, Name
-| top 200 by Requests desc`
+// maxOperations is how many operations the page lists, the most frequent first.
+const maxOperations = 200
 
 // requestsQuery is behind the table of requests: the slowest of the failed ones first.
 func requestsQuery(role, name string) string {
@@ -40,26 +38,19 @@ func (h *handler) traces(w http.ResponseWriter, r request) error {
 		return err
 	}
 	_, seconds := asked(r)
-	v := page.TracesView{Range: seconds, OperationsQuery: operationsQuery, RequestsQuery: requestsQuery(r.query("role"), r.query("name")), Title: "Requests that failed or took long"}
+	v := page.TracesView{Range: seconds, RequestsQuery: requestsQuery(r.query("role"), r.query("name")), Title: "Requests that failed or took long"}
 	if n := r.query("name"); n != "" {
 		v.Title = n + " of " + r.query("role")
 	}
-	from := h.Clock.Now().Add(-time.Duration(seconds) * time.Second)
-	ask := func(text string) (*monitor.Answer, error) {
-		return h.Monitor.Query(r.Context(), r.actor, monitor.Question{Scope: monitor.Scope{Project: r.project()}, Text: text, From: from})
-	}
-	a, err := ask(v.OperationsQuery)
+	now := h.Clock.Now()
+	from := now.Add(-time.Duration(seconds) * time.Second)
+	v.Operations, err = h.Insight.Operations(r.Context(), r.actor, insight.Scope{Project: r.project(), From: from, To: now}, "")
 	if err != nil {
 		return err
 	}
-	for _, row := range a.Rows {
-		c := cells{a, row}
-		v.Operations = append(v.Operations, page.OperationRow{
-			Role: c.text("AppRoleName"), Name: c.text("Name"), Requests: c.whole("Requests"), Failed: c.whole("Failed"),
-			P50: c.number("p50"), P95: c.number("p95"), P99: c.number("p99"),
-		})
-	}
-	if a, err = ask(v.RequestsQuery); err != nil {
+	v.Operations = v.Operations[:min(len(v.Operations), maxOperations)]
+	a, err := h.Monitor.Query(r.Context(), r.actor, monitor.Question{Scope: monitor.Scope{Project: r.project()}, Text: v.RequestsQuery, From: from})
+	if err != nil {
 		return err
 	}
 	for _, row := range a.Rows {

@@ -19,19 +19,6 @@ const (
 	maxText     = 200
 )
 
-// clause is a condition of SQL with its arguments.
-type clause struct {
-	sql  []string
-	args []any
-}
-
-func (c *clause) and(sql string, args ...any) {
-	c.sql = append(c.sql, sql)
-	c.args = append(c.args, args...)
-}
-
-func (c *clause) where() string { return `WHERE ` + strings.Join(c.sql, ` AND `) }
-
 // Backlog returns one page of the items of a project in the order of the backlog. It needs
 // read.
 func (s *Service) Backlog(ctx context.Context, a identity.Actor, project string, f Filter) (Backlog, error) {
@@ -62,99 +49,6 @@ func (s *Service) Backlog(ctx context.Context, a identity.Actor, project string,
 		out.Next = rows[limit-1].Rank
 	}
 	return out, nil
-}
-
-// selection is the SQL of a filter.
-func (s *Service) selection(ctx context.Context, project string, f Filter) (clause, error) {
-	var c clause
-	c.and(`i.project = ?`, project)
-	switch state := strings.ToLower(f.State); {
-	case state == "":
-	case state == "open":
-		c.and(`i.category IN (?, ?)`, Proposed, InProgress)
-	case isCategory(state):
-		c.and(`i.category = ?`, state)
-	default:
-		list, err := states(ctx, s.DB, project)
-		if err != nil {
-			return c, err
-		}
-		st, err := pick(list, f.State)
-		switch {
-		case err == nil:
-			c.and(`i.state = ?`, st.Name)
-		case state == "closed":
-			c.and(`i.category IN (?, ?)`, Completed, Removed)
-		default:
-			return c, err
-		}
-	}
-	for _, w := range []struct {
-		column, value string
-		check         func(string) error
-	}{{"type", f.Type, checkType}, {"severity", f.Severity, checkSeverity}} {
-		if w.value == "" {
-			continue
-		}
-		if err := w.check(w.value); err != nil {
-			return c, err
-		}
-		c.and(`i.`+w.column+` = ?`, w.value)
-	}
-	switch f.Assignee {
-	case "":
-	case "none":
-		c.and(`i.assignee = ''`)
-	default:
-		c.and(`i.assignee = ?`, f.Assignee)
-	}
-	switch f.Source {
-	case "":
-	case "any":
-		c.and(`i.source <> ''`)
-	default:
-		c.and(`i.source = ?`, f.Source)
-	}
-	if f.Label != "" {
-		c.and(`i.labels LIKE ? ESCAPE '!'`, "%,"+escape(f.Label)+",%")
-	}
-	if f.Parent != 0 {
-		c.and(`i.parent = ? AND i.parent <> 0`, f.Parent)
-	}
-	return c, s.moreSelection(ctx, project, f, &c)
-}
-
-func (s *Service) moreSelection(ctx context.Context, project string, f Filter, c *clause) error {
-	switch f.Sprint {
-	case "":
-	case "none":
-		c.and(`i.sprint = ''`)
-	default:
-		p, err := s.sprintOf(ctx, s.DB, project, f.Sprint)
-		if err != nil {
-			return err
-		}
-		c.and(`i.sprint = ? AND i.sprint <> ''`, p.ID)
-	}
-	if f.Text == "" {
-		return nil
-	}
-	if len(f.Text) > maxText {
-		return invalid("Search for at most %d bytes.", maxText)
-	}
-	if n, err := strconv.ParseInt(strings.TrimPrefix(strings.TrimSpace(f.Text), "#"), 10, 64); err == nil {
-		c.and(`(i.number = ? OR i.folded LIKE ? ESCAPE '!')`, n, "%"+escape(strings.ToLower(f.Text))+"%")
-		return nil
-	}
-	for word := range strings.FieldsSeq(strings.ToLower(f.Text)) {
-		c.and(`i.folded LIKE ? ESCAPE '!'`, "%"+escape(word)+"%")
-	}
-	return nil
-}
-
-// escape makes a text stand for itself in LIKE … ESCAPE '!'.
-func escape(s string) string {
-	return strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(s)
 }
 
 // Open counts the items of a project that are not done, by type. It needs read.

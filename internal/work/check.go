@@ -1,6 +1,7 @@
 package work
 
 import (
+	"context"
 	"math"
 	"net/url"
 	"regexp"
@@ -109,6 +110,19 @@ func checkAssignee(s string) error {
 		return nil
 	}
 	return identity.CheckUserName(s)
+}
+
+// checkMember wants somebody who may see the project, or the actor, who may write there.
+func (s *Service) checkMember(ctx context.Context, a identity.Actor, project, user string) error {
+	if err := checkAssignee(user); err != nil || user == "" || a.Kind == identity.KindUser && a.Name == user {
+		return err
+	}
+	err := s.Auth.Require(ctx, identity.Actor{Kind: identity.KindUser, Name: user, Cap: identity.Read}, project, identity.Read)
+	if fault.Is(err, fault.NotFound) {
+		return invalid("%s is no member of %s.", user, project).
+			WithNext("list the members with `towpath project members --project %s`, or add them with `towpath project grant`", project)
+	}
+	return err
 }
 
 // labels returns labels as they are kept: trimmed, sorted, each once.

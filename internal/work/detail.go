@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/store"
@@ -122,14 +121,4 @@ func history(ctx context.Context, h store.Handle, number int64) ([]Change, error
 		number, fieldCategory, fieldSprintID, maxShown)
 	slices.Reverse(out)
 	return out, err
-}
-
-// ItemsOf returns the items of a project that link to a subject, in the order of the
-// backlog, at most 200. It needs read.
-func (s *Service) ItemsOf(ctx context.Context, a identity.Actor, project string, to event.Subject) ([]Item, error) {
-	if err := s.Auth.Require(ctx, a, project, identity.Read); err != nil {
-		return nil, err
-	}
-	rows, err := list(ctx, s.DB, `WHERE i.project = ? AND i.number IN (SELECT item FROM work_link WHERE target = ?) ORDER BY i.place LIMIT 200`, project, string(to))
-	return items(rows), err
 }

@@ -22,6 +22,8 @@ import (
 const (
 	kindPush = "work.push"
 	kindPull = "work.pull"
+	// kindAnnounce tells people of an item, which the transaction must not wait for either.
+	kindAnnounce = "work.announce"
 )
 
 // maxRange is how many commits of one push are looked at, the newest.
@@ -37,6 +39,9 @@ const follower = "work.links"
 type pushed struct {
 	event.CommitPushed
 	Actor string `json:"actor"`
+	// Deleted says that the ref is gone, and Commit is what it pointed to. It is one kind of
+	// job with pushes, so that a branch is not found after it was lost.
+	Deleted bool `json:"deleted,omitempty"`
 }
 
 // proposed is the payload of a kindPull job.
@@ -53,6 +58,7 @@ func (s *Service) Run(ctx context.Context) error {
 		func() error { return s.Log.Consume(ctx, follower, s.onEvent, s.Logger) },
 		func() error { return s.Queue.Work(ctx, kindPush, 1, s.workPush, s.Logger) },
 		func() error { return s.Queue.Work(ctx, kindPull, 1, s.workPull, s.Logger) },
+		func() error { return s.Queue.Work(ctx, kindAnnounce, 1, s.workAnnounce, s.Logger) },
 		func() error { return s.expireForever(ctx) },
 	}
 	done := make(chan error, len(parts))
@@ -93,6 +99,16 @@ func (s *Service) onEvent(ctx context.Context, tx *store.Tx, e event.Event) erro
 			return nil
 		}
 		return s.Queue.Enqueue(ctx, tx, kindPush, e.ID, in)
+	case event.TypeRefDeleted:
+		var gone event.RefDeleted
+		if err := e.Into(&gone); err != nil {
+			return s.skip(e, err)
+		}
+		if s.Commits == nil || !strings.HasPrefix(gone.Ref, "refs/heads/") {
+			return nil
+		}
+		in := pushed{CommitPushed: event.CommitPushed{V: 1, Repo: e.Subject.ID(), Ref: gone.Ref, Commit: gone.Before}, Actor: e.Actor, Deleted: true}
+		return s.Queue.Enqueue(ctx, tx, kindPush, e.ID, in)
 	case event.TypePullOpened, event.TypePullUpdated, event.TypePullMerged:
 		in := proposed{Actor: e.Actor, Merged: e.Type == event.TypePullMerged}
 		if err := e.Into(&in.Pull); err != nil {
@@ -102,6 +118,8 @@ func (s *Service) onEvent(ctx context.Context, tx *store.Tx, e event.Event) erro
 			return nil
 		}
 		return s.Queue.Enqueue(ctx, tx, kindPull, e.ID, in)
+	case event.TypeItemCreated, event.TypeItemChanged:
+		return s.onItem(ctx, tx, e)
 	}
 	return nil
 }
@@ -117,6 +135,9 @@ func (s *Service) workPush(ctx context.Context, payload json.RawMessage) error {
 	var in pushed
 	if err := json.Unmarshal(payload, &in); err != nil {
 		return fmt.Errorf("reading a push: %w", err)
+	}
+	if in.Deleted {
+		return s.LinkDeleted(ctx, in.Actor, in.Repo, in.Commit)
 	}
 	return s.LinkPush(ctx, in.Actor, in.CommitPushed)
 }
@@ -232,6 +253,11 @@ func (s *Service) mention(ctx context.Context, tx *store.Tx, actor, project stri
 	m.who, m.inner = actor, true
 	if err := m.link(ctx, Link{Rel: event.RelMentioned, Subject: string(in.to), Title: in.title}); err != nil {
 		return err
+	}
+	if in.to.Kind() == event.KindCommit {
+		if err := m.regained(ctx, in.to, in.title); err != nil {
+			return err
+		}
 	}
 	if in.Closes && ends {
 		if err := m.fixed(ctx, in); err != nil {

@@ -2,6 +2,7 @@ package work_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,20 @@ func TestTheLogbookIsFollowed(t *testing.T) {
 			t.Fatal("nobody heard of the push")
 		}
 	}
+	w.code.lost[hash] = []string{hash}
+	check(t, db.Tx(t.Context(), func(tx *store.Tx) error {
+		return w.log.Append(t.Context(), tx, event.Fact{Type: event.TypeRefDeleted, Subject: "repo:shop/web", Project: "shop", Actor: "user:ada", Payload: event.RefDeleted{V: 1, Ref: "refs/heads/main", Before: hash}})
+	}))
+	for changed := w.log.Changed(); !strings.HasSuffix(w.get(1).Links[0].Title, "any more)"); changed = w.log.Changed() {
+		if strings.HasSuffix(w.get(1).Links[0].Title, "any more)") {
+			break
+		}
+		select {
+		case <-changed:
+		case <-time.After(time.Minute):
+			t.Fatal("nobody heard that the branch is gone")
+		}
+	}
 	stop()
 	check(t, <-done)
 }
@@ -148,4 +163,50 @@ func TestReferenced(t *testing.T) {
 			t.Errorf("%+v: %s", tt, d)
 		}
 	}
+}
+
+// TestADeletedBranchMarksItsLinks follows a branch that is pushed, deleted and pushed again.
+func TestADeletedBranchMarksItsLinks(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := build(t, db)
+		it := w.add(work.NewItem{Title: "a"})
+		kept, lost := strings.Repeat("b", 40), hash
+		branch := itoa(it.Number) + "-fix"
+		w.code.commits[lost] = []work.Commit{{Hash: kept, Title: "kept", Message: "part of #" + itoa(it.Number)}, {Hash: lost, Title: "cart", Message: "cart"}}
+		push := push(branch, false)
+		push.Title = "cart"
+		titles := func() string {
+			t.Helper()
+			var out []string
+			for _, l := range w.get(it.Number).Links {
+				out = append(out, l.Title)
+			}
+			slices.Sort(out)
+			return strings.Join(out, ", ")
+		}
+		w.code.lost[lost] = []string{lost} // The other commit is on the default branch.
+		for _, step := range []struct {
+			do   func() error
+			want string
+		}{
+			{func() error { return w.LinkPush(t.Context(), "user:ada", push) }, "cart, kept"},
+			{func() error { return w.LinkDeleted(t.Context(), "user:ada", "shop/web", lost) }, "cart (on no branch any more), kept"},
+			{func() error { return w.LinkDeleted(t.Context(), "user:ada", "shop/web", lost) }, "cart (on no branch any more), kept"},
+			{func() error { return w.LinkPush(t.Context(), "user:ada", push) }, "cart, kept"},
+			{func() error {
+				delete(w.code.lost, lost)
+				return w.LinkDeleted(t.Context(), "user:ada", "shop/web", lost)
+			}, "cart (on no branch any more), kept"},
+			{func() error { return w.LinkDeleted(t.Context(), "user:ada", "bank/web", kept) }, "cart (on no branch any more), kept"},
+		} {
+			check(t, step.do())
+			if got := titles(); got != step.want {
+				t.Errorf("%s, want %s", got, step.want)
+			}
+		}
+		last := w.get(it.Number).History
+		if c := last[len(last)-1]; c.Field != "link" || c.Actor != "user:ada" || !strings.HasSuffix(c.To, "any more)") {
+			t.Errorf("the history says %+v", c)
+		}
+	})
 }

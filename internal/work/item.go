@@ -19,6 +19,9 @@ func (s *Service) Create(ctx context.Context, a identity.Actor, project string, 
 	if err := s.Auth.Require(ctx, a, project, identity.Write); err != nil {
 		return Item{}, err
 	}
+	if err := s.checkMember(ctx, a, project, in.Assignee); err != nil {
+		return Item{}, err
+	}
 	var out Item
 	err := s.tx(ctx, func(tx *store.Tx) error {
 		m, err := s.create(ctx, tx, a, project, in, row{})
@@ -111,6 +114,17 @@ func checkNew(in NewItem) error {
 
 // Change edits an item. It needs write; fault.Conflict when Edit.Expect is another version.
 func (s *Service) Change(ctx context.Context, a identity.Actor, number int64, in Edit) (Item, error) {
+	it, err := s.may(ctx, a, number, identity.Write)
+	if err != nil {
+		return Item{}, err
+	}
+	// Who has the item already may have left the project since; that is no reason to refuse
+	// what else changes.
+	if in.Assignee != nil && *in.Assignee != it.Assignee {
+		if err := s.checkMember(ctx, a, it.Project, *in.Assignee); err != nil {
+			return Item{}, err
+		}
+	}
 	return s.edit(ctx, a, number, func(m *mutation) error {
 		if in.Expect != 0 && in.Expect != m.version {
 			return changedMeanwhile(number)

@@ -10,7 +10,6 @@ import (
 
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
-	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/store"
 	"towpath.dev/towpath/internal/store/storetest"
 	"towpath.dev/towpath/internal/work"
@@ -73,10 +72,6 @@ func TestAnItemFromNewToClosed(t *testing.T) {
 		edges, err := w.log.Out(t.Context(), event.Subject("item:2"), event.RelConcerns, 10)
 		if err != nil || len(edges) != 1 || edges[0].To != "release:shop/production/48" {
 			t.Errorf("%v %v", edges, err)
-		}
-		found, err := w.ItemsOf(t.Context(), user("rita"), "shop", "release:shop/production/48")
-		if err != nil || len(found) != 1 || found[0].Number != 2 {
-			t.Errorf("%v %v", found, err)
 		}
 	})
 }
@@ -163,138 +158,6 @@ func TestBadInput(t *testing.T) {
 	refused(t, err, fault.TooLarge)
 	if w.order() != "above below" || len(w.said(event.TypeItemChanged)) != 0 {
 		t.Errorf("something was kept: %s", w.order())
-	}
-}
-
-// TestWhoMayWhat calls every method as an admin of another project, as nobody, and as
-// members with more and more rights.
-func TestWhoMayWhat(t *testing.T) {
-	const ok = fault.Kind("")
-	read, write := [5]fault.Kind{fault.NotFound, fault.Unauthentic, ok, ok, ok}, [5]fault.Kind{fault.NotFound, fault.Unauthentic, fault.Denied, ok, ok}
-	maintain := [5]fault.Kind{fault.NotFound, fault.Unauthentic, fault.Denied, fault.Denied, ok}
-	who := []identity.Actor{user("mallory"), {}, user("rita"), user("wanda"), user("max")}
-	for name, tt := range map[string]struct {
-		want [5]fault.Kind
-		call func(w *world, a identity.Actor, n int64) error
-	}{
-		"Create": {write, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.Create(w.t.Context(), a, "shop", work.NewItem{Title: "n"})
-			return err
-		}},
-		"Get": {read, func(w *world, a identity.Actor, n int64) error { _, err := w.Get(w.t.Context(), a, n); return err }},
-		"Change": {write, func(w *world, a identity.Actor, n int64) error {
-			_, err := w.Change(w.t.Context(), a, n, work.Edit{Title: ptr("y")})
-			return err
-		}},
-		"Comment": {write, func(w *world, a identity.Actor, n int64) error {
-			_, err := w.Comment(w.t.Context(), a, n, "y")
-			return err
-		}},
-		"Link": {write, func(w *world, a identity.Actor, n int64) error {
-			_, err := w.Link(w.t.Context(), a, n, work.Link{URL: "/x"})
-			return err
-		}},
-		"Unlink": {write, func(w *world, a identity.Actor, n int64) error {
-			_, err := w.Unlink(w.t.Context(), a, n, work.Link{URL: "/x"})
-			return err
-		}},
-		"Move": {write, func(w *world, a identity.Actor, n int64) error {
-			_, err := w.Move(w.t.Context(), a, "shop", work.Move{Items: []int64{n}, Top: true})
-			return err
-		}},
-		"Backlog": {read, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.Backlog(w.t.Context(), a, "shop", work.Filter{})
-			return err
-		}},
-		"Board": {read, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.Board(w.t.Context(), a, "shop", "", "")
-			return err
-		}},
-		"States": {read, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.States(w.t.Context(), a, "shop")
-			return err
-		}},
-		"SetStates": {maintain, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.SetStates(w.t.Context(), a, "shop", nil)
-			return err
-		}},
-		"Open": {read, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.Open(w.t.Context(), a, "shop")
-			return err
-		}},
-		"ItemsOf": {read, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.ItemsOf(w.t.Context(), a, "shop", "pull:shop/web/7")
-			return err
-		}},
-		"Sprints": {read, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.Sprints(w.t.Context(), a, "shop")
-			return err
-		}},
-		"Sprint": {read, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.Sprint(w.t.Context(), a, "shop", "@current")
-			return err
-		}},
-		"CreateSprint": {write, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.CreateSprint(w.t.Context(), a, "shop", work.SprintEdit{Name: ptr("S" + a.Name), Start: ptr("2027-01-04"), End: ptr("2027-01-08")})
-			return err
-		}},
-		"ChangeSprint": {write, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.ChangeSprint(w.t.Context(), a, "shop", "S", work.SprintEdit{Goal: ptr("g")})
-			return err
-		}},
-		"Burndown": {read, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.Burndown(w.t.Context(), a, "shop", "S")
-			return err
-		}},
-		"Velocity": {read, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.Velocity(w.t.Context(), a, "shop")
-			return err
-		}},
-		"Tray": {read, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.Tray(w.t.Context(), a, "shop", "")
-			return err
-		}},
-		"Triage": {write, func(w *world, a identity.Actor, n int64) error {
-			_, err := w.Triage(w.t.Context(), a, "shop", []int64{n + 1}, work.Accepted, "")
-			return err
-		}},
-		"Raise": {write, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.Raise(w.t.Context(), a, signal("n"))
-			return err
-		}},
-		"Clear": {write, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.Clear(w.t.Context(), a, "shop", signal("s").Key(), "gone", nil)
-			return err
-		}},
-		"Find": {read, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.Find(w.t.Context(), a, "shop", signal("s").Key())
-			return err
-		}},
-		"Signals": {read, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.Signals(w.t.Context(), a, "shop", "error")
-			return err
-		}},
-		"WontFix": {write, func(w *world, a identity.Actor, n int64) error {
-			_, err := w.WontFix(w.t.Context(), a, n+1, "no", start.AddDate(0, 1, 0))
-			return err
-		}},
-		"CloseSprint": {write, func(w *world, a identity.Actor, _ int64) error {
-			_, err := w.CloseSprint(w.t.Context(), a, "shop", "S", "")
-			return ignoring(err, fault.Conflict) // The second one finds it closed.
-		}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := build(t, storetest.SQLite(t))
-			it := w.add(work.NewItem{Title: "x"})
-			_, err := w.Raise(t.Context(), system, signal("s"))
-			check(t, err)
-			w.sprint("S", "2026-11-23", "2026-12-04")
-			for i, a := range who {
-				if got := fault.KindOf(tt.call(w, a, it.Number)); got != tt.want[i] {
-					t.Errorf("%s: %q, want %q", a, got, tt.want[i])
-				}
-			}
-		})
 	}
 }
 
@@ -398,6 +261,71 @@ func TestStates(t *testing.T) {
 		check(t, err)
 		if len(b.Columns) != 4 || b.Columns[1].Count != 1 {
 			t.Errorf("%+v", b.Columns)
+		}
+	})
+}
+
+// TestAnAssigneeIsAMember wants people who may see the project; who has the item already
+// is no hindrance to other changes.
+func TestAnAssigneeIsAMember(t *testing.T) {
+	w := build(t, storetest.SQLite(t))
+	for _, name := range []string{"eve", "mallory"} {
+		_, err := w.Create(t.Context(), user("wanda"), "shop", work.NewItem{Title: "x", Assignee: name})
+		refused(t, err, fault.Invalid)
+		if text := err.Error(); !strings.Contains(text, name+" is no member of shop") || !strings.Contains(text, "towpath project members --project shop") {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+	it := w.add(work.NewItem{Title: "x", Assignee: "rita"})
+	_, err := w.Change(t.Context(), user("wanda"), it.Number, work.Edit{Assignee: ptr("eve")})
+	refused(t, err, fault.Invalid)
+	for _, name := range []string{"wanda", "max", ""} {
+		got, err := w.Change(t.Context(), user("wanda"), it.Number, work.Edit{Assignee: &name})
+		if err != nil || got.Assignee != name {
+			t.Errorf("%q: %+v %v", name, got, err)
+		}
+	}
+	// A signal's owner that left the project owns nothing, and the item opens nevertheless.
+	g := signal("s")
+	g.Assignee = "eve"
+	raised, err := w.Raise(t.Context(), system, g)
+	if check(t, err); w.get(raised.Item.Number).Assignee != "" {
+		t.Errorf("%+v", w.get(raised.Item.Number))
+	}
+}
+
+// TestItemsOfALink lists what links to a subject; a commit has the items of its releases too.
+func TestItemsOfALink(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := build(t, db)
+		commit, release := "commit:"+hash, "release:shop/production/48"
+		w.add(work.NewItem{Title: "commit", Links: []work.Link{{Subject: commit}}})
+		onRelease := w.add(work.NewItem{Title: "release", Links: []work.Link{{Rel: event.RelConcerns, Subject: release}}})
+		run := w.add(work.NewItem{Title: "run", State: work.Completed, Links: []work.Link{{Subject: "run:7"}}})
+		w.add(work.NewItem{Title: "other"})
+		theirs, err := w.Create(t.Context(), user("mallory"), "bank", work.NewItem{Title: "theirs", Links: []work.Link{{Subject: commit}}})
+		check(t, err)
+		w.code.items = []int64{onRelease.Number, run.Number, theirs.Number}
+		for _, tt := range []struct {
+			f    work.Filter
+			want string
+		}{
+			{work.Filter{Link: commit}, "commit release run"}, {work.Filter{Link: commit, State: "open"}, "commit release"}, {work.Filter{Link: release}, "release"},
+			{work.Filter{Link: "commit:" + strings.Repeat("b", 40)}, ""}, {work.Filter{Link: commit, Text: "rel"}, "release"},
+		} {
+			b, err := w.Backlog(t.Context(), user("rita"), "shop", tt.f)
+			check(t, err)
+			var got []string
+			for _, it := range b.Items {
+				got = append(got, it.Title)
+			}
+			if strings.Join(got, " ") != tt.want {
+				t.Errorf("%+v: %v, want %s", tt.f, got, tt.want)
+			}
+		}
+		for _, bad := range []string{"commit:abc", "x", "nothing:1", "commit:../" + hash} {
+			_, err := w.Backlog(t.Context(), user("rita"), "shop", work.Filter{Link: bad})
+			refused(t, err, fault.Invalid)
 		}
 	})
 }

@@ -199,6 +199,9 @@ type Filter struct {
 	Source   string `json:"source,omitempty"` // of the signal; "any" for every insight
 	Text     string `json:"text,omitempty"`   // in the title, any case; "#12" or "12" finds the number
 	Parent   int64  `json:"parent,omitempty"`
+	// Link is a subject that items link to: "release:shop/production/48". With a commit
+	// ("commit:<40 hex>") also those that link to its runs, images, releases and alerts.
+	Link string `json:"link,omitempty"`
 	// After is the Next of the page before. Limit is at most so many; 0 means 50, the
 	// most is 500.
 	After string `json:"after,omitempty"`

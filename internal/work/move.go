@@ -40,33 +40,40 @@ func (s *Service) Move(ctx context.Context, a identity.Actor, project string, in
 	}
 	var out []Item
 	err := s.tx(ctx, func(tx *store.Tx) error {
-		out = out[:0]
-		var facts []event.Fact
 		low, high, err := s.gap(ctx, tx, project, in)
 		if err != nil {
 			return err
 		}
-		for _, number := range in.Items {
-			m, err := s.change(ctx, tx, a, number)
-			if err != nil {
-				return err
-			}
-			if m.it.Project != project {
-				return noItem(number)
-			}
-			if err := m.move(ctx, in, &low, high); err != nil {
-				return err
-			}
-			said, err := m.finish(ctx)
-			if err != nil {
-				return err
-			}
-			facts = append(facts, said...)
-			out = append(out, m.it.Item)
-		}
-		return s.say(ctx, tx, facts)
+		out, err = s.changeAll(ctx, tx, a, project, in.Items, func(m *mutation) error { return m.move(ctx, in, &low, high) })
+		return err
 	})
 	return out, err
+}
+
+// changeAll changes items of a project in the order that they are named, all or none. The
+// caller has authorised it.
+func (s *Service) changeAll(ctx context.Context, tx *store.Tx, a identity.Actor, project string, numbers []int64, do func(*mutation) error) ([]Item, error) {
+	var out []Item
+	var facts []event.Fact
+	for _, number := range numbers {
+		m, err := s.change(ctx, tx, a, number)
+		if err != nil {
+			return nil, err
+		}
+		if m.it.Project != project {
+			return nil, noItem(number)
+		}
+		if err := do(m); err != nil {
+			return nil, err
+		}
+		said, err := m.finish(ctx)
+		if err != nil {
+			return nil, err
+		}
+		facts = append(facts, said...)
+		out = append(out, m.it.Item)
+	}
+	return out, s.say(ctx, tx, facts)
 }
 
 func (in Move) check() error {

@@ -148,7 +148,7 @@ func (m *mutation) sprint(ctx context.Context, ref string) error {
 		return err
 	}
 	if p.State == SprintClosed && p.ID != m.it.SprintID {
-		return invalid("The sprint %s is closed.", p.Name).WithNext("take another one; list them with `towpath sprint ls --project %s`", m.it.Project)
+		return invalid("The sprint %s is closed.", p.Name).WithNext("take another one; list them with `towpath sprint list --project %s`", m.it.Project)
 	}
 	m.intoSprint(p)
 	return nil

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/store"
@@ -164,28 +163,9 @@ func (s *Service) Triage(ctx context.Context, a identity.Actor, project string, 
 		target = p.ID
 	}
 	var out []Item
-	err = s.tx(ctx, func(tx *store.Tx) error {
-		out = out[:0]
-		var facts []event.Fact
-		for _, number := range numbers {
-			m, err := s.change(ctx, tx, a, number)
-			if err != nil {
-				return err
-			}
-			if m.it.Project != project {
-				return noItem(number)
-			}
-			if err := m.triage(ctx, decision, sprint, target); err != nil {
-				return err
-			}
-			said, err := m.finish(ctx)
-			if err != nil {
-				return err
-			}
-			facts = append(facts, said...)
-			out = append(out, m.it.Item)
-		}
-		return s.say(ctx, tx, facts)
+	err = s.tx(ctx, func(tx *store.Tx) (err error) {
+		out, err = s.changeAll(ctx, tx, a, project, numbers, func(m *mutation) error { return m.triage(ctx, decision, sprint, target) })
+		return err
 	})
 	return out, err
 }

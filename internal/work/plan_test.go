@@ -140,7 +140,7 @@ func TestBacklogFilters(t *testing.T) {
 		w := build(t, db)
 		w.sprint("S", "2026-11-23", "2026-12-04")
 		w.sprint("T", "2026-12-07", "2026-12-18")
-		w.add(work.NewItem{Title: "a", Type: work.TypeBug, Labels: []string{"ui"}, Sprint: "S", Assignee: "ada"})
+		w.add(work.NewItem{Title: "a", Type: work.TypeBug, Labels: []string{"ui"}, Sprint: "S", Assignee: "max"})
 		w.add(work.NewItem{Title: "b", Sprint: "T", Severity: work.High, Labels: []string{"u_"}})
 		w.add(work.NewItem{Title: "100%_done", State: "Active"})
 		w.add(work.NewItem{Title: "ÄRGER", State: "Closed", Parent: 1})
@@ -154,7 +154,7 @@ func TestBacklogFilters(t *testing.T) {
 		}{
 			{work.Filter{}, "a b 100%_done ÄRGER s"}, {work.Filter{State: "open"}, "a b 100%_done s"}, {work.Filter{State: "closed"}, "ÄRGER"},
 			{work.Filter{State: "active"}, "100%_done"}, {work.Filter{State: work.Completed}, "ÄRGER"}, {work.Filter{Type: work.TypeBug}, "a s"},
-			{work.Filter{Assignee: "ada"}, "a"}, {work.Filter{Assignee: "none", Sprint: "none", State: "open"}, "100%_done s"}, {work.Filter{Label: "u_"}, "b"},
+			{work.Filter{Assignee: "max"}, "a"}, {work.Filter{Assignee: "none", Sprint: "none", State: "open"}, "100%_done s"}, {work.Filter{Label: "u_"}, "b"},
 			{work.Filter{Sprint: "@current"}, "a"}, {work.Filter{Sprint: "@next"}, "b"}, {work.Filter{Sprint: "t"}, "b"}, {work.Filter{Source: "any"}, "s"},
 			{work.Filter{Source: "alert"}, ""}, {work.Filter{Severity: work.High}, "b"}, {work.Filter{Text: "%_D"}, "100%_done"}, {work.Filter{Text: "#2"}, "b"},
 			{work.Filter{Text: "ärg"}, "ÄRGER"}, {work.Filter{Text: "' OR 1=1 --"}, ""}, {work.Filter{Parent: 1}, "ÄRGER"},
@@ -201,7 +201,7 @@ func TestBacklogFilters(t *testing.T) {
 func TestASprintFromPlanToClose(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := build(t, db)
-		day := func(n int) { w.clock.move(time.Duration(n) * 24 * time.Hour) }
+		day := func(n int) { w.clock.Add(time.Duration(n) * 24 * time.Hour) }
 		p := w.sprint("S", "2026-11-23", "2026-11-27", func(in *work.SprintEdit) {
 			in.People = &[]work.Capacity{{User: "ada", Points: 10, DaysOff: []string{"2026-11-27"}}, {User: "bob", Points: 5}}
 		})
@@ -303,7 +303,7 @@ func TestTray(t *testing.T) {
 			w.raise(g)
 		}
 		raise("old", work.Low, 1, "")
-		w.clock.move(14 * 24 * time.Hour) // S has no today in it any more.
+		w.clock.Add(14 * 24 * time.Hour) // S has no today in it any more.
 		raise("wide", work.Medium, 10, "")
 		raise("high", work.High, 1, "T")
 		w.add(work.NewItem{Title: "secure", Type: work.TypeSecurity, Points: 3, Sprint: "T"})

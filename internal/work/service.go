@@ -28,6 +28,9 @@ type Commits interface {
 	// that the default branch has not, or all when it is that. fault.NotFound when the
 	// repository or a commit is gone.
 	Range(ctx context.Context, repo, branch, before, tip string, limit int) ([]Commit, error)
+	// Lost returns the hashes of the commits that tip has and no branch has, at most
+	// limit of them. fault.NotFound when the repository or the commit is gone.
+	Lost(ctx context.Context, repo, tip string, limit int) ([]string, error)
 }
 
 // Commit is one commit as it is looked at for references.
@@ -55,17 +58,34 @@ type Pull struct {
 	Default bool
 }
 
+// Chains knows what became of commits; evidence.Service is behind it.
+type Chains interface {
+	// Items returns the numbers of the items that belong to a commit of a project, by
+	// themselves or by what became of it, at most 500; none for a commit that nobody pushed.
+	Items(ctx context.Context, project, commit string) ([]int64, error)
+}
+
+// Announcer tells people of items that should not wait until somebody looks.
+type Announcer interface {
+	// Announce tells of an item and what happened to it: "opened", "opened again". An error
+	// means that nobody was told who should be; it is tried again.
+	Announce(ctx context.Context, it Item, what string) error
+}
+
 // Parts are what a Service needs. Commits and Pulls may be nil: nothing is linked from
-// code then.
+// code then. Chains may be nil: a commit has the items that link to it. Announcer may
+// be nil: nobody is told.
 type Parts struct {
-	DB      *store.DB
-	Log     *event.Log
-	Auth    Authoriser
-	Clock   clock.Clock
-	Queue   *job.Queue
-	Commits Commits
-	Pulls   Pulls
-	Logger  *slog.Logger
+	DB        *store.DB
+	Log       *event.Log
+	Auth      Authoriser
+	Clock     clock.Clock
+	Queue     *job.Queue
+	Commits   Commits
+	Pulls     Pulls
+	Chains    Chains
+	Announcer Announcer
+	Logger    *slog.Logger
 	// Releases are globs of branches, such as "release/*", into which a merge closes items
 	// as one into the default branch does.
 	Releases []string
@@ -88,7 +108,7 @@ func (s *Service) now() time.Time { return s.Clock.Now().Truncate(time.Milliseco
 // noItem says that there is no item, or that the actor may not know of it: both in the
 // same words.
 func noItem(number int64) error {
-	return fault.New(fault.NotFound, "There is no item %d.", number).WithNext("list them with `towpath item ls`")
+	return fault.New(fault.NotFound, "There is no item %d.", number).WithNext("list them with `towpath item list`")
 }
 
 // may loads an item for an actor who has the role in its project.

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/store"
@@ -17,9 +16,6 @@ import (
 // reopenWithin is how long after its end an item reopens when its signal comes back; later
 // there is a new one that links to it (reference, lifecycle).
 const reopenWithin = 30 * 24 * time.Hour
-
-// longestWontFix is how long a signal may be kept silent.
-const longestWontFix = 2 * 366 * 24 * time.Hour
 
 // maxResource is how many bytes each part of a signal's key has at most.
 const maxResource = 500
@@ -41,6 +37,13 @@ func (s *Service) RaiseIn(ctx context.Context, tx *store.Tx, a identity.Actor, g
 		return Raised{}, err
 	}
 	if err := g.fill(s.now()); err != nil {
+		return Raised{}, err
+	}
+	// An owner who is no member any more owns nothing.
+	switch err := s.checkMember(ctx, a, g.Project, g.Assignee); {
+	case fault.Is(err, fault.Invalid):
+		g.Assignee = ""
+	case err != nil:
 		return Raised{}, err
 	}
 	// Two servers must not make two items of one signal: the row is taken first.
@@ -258,99 +261,6 @@ func worse(a, b string) bool {
 	return rank[a] > rank[b]
 }
 
-// Clear says that a signal does not hold any more. When it was the last one of its item,
-// the item is completed, with the evidence linked and a comment of why; otherwise it stays.
-// What is not held is not cleared: nothing happens. fault.NotFound when there is no such
-// signal. It needs write in the project.
-func (s *Service) Clear(ctx context.Context, a identity.Actor, project, key, why string, evidence []Link) (Item, error) {
-	var out Item
-	err := s.tx(ctx, func(tx *store.Tx) (err error) {
-		out, err = s.ClearIn(ctx, tx, a, project, key, why, evidence)
-		return err
-	})
-	return out, err
-}
-
-// ClearIn is Clear in the caller's transaction.
-func (s *Service) ClearIn(ctx context.Context, tx *store.Tx, a identity.Actor, project, key, why string, evidence []Link) (Item, error) {
-	if err := s.Auth.Require(ctx, a, project, identity.Write); err != nil {
-		return Item{}, err
-	}
-	why = cut(why, maxWhy)
-	if err := line("The reason", why, maxWhy); err != nil {
-		return Item{}, err
-	}
-	var number int64
-	err := tx.QueryRow(ctx, `SELECT item FROM work_signal WHERE project = ? AND signal = ?`, project, key).Scan(&number)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Item{}, fault.New(fault.NotFound, "There is no signal %s in %s.", clip(key), project)
-	}
-	if err != nil {
-		return Item{}, fmt.Errorf("reading a signal: %w", err)
-	}
-	m, err := s.change(ctx, tx, a, number)
-	if err != nil {
-		return Item{}, err
-	}
-	res, err := tx.Exec(ctx, `UPDATE work_signal SET cleared = ?, why = ? WHERE project = ? AND signal = ? AND cleared = 0`, millis(s.now()), why, project, key)
-	if err != nil {
-		return Item{}, fmt.Errorf("clearing a signal: %w", err)
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return m.it.Item, err
-	}
-	err = s.cleared(ctx, m, why, evidence)
-	return m.it.Item, err
-}
-
-// cleared takes a signal off its item, and completes the item when it was the last one.
-func (s *Service) cleared(ctx context.Context, m *mutation, why string, evidence []Link) error {
-	m.inner, m.quiet, m.why = true, true, why
-	n := m.it.Insight
-	if err := m.count(ctx); err != nil {
-		return err
-	}
-	done := n.Active == 0 && m.it.Category != Completed && m.it.Category != Removed
-	for _, l := range evidence {
-		if err := m.link(ctx, l); err != nil {
-			return err
-		}
-	}
-	if done {
-		list, err := m.allStates(ctx)
-		if err != nil {
-			return err
-		}
-		st, _ := first(list, Completed) // There is always one.
-		m.setState(st)
-		n.Auto = true
-	}
-	facts, err := m.finish(ctx)
-	if err != nil {
-		return err
-	}
-	if done {
-		_, fact, err := s.comment(ctx, m.tx, m.who, m.it, closing(why, evidence))
-		if err != nil && !fault.Is(err, fault.TooLarge) {
-			return err
-		}
-		if err == nil {
-			facts = append(facts, fact)
-		}
-	}
-	return s.say(ctx, m.tx, facts)
-}
-
-// closing is the comment with which an item closes by itself.
-func closing(why string, evidence []Link) string {
-	var b strings.Builder
-	b.WriteString("Closed: " + why + "\n")
-	for _, l := range evidence[:min(len(evidence), 20)] {
-		b.WriteString("\n- " + strings.TrimSpace(l.Title+" "+l.target()))
-	}
-	return b.String()
-}
-
 // Find returns the youngest item of a signal, given by its own key or that of its group;
 // fault.NotFound when there is none. It needs read.
 func (s *Service) Find(ctx context.Context, a identity.Actor, project, key string) (Item, error) {
@@ -403,70 +313,4 @@ func scanSignal(r *sql.Rows, more ...any) (SignalState, error) {
 func signalsOf(ctx context.Context, h store.Handle, number int64) ([]SignalState, error) {
 	return query(ctx, h, func(r *sql.Rows) (SignalState, error) { return scanSignal(r) },
 		`SELECT `+signalColumns+` FROM work_signal WHERE item = ? ORDER BY CASE WHEN cleared = 0 THEN 0 ELSE 1 END, first_seen, signal LIMIT 200`, number)
-}
-
-// WontFix closes an insight for a reason until a day comes; then it is there again when
-// its signal still holds. It needs write.
-func (s *Service) WontFix(ctx context.Context, a identity.Actor, number int64, why string, until time.Time) (Item, error) {
-	if err := line("The reason", why, maxWhy); err != nil {
-		return Item{}, err
-	}
-	now := s.now()
-	if !until.After(now) || until.Sub(now) > longestWontFix {
-		return Item{}, invalid("A signal is kept silent until a day within two years.").WithNext("name one with --until 2027-01-31")
-	}
-	return s.edit(ctx, a, number, func(m *mutation) error {
-		if m.it.Insight == nil {
-			return invalid("Item %d came from no signal.", number).WithNext("close it: towpath item close %d", number)
-		}
-		list, err := m.allStates(ctx)
-		if err != nil {
-			return err
-		}
-		st, _ := first(list, Removed) // There is always one.
-		m.why = why
-		if st.Name != m.it.State {
-			m.setState(st)
-		}
-		m.note("wont-fix", "", until.UTC().Format(time.DateOnly)+": "+why)
-		m.it.Insight.WontFix, m.it.Insight.Until, m.it.Insight.Auto = why, until.UTC().Truncate(time.Millisecond), false
-		return nil
-	})
-}
-
-// Expire brings back the insights that should not be fixed until now: those whose signals
-// still hold open again, the others stay closed and a new signal opens them.
-func (s *Service) Expire(ctx context.Context) error {
-	ended, err := list(ctx, s.DB, `WHERE i.until <> 0 AND i.until <= ? ORDER BY i.until LIMIT 500`, millis(s.now()))
-	if err != nil {
-		return err
-	}
-	system := identity.SystemActor("work")
-	for _, it := range ended {
-		err := s.tx(ctx, func(tx *store.Tx) error { return s.expire(ctx, tx, system, it.Number) })
-		if err != nil {
-			return fmt.Errorf("bringing back item %d: %w", it.Number, err)
-		}
-	}
-	return nil
-}
-
-func (s *Service) expire(ctx context.Context, tx *store.Tx, system identity.Actor, number int64) error {
-	m, err := s.change(ctx, tx, system, number)
-	if err != nil || m.it.Insight.Until.IsZero() || m.it.Insight.Until.After(s.now()) {
-		return err
-	}
-	m.inner, m.quiet, m.why = true, true, "it was not to be fixed until now: "+m.it.Insight.WontFix
-	held := m.it.Insight.Active > 0
-	m.it.Insight.WontFix, m.it.Insight.Until = "", moment(0)
-	var facts []event.Fact
-	if held {
-		if err := m.reopen(ctx); err != nil {
-			return err
-		}
-	}
-	if facts, err = m.finish(ctx); err != nil {
-		return err
-	}
-	return s.say(ctx, tx, facts)
 }

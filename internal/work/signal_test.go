@@ -58,7 +58,7 @@ func TestLifeOfASignal(t *testing.T) {
 		if one.What != work.RaisedCreated || one.Item.Insight == nil || one.Item.Type != work.TypeBug || !one.Item.Insight.Auto {
 			t.Fatalf("%+v", one)
 		}
-		w.clock.move(time.Hour)
+		w.clock.Add(time.Hour)
 		again := w.raise(g)
 		if again.What != work.RaisedRepeated || again.Item.Number != one.Item.Number || again.Item.Insight.Count != 2 || again.Item.Version != one.Item.Version {
 			t.Fatalf("%+v %+v", again, again.Item.Insight)
@@ -75,13 +75,13 @@ func TestLifeOfASignal(t *testing.T) {
 		if n := len(w.get(done.Number).Comments); n != 1 {
 			t.Errorf("%d comments", n)
 		}
-		w.clock.move(29 * 24 * time.Hour)
+		w.clock.Add(29 * 24 * time.Hour)
 		back := w.raise(g)
 		if back.What != work.RaisedReopened || back.Item.Number != one.Item.Number || back.Item.Category != work.Proposed || !back.Item.Ended.IsZero() {
 			t.Fatalf("%+v", back)
 		}
 		w.clear(g)
-		w.clock.move(31 * 24 * time.Hour)
+		w.clock.Add(31 * 24 * time.Hour)
 		late := w.raise(g)
 		if late.What != work.RaisedRegressed || late.Item.Number == one.Item.Number {
 			t.Fatalf("%+v", late)
@@ -193,7 +193,7 @@ func TestWontFix(t *testing.T) {
 		if it.Category != work.Removed || it.Insight.WontFix == "" {
 			t.Errorf("%+v", it)
 		}
-		w.clock.move(40 * 24 * time.Hour) // Longer than an item reopens.
+		w.clock.Add(40 * 24 * time.Hour) // Longer than an item reopens.
 		if r := w.raise(g); r.What != work.RaisedSuppressed || r.Item.Insight.Count != 2 {
 			t.Errorf("%+v", r)
 		}
@@ -201,7 +201,7 @@ func TestWontFix(t *testing.T) {
 		if d := w.get(1); d.Category != work.Removed {
 			t.Errorf("%+v", d)
 		}
-		w.clock.move(30 * 24 * time.Hour)
+		w.clock.Add(30 * 24 * time.Hour)
 		check(t, w.Expire(t.Context()))
 		if d := w.get(1); d.Category != work.Proposed || d.Insight.WontFix != "" || !d.Insight.Until.IsZero() {
 			t.Errorf("%+v %+v", d, d.Insight)

@@ -4,11 +4,10 @@ import (
 	"context"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"towpath.dev/towpath/internal/clock"
+	"towpath.dev/towpath/internal/clock/clocktest"
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
@@ -19,25 +18,6 @@ import (
 
 // start is a Monday.
 var start = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
-
-// hands is a clock that is moved by hand.
-type hands struct {
-	clock.Clock
-	mu sync.Mutex
-	at time.Time
-}
-
-func (h *hands) Now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.at
-}
-
-func (h *hands) move(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.at = h.at.Add(d)
-}
 
 var roles = map[string]map[string]identity.Role{
 	"rita":    {"shop": identity.Read},
@@ -71,7 +51,9 @@ func user(name string) identity.Actor {
 // code is what the service sees of repositories.
 type code struct {
 	commits map[string][]work.Commit // by tip
+	lost    map[string][]string      // by tip
 	pulls   map[int64]work.Pull
+	items   []int64 // of what became of the commit hash
 }
 
 func (c *code) Range(_ context.Context, _, _, _, tip string, _ int) ([]work.Commit, error) {
@@ -80,6 +62,22 @@ func (c *code) Range(_ context.Context, _, _, _, tip string, _ int) ([]work.Comm
 		return nil, fault.New(fault.NotFound, "There is no commit %s.", tip)
 	}
 	return list, nil
+}
+
+func (c *code) Lost(_ context.Context, _, tip string, _ int) ([]string, error) {
+	list, ok := c.lost[tip]
+	if !ok {
+		return nil, fault.New(fault.NotFound, "There is no commit %s.", tip)
+	}
+	return list, nil
+}
+
+// Items knows the items of one commit.
+func (c *code) Items(_ context.Context, project, commit string) ([]int64, error) {
+	if project != "shop" || commit != hash {
+		return nil, nil
+	}
+	return c.items, nil
 }
 
 func (c *code) Pull(_ context.Context, repo string, number int64) (work.Pull, error) {
@@ -93,17 +91,17 @@ func (c *code) Pull(_ context.Context, repo string, number int64) (work.Pull, er
 type world struct {
 	*work.Service
 	t     testing.TB
-	clock *hands
+	clock *clocktest.Clock
 	log   *event.Log
 	code  *code
 }
 
 func build(t testing.TB, db *store.DB) *world {
 	t.Helper()
-	c := &hands{Clock: clock.System(), at: start}
-	w := &world{t: t, clock: c, log: event.New(db, c), code: &code{map[string][]work.Commit{}, map[int64]work.Pull{}}}
+	c := clocktest.At(start)
+	w := &world{t: t, clock: c, log: event.New(db, c), code: &code{commits: map[string][]work.Commit{}, lost: map[string][]string{}, pulls: map[int64]work.Pull{}}}
 	w.Service = work.New(work.Parts{
-		DB: db, Log: w.log, Auth: auth{}, Clock: c, Queue: job.New(db, c), Commits: w.code, Pulls: w.code, Releases: []string{"release/*"},
+		DB: db, Log: w.log, Auth: auth{}, Clock: c, Queue: job.New(db, c), Commits: w.code, Pulls: w.code, Chains: w.code, Releases: []string{"release/*"},
 	})
 	return w
 }

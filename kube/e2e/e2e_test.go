@@ -373,7 +373,7 @@ func (c *cluster) child(component string) (int, error) {
 
 func killedComponentsComeBack(t *testing.T, c *cluster) {
 	before := c.kubectl("", "get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].containerID}")
-	for _, component := range []string{"kube-apiserver", "containerd", "etcd", "kubelet", "kube-proxy", "coredns", "front-door", "kube-controller-manager", "kube-scheduler", "storage"} {
+	for _, component := range []string{"kube-apiserver", "containerd", "etcd", "kubelet", "kube-proxy", "coredns", "front-door", "kube-controller-manager", "kube-scheduler", "storage", "network-policy"} {
 		pid, err := c.child(component)
 		if err != nil {
 			t.Fatal(err)
@@ -479,7 +479,7 @@ func memory(t *testing.T, c *cluster) {
 		total[0], total[1] = total[0]+resident, total[1]+proportional
 		t.Logf("%-24s %4d MB resident %4d MB proportional", name, resident, proportional)
 	}
-	for _, component := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "containerd", "kubelet", "kube-proxy", "coredns", "front-door", "storage"} {
+	for _, component := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "containerd", "kubelet", "kube-proxy", "coredns", "front-door", "storage", "network-policy"} {
 		pid, err := c.child(component)
 		if err != nil {
 			t.Fatal(err)

@@ -1,8 +1,9 @@
-// Command picture makes the pictures of the Path page that the README shows, light and dark,
-// from the page itself: it serves the pages over the fixture of their tests and looks at
-// them with headless Chromium.
+// Command picture makes the pictures that the documents show, light and dark, from the pages
+// themselves, by headless Chromium: the one of the README over the data of the pages' tests,
+// those of the tour from the installation that `make demo` leaves up.
 //
 //	go run ./scripts/picture
+//	go run ./scripts/picture -tour build/demo.json
 package main
 
 import (
@@ -30,16 +31,22 @@ const (
 )
 
 // patience is how long a picture may take.
-const patience = 2 * time.Minute
+const patience = 4 * time.Minute
 
 func main() {
 	dir := flag.String("dir", filepath.Join("docs", "pictures"), "folder to write into")
 	at := flag.String("at", "/projects/shop?open=42", "address of the page")
 	name := flag.String("name", "path", "beginning of the names of the files")
+	demo := flag.String("tour", "", "report of a demonstration that is up: make the pictures of the tour from it")
+	password := flag.String("password-file", "/var/lib/towpath-demo/admin-password", "with -tour: the password of its first user")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := run(ctx, *at, filepath.Join(*dir, *name)); err != nil {
+	do := func() error { return run(ctx, *at, filepath.Join(*dir, *name)) }
+	if *demo != "" {
+		do = func() error { return tour(ctx, *demo, *password, *dir) }
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
@@ -47,10 +54,6 @@ func main() {
 
 // run writes the pictures of one page to files that begin with path.
 func run(ctx context.Context, at, path string) (err error) {
-	program, err := browser.Find()
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
@@ -59,26 +62,23 @@ func run(ctx context.Context, at, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	b, err := browser.Start(program)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.Stop()) }()
-	p, err := b.Open(ctx, width, height)
-	if err != nil {
-		return err
-	}
-	if err := signIn(ctx, p, url); err != nil {
-		return err
-	}
-	for _, scheme := range []string{"light", "dark"} {
-		file := path + "-" + scheme + ".png"
-		if err := take(ctx, p, url+at, scheme, file); err != nil {
-			return fmt.Errorf("making %s: %w", file, err)
+	return look(ctx, func(b *browser.Browser) error {
+		p, err := b.Open(ctx, width, height)
+		if err != nil {
+			return err
 		}
-		fmt.Println(file)
-	}
-	return nil
+		if err := signIn(ctx, p, url, "ada", webtest.Password); err != nil {
+			return err
+		}
+		for _, scheme := range []string{"light", "dark"} {
+			file := path + "-" + scheme + ".png"
+			if err := take(ctx, p, url+at, scheme, file); err != nil {
+				return fmt.Errorf("making %s: %w", file, err)
+			}
+			fmt.Println(file)
+		}
+		return nil
+	})
 }
 
 // serve serves the pages over the fixture on a port of its own.
@@ -111,12 +111,12 @@ func serve(ctx context.Context) (url string, stop func() error, err error) {
 	}, nil
 }
 
-// signIn signs ada in by the form.
-func signIn(ctx context.Context, p *browser.Page, url string) error {
+// signIn signs a user in by the form.
+func signIn(ctx context.Context, p *browser.Page, url, user, password string) error {
 	if err := p.Go(ctx, url+"/login"); err != nil {
 		return err
 	}
-	for _, field := range []struct{ name, text string }{{"user", "ada"}, {"password", webtest.Password}} {
+	for _, field := range []struct{ name, text string }{{"user", user}, {"password", password}} {
 		if err := p.Eval(ctx, `document.querySelector("[name=`+field.name+`]").focus()`, nil); err != nil {
 			return err
 		}

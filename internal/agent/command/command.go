@@ -27,6 +27,10 @@ const usage = `towpath-agent runs jobs of a Towpath server on this host.
 
   towpath-agent --server http://127.0.0.1:7080 --token-file /etc/towpath/agent.token --work /var/lib/towpath-agent --user towpath-agent
 
+On a machine that an environment deploys to, with the token that "towpath env target add" made:
+
+  towpath-agent --environment shop/production --name web-1 --tags web,eu --server … --token-file … --work … --user …
+
 `
 
 // Run parses the arguments and runs the agent until ctx ends. What it has to say goes
@@ -46,6 +50,8 @@ func Run(ctx context.Context, args []string, stderr io.Writer) error {
 	tokenFile := flags.String("token-file", "", "`file` with the agent token")
 	work := flags.String("work", "", "working `folder`, owned by the agent alone")
 	name := flags.String("name", host, "name of the agent, unique at the server")
+	environment := flags.String("environment", "", "`PROJECT/ENVIRONMENT` that this host is a target of: it gets the jobs for it and no others")
+	tags := flags.String("tags", "", "`tags` of the target, with commas between them, unless the server has some for it")
 	slots := flags.Int("slots", 1, "jobs at a time")
 	steps := flags.String("user", "", "`user` that steps run as, a name or uid:gid; needs root")
 	root := flags.Bool("allow-root", false, "let steps run as root when no user is given")
@@ -61,6 +67,19 @@ func Run(ctx context.Context, args []string, stderr io.Writer) error {
 	cfg := agent.Config{
 		Server: strings.TrimRight(*server, "/"), Name: *name, Version: Version, Slots: *slots, AllowRoot: *root,
 		Log: slog.New(slog.NewTextHandler(stderr, nil)),
+	}
+	if cfg.Environment = *environment; cfg.Environment != "" {
+		if project, env, ok := strings.Cut(cfg.Environment, "/"); !ok || project == "" || env == "" {
+			return fmt.Errorf("--environment %s is not PROJECT/ENVIRONMENT, as shop/production", cfg.Environment)
+		}
+	}
+	for tag := range strings.SplitSeq(*tags, ",") {
+		if tag = strings.TrimSpace(tag); tag != "" {
+			cfg.Tags = append(cfg.Tags, tag)
+		}
+	}
+	if len(cfg.Tags) > 0 && cfg.Environment == "" {
+		return errors.New("--tags are those of a target; they need --environment PROJECT/ENVIRONMENT")
 	}
 	if cfg.Token, err = readToken(*tokenFile); err != nil {
 		return err

@@ -1,6 +1,8 @@
 package router
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -27,7 +29,8 @@ type KnownPort struct {
 	Error   string `json:"error,omitempty"` // why it is not bound
 }
 
-// KnownSession is a session of the table.
+// KnownSession is a session of the table. In the place of its key stands a digest of it: the
+// admin address is open to the whole namespace, and a key is what opens a session.
 type KnownSession struct {
 	route.Session
 	Live bool `json:"live"` // false when its time is over
@@ -50,8 +53,21 @@ func (r *Router) Admin() http.Handler {
 		_ = r.seen.write(w)
 	})
 	mux.HandleFunc("GET /routes", func(w http.ResponseWriter, _ *http.Request) { answer(w, r.known()) })
-	mux.HandleFunc("GET /access", func(w http.ResponseWriter, req *http.Request) { answer(w, r.access.of(req.URL.Query().Get("key"))) })
+	mux.HandleFunc("GET /access", func(w http.ResponseWriter, req *http.Request) {
+		key := req.URL.Query().Get("key")
+		if key == "" {
+			http.Error(w, "name the key whose requests you want: /access?key=KEY", http.StatusBadRequest)
+			return
+		}
+		answer(w, r.access.of(key))
+	})
 	return mux
+}
+
+// digest tells keys apart without giving them away.
+func digest(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return "sha256:" + hex.EncodeToString(sum[:6])
 }
 
 func answer(w http.ResponseWriter, v any) {
@@ -83,7 +99,9 @@ func (r *Router) known() Known {
 		}
 	}
 	for _, s := range st.table.Sessions {
-		k.Session = append(k.Session, KnownSession{Session: s, Live: now.Before(s.Expires)})
+		live := now.Before(s.Expires)
+		s.Key = digest(s.Key)
+		k.Session = append(k.Session, KnownSession{Session: s, Live: live})
 	}
 	return k
 }

@@ -16,8 +16,8 @@ type entry struct {
 }
 
 // enter lets a request in. A request to the host of a live session's key needs a preview
-// token, is given the key and goes on under the rest of its host; at an edge any other
-// request loses its key. It returns false when the request was answered here.
+// token, is given the key and goes on under the rest of its host; any other request
+// from outside loses its key. It returns false when the request was answered here.
 func (f *forward) enter(w *response, st *state) bool {
 	key, rest, ok := strings.Cut(f.in.Host, ".")
 	key = strings.ToLower(key)
@@ -29,7 +29,7 @@ func (f *forward) enter(w *response, st *state) bool {
 			refuse(w, f.in, http.StatusForbidden, f.reason)
 			return false
 		}
-		if f.p.service.Edge {
+		if f.p.service.FromOutside(f.in.Host, f.in.Header) {
 			route.Strip(f.in.Header)
 		}
 		return true

@@ -116,7 +116,7 @@ func TestStopFinishesWhatIsUnderWay(t *testing.T) {
 			break // it has stopped to accept
 		}
 		_ = conn.Close()
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // Only asking tells that a port is shut; the test ends by its own timeout.
 	}
 	if r.Ready() == nil {
 		t.Error("a router that was told to stop says that it is ready")

@@ -74,13 +74,13 @@ func (j *journal) add(rec Record) {
 }
 
 // of returns the requests with the key and, of the traces that those belong to, the
-// requests without it; all requests with a key for "". In order of their arrival here.
+// requests without it. In order of their arrival here.
 func (j *journal) of(key string) []Record {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	out, traces := []Record{}, map[string]bool{}
 	j.keyed.each(func(r Record) {
-		if key == "" || r.Key == key {
+		if r.Key == key {
 			out = append(out, r)
 			if r.Trace != "" {
 				traces[r.Trace] = true

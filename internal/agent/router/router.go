@@ -199,6 +199,9 @@ func (r *Router) leave() {
 		l.server.SetKeepAlivesEnabled(false)
 	}
 	r.cfg.Log.Info("told to stop", "grace", r.cfg.Grace, "drain", r.cfg.Drain)
+	// New connections still come for a while: kube-proxy learns only after the pod was told
+	// to stop that it serves no more, and nothing says when it did. Nobody waits for less
+	// than this, since whoever asked to stop has no way to take that back.
 	time.Sleep(r.cfg.Grace)
 	deadline, cancel := context.WithTimeout(context.Background(), r.cfg.Drain)
 	defer cancel()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -247,7 +248,7 @@ func TestPortsComeAndGo(t *testing.T) {
 		if _, err := c.Get("http://" + front(cart) + "/"); err != nil {
 			break
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // A listener shuts beside Apply: only asking tells that it has.
 	}
 	if _, err := c.Get("http://" + front(cart) + "/"); err == nil {
 		t.Error("the port that left the table still answers")
@@ -274,7 +275,7 @@ func TestAdmin(t *testing.T) {
 	fetch(t, c, "http://"+front(web)+"/c")
 	for path, wants := range map[string][]string{
 		"/healthz": {"ok"}, "/readyz": {"ok"},
-		"/routes": {`"version":7`, `"live":true`, `"key":"anna-1a2b"`},
+		"/routes": {`"version":7`, `"live":true`, `"id":"s1"`, `"key":"sha256:`},
 		"/metrics": {
 			`towpath_router_requests_total{service="cart",track="session",code="404"} 1`,
 			`towpath_router_requests_total{service="web",track="stable",code="200"} 2`,
@@ -283,7 +284,16 @@ func TestAdmin(t *testing.T) {
 		},
 		"/access?key=anna-1a2b": {`"session":"s1"`, `"path":"/a"`, `"status":404`, `"path":"/b"`},
 		"/access?key=other":     {"[]"},
+		"/access":               {"name the key"},
 	} {
 		shows(t, r, path, wants...)
+	}
+	// Every pod of the namespace may ask: none learns the key of a session.
+	for _, path := range []string{"/routes", "/access", "/metrics"} {
+		w := httptest.NewRecorder()
+		r.Admin().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		if strings.Contains(w.Body.String(), "anna-1a2b") {
+			t.Errorf("%s gives the key away: %s", path, w.Body)
+		}
 	}
 }

@@ -198,7 +198,11 @@ const retryAfter = 50 * time.Millisecond
 func (f *forward) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := f.try(req)
 	if err != nil && f.mayRepeat(req, err) {
-		time.Sleep(retryAfter)
+		select {
+		case <-req.Context().Done():
+			return resp, err // nobody waits for the answer any more
+		case <-time.After(retryAfter):
+		}
 		if f.session == nil && f.track.Name != route.Stable {
 			f.track = f.p.stable(f.track)
 		}

@@ -44,7 +44,7 @@ func TestOrphansAreReaped(t *testing.T) {
 			t.Fatal(err)
 		}
 		for !ended(n, os.Getpid()) {
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Millisecond) // Waiting for it would reap it, which is the reaper's to do.
 		}
 	}
 	r.reap(os.Getpid())

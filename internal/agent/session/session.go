@@ -189,8 +189,18 @@ func (s *Session) forward(ctx context.Context, port int, conn net.Conn) {
 	flow, err := t.Forward(wait, port, conn.RemoteAddr().String())
 	cancel()
 	if err != nil {
-		s.away.answer(conn, err.Error())
+		s.away.answer(conn, unanswered(err))
 		return
 	}
 	tunnel.Pipe(conn, flow)
+}
+
+// unanswered says why the developer's machine did not take a connection: in its own words
+// when it had some.
+func unanswered(err error) string {
+	var said *tunnel.Error
+	if errors.As(err, &said) {
+		return said.Error()
+	}
+	return "the developer's machine does not answer: the way to it is broken, and towpath dev joins it again by itself"
 }

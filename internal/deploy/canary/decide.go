@@ -13,6 +13,7 @@ const (
 	Unsure  = "unsure"  // until a person decides
 	Promote = "promote"
 	Reject  = "reject"
+	GiveUp  = "give up" // what cannot be taken away stays, and the trial ends
 )
 
 // Decision is what a trial does next, and why.

@@ -36,6 +36,7 @@ type View struct {
 	Started     time.Time         `json:"started"`
 	StepSince   time.Time         `json:"step_since"`
 	Finished    time.Time         `json:"finished,omitzero"`
+	Deadline    time.Time         `json:"deadline,omitzero"` // of one that waits for a person: when it is rejected
 	Counts      []Count           `json:"counts,omitempty"`
 	Series      []Series          `json:"series,omitempty"` // of one canary only
 	Operations  []event.Operation `json:"operations,omitempty"`

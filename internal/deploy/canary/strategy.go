@@ -14,6 +14,7 @@ const (
 	maxSteps   = 20
 	maxMetrics = 20
 	maxPause   = 24 * time.Hour
+	maxHold    = 7 * 24 * time.Hour
 )
 
 // Duration is a time.Duration that is written as text: "30s".
@@ -38,6 +39,9 @@ type Strategy struct {
 	Metrics    []Metric `json:"metrics,omitempty"`    // none: DefaultMetrics
 	MinSamples int64    `json:"minSamples,omitempty"` // requests that the canary must have had in a step; 0 means DefaultMinSamples
 	Sticky     string   `json:"sticky,omitempty"`     // "", key, cookie or trace: what keeps a caller on one track
+	// Hold is how long a canary waits for a person, also after the end of the job that made
+	// it; then it is rejected. Without it the end of the job rejects it.
+	Hold Duration `json:"hold,omitempty"`
 }
 
 // Step gives the canary a share of the traffic and waits.
@@ -72,6 +76,9 @@ func (s Strategy) Check() error {
 		case step.Analysis != "" && step.Analysis != "on" && step.Analysis != "off":
 			return fault.New(fault.Invalid, "Step %d: analysis is on or off, not %q.", i+1, step.Analysis)
 		}
+	}
+	if s.Hold < 0 || time.Duration(s.Hold) > maxHold {
+		return fault.New(fault.Invalid, "A canary is held for at most %s, not %s.", maxHold, time.Duration(s.Hold))
 	}
 	switch s.Sticky {
 	case "", "key", "cookie", "trace":

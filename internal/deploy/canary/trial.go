@@ -70,6 +70,9 @@ type Trial struct {
 	Now      map[string]Sample `json:"now"`
 	Counts   []Count           `json:"counts"`
 	Why      string            `json:"why,omitempty"`
+	// Phased is since when the trial is in the phase Stamped.
+	Phased  time.Time `json:"phased,omitzero"`
+	Stamped string    `json:"stamped,omitempty"`
 
 	compiled map[string]conditions // by metric
 }

@@ -53,11 +53,13 @@ type Object struct{ APIVersion, Kind, Name string }
 
 // Copies lists the canaries and the baselines of the workloads among objects, in the order
 // in which promote and reject delete them.
-func Copies(objects []map[string]any) []Object {
+func Copies(objects []map[string]any) []Object { return copies(objects, false) }
+
+func copies(objects []map[string]any, services bool) []Object {
 	var out []Object
 	for _, o := range objects {
 		kind := text(o["kind"])
-		if _, ok := workloads[kind]; !ok {
+		if _, ok := workloads[kind]; !ok && !(services && kind == "Service") {
 			continue
 		}
 		for _, version := range []string{Canary, Baseline} {
@@ -105,8 +107,8 @@ var ownNotes = []string{
 	"deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration", "meta.helm.sh/release-name", "meta.helm.sh/release-namespace",
 }
 
-// copyOf returns the copy of a workload: name, label, annotation, selector, the label of its
-// pods and its replicas.
+// copyOf returns the copy of a workload or a Service: name, label, annotation, selector, the
+// label of its pods and its replicas.
 func copyOf(o map[string]any, name, version string, replicas int) map[string]any {
 	kind := text(o["kind"])
 	out := runtime.DeepCopyJSON(normal(o).(map[string]any))
@@ -116,21 +118,30 @@ func copyOf(o map[string]any, name, version string, replicas int) map[string]any
 	for _, f := range ownFields {
 		delete(meta, f)
 	}
-	notes := child(meta, "annotations")
-	maps.DeleteFunc(notes, func(k string, _ any) bool { return slices.Contains(ownNotes, k) })
-	child(meta, "labels")[VersionLabel], notes[VersionLabel] = version, version
-	if kind == "Pod" {
-		return out
+	maps.DeleteFunc(child(meta, "annotations"), func(k string, _ any) bool { return slices.Contains(ownNotes, k) })
+	mark(out, version)
+	if workloads[kind] {
+		child(out, "spec")["replicas"] = int64(replicas)
 	}
-	spec := child(out, "spec")
+	return out
+}
+
+// mark gives an object its version: label, annotation, selector and the label of its pods.
+func mark(o map[string]any, version string) {
+	meta := child(o, "metadata")
+	child(meta, "labels")[VersionLabel], child(meta, "annotations")[VersionLabel] = version, version
+	switch text(o["kind"]) {
+	case "Pod":
+		return
+	case "Service":
+		child(child(o, "spec"), "selector")[VersionLabel] = version
+		return
+	}
+	spec := child(o, "spec")
 	child(child(spec, "selector"), "matchLabels")[VersionLabel] = version
 	pods := child(child(spec, "template"), "metadata")
 	child(pods, "labels")[VersionLabel] = version
 	child(pods, "annotations")[VersionLabel] = version
-	if workloads[kind] {
-		spec["replicas"] = int64(replicas)
-	}
-	return out
 }
 
 // normal turns numbers of other types into those that a deep copy takes.

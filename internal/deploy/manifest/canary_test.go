@@ -44,7 +44,7 @@ func objects(t *testing.T, name string) []map[string]any {
 // TestSplit makes the canary of each fixture NAME-PERCENT.in.yaml, beside what lives by
 // NAME-PERCENT.live.yaml, and wants the objects of NAME-PERCENT.golden.yaml in that order.
 func TestSplit(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.in.yaml")
+	files, err := filepath.Glob("testdata/pod/*.in.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("fixtures: %v, %v", files, err)
 	}

@@ -16,6 +16,7 @@ const (
 	MaxServices = 500
 	MaxPorts    = 32 // of one service
 	MaxTracks   = 8  // of one service
+	MaxHosts    = 64 // at the edge, of one service
 	MaxSessions = 1000
 )
 
@@ -100,6 +101,9 @@ func (s Service) check(listens map[int]string) error {
 	}
 	if len(s.Ports) == 0 || len(s.Ports) > MaxPorts {
 		return fmt.Errorf("it has %d ports; a routed service has 1 to %d", len(s.Ports), MaxPorts)
+	}
+	if len(s.EdgeHosts) > MaxHosts {
+		return fmt.Errorf("it has %d hosts at the edge; a service has at most %d", len(s.EdgeHosts), MaxHosts)
 	}
 	ports := map[int]bool{}
 	for _, p := range s.Ports {

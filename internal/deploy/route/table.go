@@ -56,6 +56,9 @@ type Service struct {
 	// Edge marks a service that requests from outside the cluster reach: their route keys
 	// are dropped unless they come with a preview link.
 	Edge bool `json:"edge,omitempty"`
+	// EdgeHosts are the hosts by which requests come from outside, "shop.example" or
+	// "*.shop.example", when they come by no other way; empty: by any host.
+	EdgeHosts []string `json:"edge_hosts,omitempty"`
 }
 
 // Port is one port of a routed Service.

@@ -42,6 +42,13 @@ func shop() *fake.Clientset {
 		{Name: "PASSWORD", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: "db"}, Key: "password"}}},
 		{Name: "DSN", Value: "u:$(PASSWORD)@db"},
 		{Name: "POD", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}},
+		{Name: "NODE_IP", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.hostIP"}}},
+		{Name: "OTLP", Value: "http://$(NODE_IP):4318"},
+		{Name: "APP", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.labels['app']"}}},
+		{Name: "SPACE", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.namespace"}}},
+		{Name: "ACCOUNT", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "spec.serviceAccountName"}}},
+		{Name: "ODD", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "spec.priority"}}},
+		{Name: "CORES", ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.cpu"}}},
 	}
 	from := []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "cart"}}}}
 	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: pod}, Spec: corev1.PodSpec{Containers: []corev1.Container{{
@@ -76,13 +83,16 @@ func TestTarget(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 		want := []dev.Value{{Name: "HOST", Value: "catalog"}, {Name: "LEVEL", Value: "debug"}, {Name: "URL", Value: "http://catalog/$(UNKNOWN)$"}}
-		left := []string{"POD (belongs to a pod)"}
+		left := []string{"ODD (field spec.priority of a pod)", "CORES (belongs to a pod)"}
 		if secrets {
 			want = append(want, dev.Value{Name: "PASSWORD", Value: "geheim", Secret: true}, dev.Value{Name: "DSN", Value: "u:geheim@db", Secret: true})
 		} else {
 			want = append(want, dev.Value{Name: "DSN", Value: "u:$(PASSWORD)@db"})
 			left = append([]string{"PASSWORD (secret db)"}, left...)
 		}
+		want = append(want, dev.Value{Name: "POD", Value: dev.Mark("metadata.name")}, dev.Value{Name: "NODE_IP", Value: dev.Mark("status.hostIP")},
+			dev.Value{Name: "OTLP", Value: "http://" + dev.Mark("status.hostIP") + ":4318"}, dev.Value{Name: "APP", Value: "cart"},
+			dev.Value{Name: "SPACE", Value: "shop"}, dev.Value{Name: "ACCOUNT", Value: "default"})
 		if !slices.Equal(got.Env, want) || !slices.Equal(got.LeftOut, left) {
 			t.Errorf("secrets %v: got %v, left out %v", secrets, got.Env, got.LeftOut)
 		}

@@ -66,14 +66,19 @@ func (p *Pods) Create(ctx context.Context, s dev.Session, token string) (string,
 	if _, err := c.CoreV1().Secrets(s.Namespace).Create(ctx, secret, metav1.CreateOptions{}); err != nil {
 		return "", fmt.Errorf("making the secret of session %s: %w", s.ID, err)
 	}
-	services, err := c.CoreV1().Services(s.Namespace).List(ctx, metav1.ListOptions{Limit: maxServices})
-	if err != nil {
-		return "", fmt.Errorf("listing the services of %s: %w", s.Namespace, err)
-	}
 	if s.Mode == dev.Sync {
 		if _, err := c.CoreV1().Services(s.Namespace).Create(ctx, service(s), metav1.CreateOptions{}); err != nil {
 			return "", fmt.Errorf("making the service of session %s: %w", s.ID, err)
 		}
+	}
+	return p.run(ctx, c, s, image)
+}
+
+// run makes the pod itself and waits until it is ready.
+func (p *Pods) run(ctx context.Context, c kubernetes.Interface, s dev.Session, image string) (string, error) {
+	services, err := c.CoreV1().Services(s.Namespace).List(ctx, metav1.ListOptions{Limit: maxServices})
+	if err != nil {
+		return "", fmt.Errorf("listing the services of %s: %w", s.Namespace, err)
 	}
 	if _, err := c.CoreV1().Pods(s.Namespace).Create(ctx, pod(s, image, arguments(s, services.Items)), metav1.CreateOptions{}); err != nil {
 		if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
@@ -82,14 +87,10 @@ func (p *Pods) Create(ctx context.Context, s dev.Session, token string) (string,
 		}
 		return "", fmt.Errorf("making the pod of session %s: %w", s.ID, err)
 	}
-	host, err := p.await(ctx, c, s)
-	if err == nil && s.Mode == dev.Sync {
-		host = name(s)
-	}
-	return host, err
+	return p.await(ctx, c, s)
 }
 
-// await waits until the pod is ready and returns its address.
+// await waits until the pod is ready and returns the address at which the session answers.
 func (p *Pods) await(ctx context.Context, c kubernetes.Interface, s dev.Session) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
@@ -98,6 +99,9 @@ func (p *Pods) await(ctx context.Context, c kubernetes.Interface, s dev.Session)
 		got, err := c.CoreV1().Pods(s.Namespace).Get(ctx, name(s), metav1.GetOptions{})
 		switch {
 		case err == nil && ready(got):
+			if s.Mode == dev.Sync {
+				return name(s), nil
+			}
 			return got.Status.PodIP, nil
 		case err == nil:
 			why = waiting(got, why)
@@ -225,26 +229,17 @@ func quantity(s string) *resource.Quantity {
 	return &q
 }
 
-// policy lets the session's pod talk with the pods of its namespace and ask the cluster's
-// resolver, and nothing else: not the API server, not a node, not the world.
+// policy isolates the session's pod: only the router reaches it, and where it may go is what
+// the platform's policies for sessions of its service say, which follow those of the
+// namespace's owner (docs/adr/0018). Without them it reaches nothing.
 func policy(s dev.Session) *networkingv1.NetworkPolicy {
-	here := networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{}}
-	udp, tcp, dns := corev1.ProtocolUDP, corev1.ProtocolTCP, intstr.FromInt32(53)
+	router := networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app.kubernetes.io/name": "towpath-router"}}}
 	return &networkingv1.NetworkPolicy{
 		ObjectMeta: meta(s),
 		Spec: networkingv1.NetworkPolicySpec{
 			PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{LabelSession: strings.ToLower(s.ID)}},
 			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress},
-			Ingress:     []networkingv1.NetworkPolicyIngressRule{{From: []networkingv1.NetworkPolicyPeer{here}}},
-			Egress: []networkingv1.NetworkPolicyEgressRule{
-				{To: []networkingv1.NetworkPolicyPeer{here}},
-				{
-					To: []networkingv1.NetworkPolicyPeer{{
-						NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": "kube-system"}},
-					}},
-					Ports: []networkingv1.NetworkPolicyPort{{Protocol: &udp, Port: &dns}, {Protocol: &tcp, Port: &dns}},
-				},
-			},
+			Ingress:     []networkingv1.NetworkPolicyIngressRule{{From: []networkingv1.NetworkPolicyPeer{router}}},
 		},
 	}
 }

@@ -64,7 +64,7 @@ func (p *Pods) Target(ctx context.Context, namespace, service string, secrets bo
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		t.Services = append(t.Services, neighbor(byName[name]))
 	}
-	v := &values{client: c, namespace: namespace, secrets: secrets, known: map[string]string{}}
+	v := &values{client: c, namespace: namespace, secrets: secrets, template: workload.Spec.Template, known: map[string]string{}}
 	if err := v.resolve(ctx, workload.Spec.Template.Spec.Containers[0]); err != nil {
 		return dev.Target{}, err
 	}
@@ -156,12 +156,13 @@ func neighbor(svc *corev1.Service) dev.Neighbor {
 	return n
 }
 
-// values resolves the environment of a container as the kubelet does, but for what belongs
-// to a pod or is a secret that may not be read.
+// values resolves the environment of a container as the kubelet does, but for secrets that
+// may not be read and for shares of the node's resources.
 type values struct {
 	client    kubernetes.Interface
 	namespace string
 	secrets   bool
+	template  corev1.PodTemplateSpec
 	known     map[string]string
 	out       []dev.Value
 	left      []string
@@ -240,10 +241,49 @@ func (v *values) one(ctx context.Context, e corev1.EnvVar) error {
 		if value, ok := data[f.SecretKeyRef.Key]; ok {
 			v.put(e.Name, string(value), true)
 		}
+	case f.FieldRef != nil:
+		value, ok := v.field(f.FieldRef.FieldPath)
+		if !ok {
+			v.left = append(v.left, fmt.Sprintf("%s (field %s of a pod)", e.Name, f.FieldRef.FieldPath))
+			break
+		}
+		v.put(e.Name, value, false)
 	default:
 		v.left = append(v.left, e.Name+" (belongs to a pod)")
 	}
 	return nil
+}
+
+// field resolves a field of the downward API: who the workload is, by its template; which
+// pod it is and where, by a mark for the session's own pod, which stands in for it.
+func (v *values) field(path string) (string, bool) {
+	switch path {
+	case "metadata.namespace":
+		return v.namespace, true
+	case "spec.serviceAccountName":
+		if name := v.template.Spec.ServiceAccountName; name != "" {
+			return name, true
+		}
+		return "default", true
+	case "metadata.name", "metadata.uid", "spec.nodeName", "status.podIP", "status.podIPs", "status.hostIP", "status.hostIPs":
+		return dev.Mark(path), true
+	}
+	// "metadata.labels['app']"
+	if key, ok := subscript(path, "metadata.labels"); ok {
+		return v.template.Labels[key], true
+	}
+	if key, ok := subscript(path, "metadata.annotations"); ok {
+		return v.template.Annotations[key], true
+	}
+	return "", false
+}
+
+func subscript(path, of string) (string, bool) {
+	key, ok := strings.CutPrefix(path, of+"['")
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(key, "']")
 }
 
 func (v *values) configMap(ctx context.Context, name string) (map[string]string, error) {

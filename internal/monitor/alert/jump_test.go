@@ -42,7 +42,7 @@ func TestRunKeepsItsHistoryThroughAJump(t *testing.T) {
 	}
 	for _, n := range []int64{50, 50, 0, 0, 0} {
 		w.queries.say(counts(map[string]int64{"cart-1": n}))
-		w.clock.move(time.Minute)
+		w.clock.Add(time.Minute)
 		w.Step(t.Context())
 	}
 	w.Stop()
@@ -69,9 +69,9 @@ func TestRunKeepsItsHistoryThroughAJump(t *testing.T) {
 		}
 	}
 	w.until("the rule is evaluated", evaluated(w.clock.Now()))
-	w.clock.move(366 * 24 * time.Hour)
+	w.clock.Add(366 * 24 * time.Hour)
 	w.until("the rule is evaluated after the jump", evaluated(w.clock.Now()))
-	w.clock.move(-366 * 24 * time.Hour)
+	w.clock.Add(-366 * 24 * time.Hour)
 	if got := w.alerts(alert.Filter{}); len(got) != 1 {
 		t.Errorf("%d alerts are left after a jump of the clock", len(got))
 	}

@@ -64,7 +64,7 @@ func TestAQueryRuleOnTheRealLanguage(t *testing.T) {
 	if _, err := w.PutRule(t.Context(), writer, missing); err != nil {
 		t.Fatal(err)
 	}
-	w.clock.move(2 * time.Minute)
+	w.clock.Add(2 * time.Minute)
 	w.Step(t.Context())
 	got := map[string]alert.Alert{}
 	for _, a := range w.alerts(alert.Filter{State: alert.Firing}) {
@@ -78,7 +78,7 @@ func TestAQueryRuleOnTheRealLanguage(t *testing.T) {
 		t.Errorf("firing %+v, want that there are no requests", got)
 	}
 	// After five minutes the lines have left the period.
-	w.clock.move(7 * time.Minute)
+	w.clock.Add(7 * time.Minute)
 	w.Step(t.Context())
 	if left := w.alerts(alert.Filter{State: alert.Firing}); len(left) != 1 || left[0].Name != "No requests" {
 		t.Errorf("after the period %+v fire", left)
@@ -91,7 +91,7 @@ func TestAQueryRuleOnTheRealLanguage(t *testing.T) {
 	if _, err := w.PutRule(t.Context(), admin, r); err != nil {
 		t.Fatal(err)
 	}
-	w.clock.move(time.Minute)
+	w.clock.Add(time.Minute)
 	w.Step(t.Context())
 	for project, pod := range projectPod {
 		list := w.alerts(alert.Filter{Project: project, State: alert.Firing})

@@ -66,7 +66,7 @@ func (w *world) until(what string, is func() bool) {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
-		w.clock.move(time.Second)
+		w.clock.Add(time.Second)
 	}
 	w.t.Fatalf("it does not come about that %s", what)
 }

@@ -241,9 +241,9 @@ func TestStateSurvivesARestart(t *testing.T) {
 	}
 
 	// Before the first scrapes come in, what fired is not resolved.
-	w.clock.move(10 * time.Minute)
+	w.clock.Add(10 * time.Minute)
 	w.sample(0, "__name__", "up", "project", "shop")
-	w.clock.move(time.Second)
+	w.clock.Add(time.Second)
 	r.KeepFiringFor = 0
 	if _, err := w.PutRule(t.Context(), writer, r); err != nil {
 		t.Fatal(err)
@@ -251,15 +251,15 @@ func TestStateSurvivesARestart(t *testing.T) {
 	w.minute()
 	a = w.firing()
 	w.Stop()
-	w.clock.move(30 * time.Minute)
+	w.clock.Add(30 * time.Minute)
 	w.options.Settle = 2 * time.Minute
 	w.begin()
-	w.clock.move(time.Minute)
+	w.clock.Add(time.Minute)
 	w.Step(t.Context())
 	if got := w.firing(); got.ID != a.ID {
 		t.Error("it is another alert")
 	}
-	w.clock.move(3 * time.Minute)
+	w.clock.Add(3 * time.Minute)
 	w.Step(t.Context())
 	if got := w.alerts(alert.Filter{State: alert.Firing}); len(got) != 0 {
 		t.Errorf("it never resolves: %+v", got)
@@ -287,7 +287,7 @@ func TestAQueryRuleFiresForEachCombination(t *testing.T) {
 		}
 		step := func(pods map[string]int64) {
 			w.queries.say(counts(pods))
-			w.clock.move(time.Minute)
+			w.clock.Add(time.Minute)
 			w.Step(t.Context())
 		}
 		step(map[string]int64{"cart-1": 50, "web-1": 3})
@@ -302,7 +302,7 @@ func TestAQueryRuleFiresForEachCombination(t *testing.T) {
 		w.queries.say(func(query.Ask) (*query.Result, error) {
 			return nil, fault.New(fault.TooLarge, "The query would need more memory than it is given.")
 		})
-		w.clock.move(time.Minute)
+		w.clock.Add(time.Minute)
 		w.Step(t.Context())
 		if got := w.named("shop", r.Name); got.Error == "" || w.firing().ID != a.ID {
 			t.Errorf("after an error the rule is %+v", got)
@@ -366,7 +366,7 @@ func TestMutedRulesAndClosedAlerts(t *testing.T) {
 	}
 	step := func(errs int64) {
 		w.queries.say(counts(map[string]int64{"cart-1": errs}))
-		w.clock.move(time.Minute)
+		w.clock.Add(time.Minute)
 		w.Step(t.Context())
 	}
 	if err := w.MuteRule(t.Context(), writer, r.ID, w.clock.Now().Add(2*time.Minute)); err != nil {
@@ -437,7 +437,7 @@ func TestWhatIsOldIsRemoved(t *testing.T) {
 		}
 		for _, n := range []int64{50, 50, 0, 0, 0} {
 			w.queries.say(counts(map[string]int64{"cart-1": n}))
-			w.clock.move(time.Minute)
+			w.clock.Add(time.Minute)
 			w.Step(t.Context())
 		}
 		if len(w.alerts(alert.Filter{})) != 1 {
@@ -446,7 +446,7 @@ func TestWhatIsOldIsRemoved(t *testing.T) {
 		if err := w.Sweep(t.Context()); err != nil || len(w.alerts(alert.Filter{})) != 1 {
 			t.Fatalf("what is young is removed, %v", err)
 		}
-		w.clock.move(31 * 24 * time.Hour)
+		w.clock.Add(31 * 24 * time.Hour)
 		if err := w.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -471,7 +471,7 @@ func TestEvaluationsAreBounded(t *testing.T) {
 			long[fmt.Sprintf("%03d", i)+strings.Repeat("x", 20_000)] = 0
 		}
 		w.queries.say(counts(long))
-		w.clock.move(time.Minute)
+		w.clock.Add(time.Minute)
 		w.Step(t.Context())
 		size := func() (rows, text int64) {
 			if err := db.QueryRow(t.Context(), `SELECT COUNT(*), SUM(LENGTH(body)) FROM alert_evaluation WHERE rule = ?`, r.ID).Scan(&rows, &text); err != nil {
@@ -518,7 +518,7 @@ func TestAFailedScrapeResolvesNothing(t *testing.T) {
 			w.sample(up, "__name__", "up", "job", job, "instance", "kube-state")
 			w.sample(waiting, pod("shop", "kube_pod_container_status_waiting_reason", "reason", "CrashLoopBackOff", "job", job)...)
 			w.sample(waiting, pod("shop", "kube_pod_container_status_restarts_total", "job", job)...)
-			w.clock.move(time.Minute)
+			w.clock.Add(time.Minute)
 			w.Step(t.Context())
 			return w.alerts(alert.Filter{Project: "shop", State: alert.Firing})
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/prometheus/prometheus/promql/promqltest"
 	"github.com/prometheus/prometheus/util/teststorage"
 
-	"towpath.dev/towpath/internal/clock"
+	"towpath.dev/towpath/internal/clock/clocktest"
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
@@ -54,25 +54,6 @@ func (r roles) RequireAdmin(_ context.Context, a identity.Actor) error {
 		return nil
 	}
 	return fault.New(fault.Denied, "This needs an administrator.")
-}
-
-// wall is a clock that a test sets.
-type wall struct {
-	clock.Clock
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (w *wall) Now() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.t
-}
-
-func (w *wall) move(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.t = w.t.Add(d)
 }
 
 // answers is a store of logs that answers what a test puts in.
@@ -157,7 +138,7 @@ type world struct {
 	t       *testing.T
 	db      *store.DB
 	log     *event.Log
-	clock   *wall
+	clock   *clocktest.Clock
 	series  *teststorage.TestStorage
 	queries *answers
 	items   *items
@@ -169,7 +150,7 @@ type world struct {
 // clock than that of the machine, and what resolves in the future is not resolved.
 func build(t *testing.T, db *store.DB) *world {
 	t.Helper()
-	w := &world{t: t, db: db, clock: &wall{Clock: clock.System(), t: time.Now().UTC().Add(-2 * time.Hour).Truncate(time.Minute)}, queries: &answers{next: counts(nil)}, items: &items{}}
+	w := &world{t: t, db: db, clock: clocktest.At(time.Now().UTC().Add(-2 * time.Hour).Truncate(time.Minute)), queries: &answers{next: counts(nil)}, items: &items{}}
 	w.log = event.New(db, w.clock)
 	w.series = teststorage.New(t)
 	t.Cleanup(func() { _ = w.series.Close() })
@@ -233,7 +214,7 @@ func (w *world) minute(crashing ...string) {
 		w.sample(1, pod(project, "kube_pod_container_status_waiting_reason", "reason", "CrashLoopBackOff")...)
 		w.sample(3, pod(project, "kube_pod_container_status_restarts_total")...)
 	}
-	w.clock.move(time.Minute)
+	w.clock.Add(time.Minute)
 	w.Step(w.t.Context())
 }
 

@@ -20,7 +20,7 @@ func TestTheClockOfTheServerJumps(t *testing.T) {
 	again := traces("again", now())
 	want := []int64{table.TicksOf(now())}
 	for i, step := range []time.Duration{0, years, -2 * years, years, -time.Second} {
-		w.clock.forward(step)
+		w.clock.Add(step)
 		if err := put(w, shop(), again); err != nil {
 			t.Fatalf("after a jump of %s: %v", step, err)
 		}
@@ -54,16 +54,16 @@ func TestAQuotaThroughAJump(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, step := range []time.Duration{0, -24 * time.Hour} {
-		w.clock.forward(step)
+		w.clock.Add(step)
 		if err := send("second"); !errors.As(err, &over) {
 			t.Errorf("at once, after a step of %s: %v", step, err)
 		}
 	}
-	w.clock.forward(2 * time.Second) // After the jump, as long as without one.
+	w.clock.Add(2 * time.Second) // After the jump, as long as without one.
 	if err := send("third"); err != nil {
 		t.Error(err)
 	}
-	w.clock.forward(10 * 365 * 24 * time.Hour)
+	w.clock.Add(10 * 365 * 24 * time.Hour)
 	if err := send("fourth"); err != nil {
 		t.Error(err)
 	}

@@ -106,7 +106,7 @@ func TestLinesFindTheirPods(t *testing.T) {
 // while the server was down.
 func TestLastLinesOfAPodThatIsGone(t *testing.T) {
 	w := build(nil)
-	w.clock.forward(time.Minute)
+	w.clock.Add(time.Minute)
 	rec := post(t, w, pack(t, parcel(t, now(), line{"shop", "web-0", "uid-gone", "web", "last words"}, line{"shop", "web-9", "uid-odd", "web", "odd"}, line{"shop", "web-9", "uid-new", "web", "new"})), nil)
 	if rec.Code != http.StatusNoContent {
 		t.Fatalf("answer %d: %s", rec.Code, rec.Body)
@@ -124,7 +124,7 @@ func TestLinesOfAnUnknownPodWaitForIt(t *testing.T) {
 		t.Fatalf("answer %d, Retry-After %q", rec.Code, rec.Header().Get("Retry-After"))
 	}
 	// A pod that never becomes known is one of a namespace whose owner is.
-	w.clock.forward(6 * time.Second)
+	w.clock.Add(6 * time.Second)
 	if rec := post(t, w, body, nil); rec.Code != http.StatusNoContent {
 		t.Fatalf("answer %d: %s", rec.Code, rec.Body)
 	}
@@ -145,7 +145,7 @@ func TestOldLinesWaitForTheCluster(t *testing.T) {
 	w := build(func(p *ingest.Parts) { p.Places, p.Owners = known{}, starting{} })
 	body := pack(t, parcel(t, now(), line{"shop", "web-1", "uid-web", "web", "before the restart"}))
 	for _, later := range []time.Duration{time.Second, time.Minute, time.Hour} {
-		w.clock.forward(later)
+		w.clock.Add(later)
 		if rec := post(t, w, body, nil); rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") != "1" {
 			t.Errorf("after another %s: answer %d, Retry-After %q", later, rec.Code, rec.Header().Get("Retry-After"))
 		}

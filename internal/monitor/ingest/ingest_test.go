@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"towpath.dev/towpath/internal/clock"
+	"towpath.dev/towpath/internal/clock/clocktest"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/monitor/ingest"
 	"towpath.dev/towpath/internal/monitor/place"
@@ -117,26 +117,7 @@ func (starting) Listed() bool { return false }
 // now is the time of the tests.
 func now() time.Time { return time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC) }
 
-// settable is a clock that a test moves.
-type settable struct {
-	clock.Clock
-	mu sync.Mutex
-	at time.Time
-}
-
-func newClock() *settable { return &settable{Clock: clock.Fixed(now(), 0), at: now()} }
-
-func (s *settable) Now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.at
-}
-
-func (s *settable) forward(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.at = s.at.Add(d)
-}
+func newClock() *clocktest.Clock { return clocktest.At(now()) }
 
 func shop() place.Place {
 	return place.Place{
@@ -153,7 +134,7 @@ func blog() place.Place {
 type world struct {
 	*ingest.Service
 	sink  *memory
-	clock *settable
+	clock *clocktest.Clock
 }
 
 func build(change func(*ingest.Parts)) *world {
@@ -324,7 +305,7 @@ func TestAQuotaRefusesUntilItIsFilledAgain(t *testing.T) {
 	if err := put(w, blog(), traces("other", now())); err != nil {
 		t.Errorf("another project is refused too: %v", err)
 	}
-	w.clock.forward(after + time.Millisecond)
+	w.clock.Add(after + time.Millisecond)
 	if err := put(w, shop(), traces("second", now())); err != nil {
 		t.Errorf("refused after the pause that was told: %v", err)
 	}
@@ -406,7 +387,7 @@ func TestSettledWaitsForWhatIsUnderWay(t *testing.T) {
 	for w.Stats().InFlight == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	w.clock.forward(time.Minute)
+	w.clock.Add(time.Minute)
 	if got := w.Settled(); !got.Equal(now()) {
 		t.Errorf("settled until %v while rows of %v are under way", got, now())
 	}

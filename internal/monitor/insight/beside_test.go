@@ -25,7 +25,7 @@ func TestBeside(t *testing.T) {
 			w, r := inMemory(t), rand.New(rand.NewPCG(1, 2))
 			w.serve(r, traffic{release: "shop/production/47", from: start(), n: c.n, base: base()})
 			w.serve(r, traffic{release: "shop/production/48", from: start(), n: c.n, fail: c.fail, base: base()})
-			w.clock.set(start().Add(15 * time.Minute))
+			w.clock.Set(start().Add(15 * time.Minute))
 			ops, err := w.Beside(t.Context(), "shop", "production", "shop/production/48", "shop/production/47", start())
 			if err != nil {
 				t.Fatal(err)

@@ -30,7 +30,7 @@ func roll(w *world, r *rand.Rand, n int, fail map[string]float64) {
 // wait moves the clock and compares what is due.
 func (w *world) wait(t testing.TB, d time.Duration) {
 	t.Helper()
-	w.clock.set(w.clock.Now().Add(d))
+	w.clock.Set(w.clock.Now().Add(d))
 	if err := w.CompareDue(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestAComparisonListsWhatIsNew(t *testing.T) {
 		line("shop/production/48", fmt.Sprintf("order %d paid", i), at)
 		line("shop/production/48", fmt.Sprintf("retrying payment %d", i), at)
 	}
-	w.clock.set(start().Add(time.Minute))
+	w.clock.Set(start().Add(time.Minute))
 	if err := w.Follow(context.Background()); err != nil {
 		t.Fatal(err)
 	}

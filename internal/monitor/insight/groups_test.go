@@ -30,7 +30,7 @@ func TestGroupsFollowExceptions(t *testing.T) {
 		follow := func() {
 			t.Helper()
 			// What was received up to now is read, not what is received from now on.
-			w.clock.set(w.clock.Now().Add(time.Second))
+			w.clock.Set(w.clock.Now().Add(time.Second))
 			if err := w.Follow(ctx); err != nil {
 				t.Fatal(err)
 			}
@@ -68,7 +68,7 @@ func TestGroupsFollowExceptions(t *testing.T) {
 		if _, err := w.SetState(ctx, actor("ada"), "shop", "v1:s:b", insight.Ignored); err != nil {
 			t.Fatal(err)
 		}
-		w.clock.set(w.clock.Now().Add(time.Minute))
+		w.clock.Set(w.clock.Now().Add(time.Minute))
 		w.add(table.AppExceptions, thrown("v1:s:a", "shop/production/49", w.clock.Now()), thrown("v1:s:b", "shop/production/49", w.clock.Now()))
 		follow()
 		for fingerprint, state := range map[string]string{"v1:s:a": insight.Open, "v1:s:b": insight.Ignored} {
@@ -91,7 +91,7 @@ func TestGroupsAreForTheirProject(t *testing.T) {
 	ctx := context.Background()
 	w := inMemory(t)
 	w.add(table.AppExceptions, thrown("v1:s:a", "", start()), map[string]any{table.Project: "", "ProblemId": "v1:s:p"})
-	w.clock.set(start().Add(time.Second))
+	w.clock.Set(start().Add(time.Second))
 	if err := w.Follow(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestACrowdOfNewErrors(t *testing.T) {
 		rows = append(rows, r)
 	}
 	w.add(table.AppExceptions, rows...)
-	w.clock.set(start().Add(time.Minute))
+	w.clock.Set(start().Add(time.Minute))
 	if err := w.Follow(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -6,11 +6,10 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
-	"towpath.dev/towpath/internal/clock"
+	"towpath.dev/towpath/internal/clock/clocktest"
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
@@ -24,25 +23,6 @@ import (
 
 // start is when the tests begin.
 func start() time.Time { return time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC) }
-
-// settable is a clock that a test moves.
-type settable struct {
-	clock.Clock
-	mu sync.Mutex
-	at time.Time
-}
-
-func (s *settable) Now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.at
-}
-
-func (s *settable) set(t time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.at = t
-}
 
 // members lets ada write and bob read in shop, and root administrate.
 type members struct{}
@@ -90,7 +70,7 @@ func (r *rollouts) Between(_ context.Context, project, environment string, from,
 // intake is an intake of which everything is settled at once.
 type intake struct {
 	*ingest.Service
-	clock *settable
+	clock *clocktest.Clock
 }
 
 func (i intake) Settled() time.Time { return i.clock.Now() }
@@ -100,13 +80,13 @@ type world struct {
 	*insight.Service
 	db       *store.DB
 	log      *event.Log
-	clock    *settable
+	clock    *clocktest.Clock
 	rows     *query.Memory
 	releases *rollouts
 }
 
 func build(t testing.TB, db *store.DB) *world {
-	w := &world{db: db, clock: &settable{Clock: clock.Fixed(start(), 0), at: start()}, rows: query.NewMemory(), releases: &rollouts{}}
+	w := &world{db: db, clock: clocktest.At(start()), rows: query.NewMemory(), releases: &rollouts{}}
 	w.log = event.New(db, w.clock)
 	w.Service = insight.New(insight.Parts{
 		DB: db, Log: w.log, Auth: members{}, Clock: w.clock, Queries: query.New(query.Options{Clock: w.clock, Tables: w.rows}),

@@ -23,31 +23,12 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/rest"
 
-	"towpath.dev/towpath/internal/clock"
+	"towpath.dev/towpath/internal/clock/clocktest"
 	"towpath.dev/towpath/internal/monitor/kube"
 	"towpath.dev/towpath/internal/monitor/metric"
 	"towpath.dev/towpath/internal/monitor/place"
 	"towpath.dev/towpath/internal/monitor/table"
 )
-
-// settable is a clock that stands still until it is set.
-type settable struct {
-	clock.Clock
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *settable) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *settable) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
 
 // cluster gives a configuration of nothing: the tests' client needs none.
 type cluster struct{}
@@ -110,7 +91,7 @@ func (s *sink) texts(name, column string) []string {
 type world struct {
 	*kube.Watcher
 	client kubernetes.Interface
-	clock  *settable
+	clock  *clocktest.Clock
 	owners *owners
 	sink   *sink
 }
@@ -120,7 +101,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // watch starts a watcher over objects and waits until it knows them.
 func watch(t *testing.T, memory string, objects ...runtime.Object) *world {
 	t.Helper()
-	w := &world{clock: &settable{now: noon}, owners: &owners{releases: map[string]string{"web-1": "shop/production/48"}}, sink: &sink{}}
+	w := &world{clock: clocktest.At(noon), owners: &owners{releases: map[string]string{"web-1": "shop/production/48"}}, sink: &sink{}}
 	w.client = fake.NewClientset(objects...)
 	w.Watcher = kube.New(kube.Options{
 		Cluster: cluster{}, Name: "embedded", Owners: w.owners, Sink: w.sink, Clock: w.clock, Direct: true, Memory: memory, Inventory: time.Hour,
@@ -256,7 +237,7 @@ func TestAPodThatIsGoneIsKnownForAWhile(t *testing.T) {
 	if p, ok := w.ByName("shop-production", "web-1"); !ok || p.Release != "shop/production/48" {
 		t.Errorf("a pod that has just gone: %v %+v", ok, p)
 	}
-	w.clock.add(11 * time.Minute)
+	w.clock.Add(11 * time.Minute)
 	if _, ok := w.ByUID("uid-web-1"); ok {
 		t.Error("a pod is known 11 minutes after its end")
 	}
@@ -272,7 +253,7 @@ func TestANamespaceThatBecomesAnEnvironment(t *testing.T) {
 	w.owners.mu.Lock()
 	w.owners.late = "taken"
 	w.owners.mu.Unlock()
-	w.clock.add(4 * time.Second)
+	w.clock.Add(4 * time.Second)
 	if _, err := w.client.CoreV1().Pods("taken").Create(context.Background(), pod("taken", "first", "10.1.0.6"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}

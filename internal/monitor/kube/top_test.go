@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/rest"
 
+	"towpath.dev/towpath/internal/clock/clocktest"
 	"towpath.dev/towpath/internal/monitor/kube"
 	"towpath.dev/towpath/internal/monitor/metric"
 )
@@ -33,7 +34,7 @@ func (m *meter) Instant(_ context.Context, _ metric.Scope, expr string, _ time.T
 func TestTopReadsThePlatformsSeriesOnly(t *testing.T) {
 	m, client := &meter{}, fake.NewClientset()
 	w := kube.New(kube.Options{
-		Cluster: cluster{}, Name: "embedded", Clock: &settable{now: noon}, Meter: m, Client: func(*rest.Config) (kubernetes.Interface, error) { return client, nil },
+		Cluster: cluster{}, Name: "embedded", Clock: clocktest.At(noon), Meter: m, Client: func(*rest.Config) (kubernetes.Interface, error) { return client, nil },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)

@@ -88,18 +88,20 @@ func (s *Strategy) rounds() []HookRun {
 }
 
 // OutputName returns the key of an output variable in JobState.Outputs, given
-// where it was set: leg is the leg of a matrix job, run the round of a
-// deployment; both are zero elsewhere.
+// where it was set: leg is the leg of a matrix job or the virtual machine of a
+// deployment, run the round of a deployment; both are zero elsewhere.
 //
 //	ordinary job            step.variable
 //	leg of a matrix         leg.step.variable             (V006)
 //	runOnce, deploy alone   job.step.variable             (V007)
 //	runOnce, several hooks  hook.step.variable
-//	with a resource         hook_resource.step.variable
+//	with a resource         hook_resource.step.variable   (also each machine's own)
 //	canary                  hook_increment.step.variable
 func (j *Job) OutputName(leg string, run HookRun, step, variable string) string {
 	var name string
 	switch {
+	case leg != "" && j.Strategy != nil:
+		name = strings.TrimPrefix(run.Hook, "on.") + "_" + leg
 	case leg != "":
 		name = leg
 	case j.Strategy == nil:

@@ -183,12 +183,20 @@ type Service struct {
 // Environment is the target of a deployment (D007).
 type Environment struct {
 	Name string `json:"name"`
-	// Resource is the resource in the environment, a namespace for instance;
-	// empty when the deployment addresses the environment as a whole.
-	Resource     string   `json:"resource,omitempty"`
-	ResourceType string   `json:"resourceType,omitempty"`
-	Tags         []string `json:"tags,omitempty"`
+	// Resource is the resource in the environment, a namespace or a virtual
+	// machine; empty when the deployment addresses the environment as a whole.
+	Resource string `json:"resource,omitempty"`
+	// ResourceType is [VirtualMachine], [Kubernetes] or empty, in any case (D008).
+	ResourceType string `json:"resourceType,omitempty"`
+	// Tags are what a virtual machine must carry, all of them, to be deployed to.
+	Tags []string `json:"tags,omitempty"`
 }
+
+// The types of the resources of an environment (D008).
+const (
+	VirtualMachine = "VirtualMachine"
+	Kubernetes     = "Kubernetes"
+)
 
 // The names of the deployment strategies.
 const (

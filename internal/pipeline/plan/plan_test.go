@@ -150,6 +150,8 @@ func TestOutputNamesV006V007(t *testing.T) {
 		{"V007 deploy alone", deployment(plan.RunOnce, "", "deploy"), "", plan.HookRun{Hook: "deploy"}, "Dep.step.v"},
 		{"V007 several hooks", deployment(plan.RunOnce, "", "preDeploy", "deploy"), "", plan.HookRun{Hook: "deploy"}, "deploy.step.v"},
 		{"V007 resource", deployment(plan.RunOnce, "vm", "deploy"), "", plan.HookRun{Hook: "deploy"}, "deploy_vm.step.v"},
+		{"V007 machine", deployment(plan.Rolling, "", "deploy"), "web-1", plan.HookRun{Hook: "deploy"}, "deploy_web-1.step.v"},
+		{"V007 machine, closing hook", deployment(plan.RunOnce, "", "deploy"), "web-1", plan.HookRun{Hook: "on.failure"}, "failure_web-1.step.v"},
 		{"V007 canary", deployment(plan.Canary, "", "deploy"), "", plan.HookRun{Hook: "deploy", Increment: 25}, "deploy_25.step.v"},
 	}
 	for _, tt := range tests {

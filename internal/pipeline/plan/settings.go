@@ -22,6 +22,9 @@ type Settings struct {
 	ContinueOnError bool
 	// MaxParallel is how many legs may run at a time; 0 means all of them.
 	MaxParallel int
+	// Batch is maxParallel of a rolling deployment: "2", "25%", or empty; see
+	// [Strategy.Batch].
+	Batch string
 }
 
 // JobSettings evaluates the settings of a job when it starts. values are the
@@ -50,6 +53,11 @@ func (p *Plan) JobSettings(state State, stage *Stage, job *Job, values Values) (
 	s.ContinueOnError, _ = ParseBoolean(text)
 	if job.Matrix != nil {
 		if s.MaxParallel, err = wholeNumber(job.Matrix.MaxParallel, values, env); err != nil {
+			return Settings{}, fmt.Errorf("evaluating maxParallel of job %s: %w", job.Name, err)
+		}
+	}
+	if job.Strategy != nil {
+		if s.Batch, err = settingText(job.Strategy.MaxParallel, values, env); err != nil {
 			return Settings{}, fmt.Errorf("evaluating maxParallel of job %s: %w", job.Name, err)
 		}
 	}

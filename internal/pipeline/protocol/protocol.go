@@ -42,12 +42,18 @@ type Register struct {
 	Arch    string `json:"arch"` // "amd64", as runtime.GOARCH
 	Version string `json:"version"`
 	Slots   int    `json:"slots"` // jobs at a time
+	// Environment is set by the agent on a machine of an environment, "project/environment".
+	Environment string `json:"environment,omitempty"`
+	// Tags are those of the machine; what was set at the server goes before them.
+	Tags []string `json:"tags,omitempty"`
 }
 
 // Registered is the answer to Register.
 type Registered struct {
 	// LeaseSeconds is how long a job survives without a heartbeat.
 	LeaseSeconds float64 `json:"lease_seconds"`
+	// Tags are those of the machine that count, when the agent is on one.
+	Tags []string `json:"tags,omitempty"`
 }
 
 // Claim asks for a job.

@@ -295,12 +295,12 @@ func (v *validator) deployment(job *parse.Node) {
 		case p.Key.Value == "canary" && !v.options.Features.Canary:
 			v.unable(p.Key, p.Key.Value, "use runOnce")
 		case p.Key.Value == "rolling" && !v.options.Features.Rolling:
-			v.unable(p.Key, p.Key.Value, "it goes over virtual machines, and the environments here are namespaces of Kubernetes; use canary, "+
-				"or runOnce with the Deployment's own rolling update (maxSurge, maxUnavailable)")
+			v.unable(p.Key, p.Key.Value, "use runOnce")
 		case p.Value.Get("deploy") == nil:
 			v.found.Errorf(p.Value.Pos, "Y205", "The strategy '%s' needs the hook 'deploy'", p.Key.Value)
 		}
 		v.increments(p.Value.Get("increments"))
+		v.batch(p.Value.Get("maxParallel"))
 		v.hooks(p.Value)
 		v.hooks(p.Value.Get("on"))
 	}
@@ -311,6 +311,18 @@ func (v *validator) increments(n *parse.Node) {
 		if digits := strings.TrimSpace(item.Text()); !wholeNumber(digits) || len(digits) > 3 || len(digits) == 3 && digits > "100" {
 			v.found.Errorf(item.Pos, "Y215", "The increment '%s' is no percentage between 0 and 100", item.Text())
 		}
+	}
+}
+
+// batch checks the maxParallel of a rolling deployment, unless only a run knows it.
+func (v *validator) batch(n *parse.Node) {
+	text := strings.TrimSpace(n.Text())
+	if text == "" || strings.Contains(text, "$") {
+		return
+	}
+	number, percent := strings.CutSuffix(text, "%")
+	if digits := strings.TrimLeft(strings.TrimSpace(number), "0"); digits == "" || !wholeNumber(digits) || len(digits) > 9 || percent && (len(digits) > 3 || len(digits) == 3 && digits > "100") {
+		v.found.Errorf(n.Pos, "Y209", "maxParallel is '%s'; it is a number of machines from 1, or a percentage from 1%% to 100%%", text)
 	}
 }
 

@@ -26,6 +26,9 @@ func (w *writer) commit(ctx context.Context, writes []write) (news bool, err err
 		}
 		var rows []placed
 		for _, c := range writes {
+			if err := w.tell(ctx, tx, c); err != nil {
+				return err
+			}
 			if c.remove {
 				if _, err := tx.Exec(ctx, `DELETE FROM audit_object WHERE id = ?`, c.id); err != nil {
 					return fmt.Errorf("removing an audited object: %w", err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -26,6 +27,7 @@ type result struct {
 	images   []string
 	set      *engine.Set
 	verdicts []rule.Verdict
+	past     bool    // a version of a workload that may not serve any more: a ReplicaSet of a Deployment
 	input    string  // digest of the object, when a rule refuses it
 	forget   []int64 // rules that are no longer needed
 }
@@ -71,6 +73,7 @@ func (s *session) judge(ctx context.Context, t task) (result, bool) {
 	}
 	r.verdicts = verdicts
 	r.images = digests(u.Object)
+	r.past = gk.Kind == "ReplicaSet" && metav1.GetControllerOfNoCopy(u) != nil
 	for _, v := range verdicts {
 		if v.Refuses && r.input == "" { // For the decision that may come of it.
 			if r.input, err = policy.InputDigest(u.Object); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/policy/engine"
@@ -83,6 +84,11 @@ type Object struct {
 	Actor       string    `json:"actor,omitempty"` // who applied it
 	Run         int64     `json:"run,omitempty"`
 	Commit      string    `json:"commit,omitempty"`
+}
+
+// Ref names the object: "Deployment shop/cart".
+func (o Object) Ref() string {
+	return titleOf(schema.GroupKind{Group: o.Group, Kind: o.Kind}, o.Namespace, o.Name)
 }
 
 // Compliance reports on live objects. Administrators of the installation may leave the

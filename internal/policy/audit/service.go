@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"towpath.dev/towpath/internal/clock"
+	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/policy/enforce"
 	"towpath.dev/towpath/internal/store"
@@ -21,6 +22,7 @@ import (
 // Deps are the parts that a Service needs, all of them.
 type Deps struct {
 	DB         *store.DB
+	Log        *event.Log
 	Cluster    Cluster
 	Policies   Policies
 	Recorder   Recorder

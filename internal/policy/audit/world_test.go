@@ -102,7 +102,7 @@ func newBench(t testing.TB, db *store.DB) *bench {
 func (b *bench) start() {
 	b.t.Helper()
 	b.audit = audit.New(audit.Deps{
-		DB: b.db, Cluster: b.api, Policies: b.policies, Recorder: b.policies, Appliers: appliers{}, Namespaces: namespaces{}, Auth: members{}, Clock: clock.System(),
+		DB: b.db, Log: event.New(b.db, clock.System()), Cluster: b.api, Policies: b.policies, Recorder: b.policies, Appliers: appliers{}, Namespaces: namespaces{}, Auth: members{}, Clock: clock.System(),
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	}, audit.Options{Cluster: "embedded"})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(b.t.Context()))
@@ -238,3 +238,15 @@ func (b *bench) ref(assignment, definition string) string {
 }
 
 func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+// verdictsOf lists the verdicts of a rule on everything with a name.
+func (b *bench) verdictsOf(name, rule string) []audit.Object {
+	b.t.Helper()
+	var out []audit.Object
+	for _, o := range b.report(audit.Filter{Text: name, Limit: audit.MaxLimit}).Objects {
+		if o.Name == name && o.Rule == rule {
+			out = append(out, o)
+		}
+	}
+	return out
+}

@@ -122,6 +122,7 @@ type write struct {
 	put    []row
 	drop   []int64 // rules
 	fresh  []rule.Verdict
+	turned []event.Verdict // that violates since now, or does not any more
 	remove bool
 	move   bool // the object's own row differs
 	bearing
@@ -216,6 +217,7 @@ func (w *writer) compare(r result, was former, had bool) write {
 	out := write{result: r, id: was.id, had: had}
 	if r.gone != "" || len(r.verdicts) == 0 {
 		out.remove = out.had
+		out.bearing, out.turned = was.bearing, ended(was, was.rows)
 		return out
 	}
 	out.bearing = bearing{
@@ -249,7 +251,11 @@ func (w *writer) compare(r result, was former, had bool) write {
 		if r.cause == changed && v.Refuses && (!had || was.policy != is.policy || was.said.outcome != is.said.outcome) {
 			out.fresh = append(out.fresh, v)
 		}
+		if turns(was.said.outcome, v.Outcome) {
+			out.turned = append(out.turned, turn(titleOf(r.kind, r.place.Namespace, r.name), v))
+		}
 	}
+	out.turned = append(out.turned, ended(was, old)...)
 	for _, gone := range old {
 		out.drop = append(out.drop, gone.key)
 	}

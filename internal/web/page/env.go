@@ -8,6 +8,7 @@ import (
 	"towpath.dev/towpath/internal/deploy/canary"
 	"towpath.dev/towpath/internal/dev"
 	"towpath.dev/towpath/internal/monitor/alert"
+	"towpath.dev/towpath/internal/pipeline"
 )
 
 // EnvironmentsView is what the page of all environments shows; its maps are by the names of
@@ -26,6 +27,9 @@ type EnvironmentView struct {
 	Alerts   []alert.Alert // that fire here
 	Sessions []dev.Session // that are on
 	Canary   *canary.View  // that goes on
+	// Machines are its targets, Deployments the newest jobs that deployed to it or them.
+	Machines    []pipeline.Machine
+	Deployments []pipeline.Deployment
 	// MayEdit and MayRedeploy say which forms there are.
 	MayEdit, MayRedeploy bool
 }

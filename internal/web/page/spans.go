@@ -1,20 +1,17 @@
 package page
 
-import "time"
+import (
+	"time"
 
-// OperationRow is one operation with its rate, errors and duration.
-type OperationRow struct {
-	Role, Name       string
-	Requests, Failed int64
-	P50, P95, P99    float64 // milliseconds
-}
+	"towpath.dev/towpath/internal/monitor/insight"
+)
 
-// share is how many of a hundred requests failed.
-func (o OperationRow) share() float64 {
-	if o.Requests == 0 {
+// failedShare is how many of a hundred requests failed.
+func failedShare(t insight.Totals) float64 {
+	if t.Count == 0 {
 		return 0
 	}
-	return 100 * float64(o.Failed) / float64(o.Requests)
+	return 100 * float64(t.Failures) / float64(t.Count)
 }
 
 // RequestRow is one request.
@@ -27,12 +24,11 @@ type RequestRow struct {
 
 // TracesView lists operations and requests.
 type TracesView struct {
-	Range           int
-	Title           string // of the requests
-	Operations      []OperationRow
-	OperationsQuery string
-	Requests        []RequestRow
-	RequestsQuery   string
+	Range         int
+	Title         string // of the requests
+	Operations    []insight.Operation
+	Requests      []RequestRow
+	RequestsQuery string
 }
 
 // RoleCount is a service with its spans in a trace.

@@ -10,6 +10,7 @@ import (
 
 	"towpath.dev/towpath/internal/cluster"
 	"towpath.dev/towpath/internal/event"
+	"towpath.dev/towpath/internal/evidence"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/source/ruleset"
@@ -36,6 +37,7 @@ type Fixture struct {
 	Empty    bool              // the project has nothing in it
 	Tidy     bool              // nothing is in it that only tries the pages' escaping
 	Pushed   []string          // titles of changes that came later, oldest first
+	Changes  []evidence.Row    // of the Path in place of the fixture's
 	Broken   error             // what every question about the Path is answered with
 	Said     []string          // what forms asked for, in words, oldest first
 	Rulesets []ruleset.Ruleset // that were put

@@ -97,9 +97,6 @@ func (m Monitor) Query(ctx context.Context, a identity.Actor, q monitor.Question
 		return answerOf("TimeGenerated datetime, Id string, ParentId string, AppRoleName string, Name string, DurationMs real",
 			[]any{moment(40 * time.Second), "00f067aa0ba902b7", "", "web", "POST /checkout", 1204.0}, []any{moment(39980 * time.Millisecond), "00f067aa0ba902b8", "00f067aa0ba902b7", "web", "GET /quote", 900.0},
 			[]any{moment(39960 * time.Millisecond), "00f067aa0ba902b9", "00f067aa0ba902b8", "cart <script>alert(1)", "GET /quote", 412.0}, []any{moment(39940 * time.Millisecond), "00f067aa0ba902ba", "00f067aa0ba902b9", "cart", "SELECT price", 12.0}), nil
-	case strings.Contains(q.Text, "percentile"):
-		return answerOf("AppRoleName string, Name string, Requests long, Failed long, p50 real, p95 real, p99 real",
-			[]any{"web", "GET /cart", int64(30127), int64(0), 12.1, 48.0, 96.2}, []any{"cart", "POST /checkout with a name that is long enough to be cut", int64(2048), int64(214), 31.0, 412.8, 1204.0}), nil
 	}
 	return answerOf("TimeGenerated datetime, OperationId string, Id string, AppRoleName string, Name string, ResultCode string, Release string, DurationMs real, Success bool",
 		[]any{moment(40 * time.Second), TraceID, "00f067aa0ba902b7", "cart", "POST /checkout", "503", "shop/production/47", 1204.0, false},
@@ -161,6 +158,21 @@ func (i Insight) Map(ctx context.Context, a identity.Actor, in insight.Scope) (*
 		m.Edges = append(m.Edges, insight.Edge{From: e[0], To: e[1], Kind: "HTTP", Totals: totals(2048, int64(len(e[1])), e[1])})
 	}
 	return m, nil
+}
+
+// Operations are two.
+func (i Insight) Operations(ctx context.Context, a identity.Actor, in insight.Scope, _ string) ([]insight.Operation, error) {
+	if err := i.f.Require(ctx, a, in.Project, identity.Read); err != nil || i.f.Empty {
+		return []insight.Operation{}, err
+	}
+	one := func(role, name string, t insight.Totals, p99 float64) insight.Operation {
+		t.Query = "AppRequests\n| where AppRoleName == " + monitor.Quote(role) + " and Name == " + monitor.Quote(name)
+		return insight.Operation{Role: role, Name: name, Totals: t, P99: p99}
+	}
+	return []insight.Operation{
+		one("web", "GET /cart", insight.Totals{Count: 30127, P50: 12.1, P95: 48}, 96.2),
+		one("cart", "POST /checkout with a name that is long enough to be cut", insight.Totals{Count: 2048, Failures: 214, P50: 31, P95: 412.8}, 1204),
+	}, nil
 }
 
 func groups() []insight.Group {

@@ -79,6 +79,9 @@ func (e Evidence) Path(ctx context.Context, a identity.Actor, project string, f 
 		CommitToProduction: &lead, CommitToProductionOf: 14, FailureRate: &rate, FailureRateOf: 48, OpenFindings: &evidence.Findings{High: 1, Medium: 2}, RunsActive: 1,
 	}}
 	list := rows()
+	if e.f.Changes != nil {
+		list = e.f.Changes
+	}
 	e.f.Lock()
 	for i, title := range e.f.Pushed {
 		list = append([]evidence.Row{{ID: int64(100 + i), Project: "shop", Repo: "shop/shop", Branch: "main", Commit: Second, Title: title, Author: "ada", PushedBy: "user:ada", Pushed: Now, Cells: cells(Now)}}, list...)

@@ -224,3 +224,36 @@ func (p Pipeline) Changed(int64) <-chan struct{} { return Logbook(p).Changed() }
 func (p Pipeline) Agents(context.Context, identity.Actor) ([]pipeline.Agent, error) {
 	return []pipeline.Agent{{Name: "host-1", OS: "linux", Arch: "amd64", Version: "v0.1.0", Slots: 2, Seen: Now.Add(-4 * time.Second), Running: 1}}, nil
 }
+
+// Machines lists those of production: one that is there, one that went away, one that never
+// came.
+func (p Pipeline) Machines(_ context.Context, _ identity.Actor, project, environment string) ([]pipeline.Machine, error) {
+	if project != "shop" || environment != "production" {
+		return []pipeline.Machine{}, nil
+	}
+	made := Now.Add(-48 * time.Hour)
+	machine := func(name string, tags ...string) pipeline.Machine {
+		return pipeline.Machine{ID: "01M8MACHINE0000000000" + name, Project: project, Environment: environment, Name: name, Tags: tags, Creator: "user:ada", Created: made}
+	}
+	there, away, never := machine("edge-1", "edge", "eu"), machine("edge-2", "edge"), machine("edge-3")
+	there.OS, there.Arch, there.Online, there.Registered, there.Seen = "linux", "arm64", true, made, Now.Add(-8*time.Second)
+	away.OS, away.Arch, away.Registered, away.Seen = "linux", "arm64", made, Now.Add(-2*time.Hour)
+	return []pipeline.Machine{there, away, never}, nil
+}
+
+// Deployments lists a rolling deployment that stopped at a machine.
+func (p Pipeline) Deployments(_ context.Context, _ identity.Actor, project, environment, machine string, _ int) ([]pipeline.Deployment, error) {
+	out := []pipeline.Deployment{}
+	if project != "shop" || environment != "production" {
+		return out, nil
+	}
+	for _, d := range []pipeline.Deployment{
+		{Run: 2040, Job: "Deploy.edge.edge-1", Resource: "edge-1", Status: string(plan.Completed), Result: string(plan.Succeeded)},
+		{Run: 2040, Job: "Deploy.edge.edge-2", Resource: "edge-2", Status: string(plan.Completed), Result: string(plan.Failed), Why: "the target edge-2 of the environment production is offline"},
+	} {
+		if machine == "" || machine == d.Resource {
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}

@@ -28,6 +28,7 @@ func (s *Service) Handle(ctx context.Context, tx *store.Tx, e event.Event) error
 		event.TypeAlertFired:       take(f, f.alertFired),
 		event.TypeAlertResolved:    take(f, f.alertResolved),
 		event.TypeDecisionMade:     take(f, f.decisionMade),
+		event.TypeCompliance:       take(f, f.complianceChanged),
 		event.TypeScanFinished:     take(f, f.scanFinished),
 		event.TypeImagePushed:      take(f, f.imagePushed),
 		event.TypeImageDeleted:     take(f, f.imageDeleted),

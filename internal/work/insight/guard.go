@@ -3,6 +3,7 @@ package insight
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"towpath.dev/towpath/internal/event"
@@ -14,8 +15,10 @@ func (f *feed) decisionMade(ctx context.Context, p event.DecisionMade) error {
 	if p.Point != "admission" && p.Point != "audit" {
 		return nil // Who asked sees it on the pull request or the run.
 	}
-	if p.Allowed && len(p.Verdicts) == 0 {
-		return f.admitted(ctx, p)
+	if p.Allowed && p.Point == "admission" {
+		if err := f.admitted(ctx, p); err != nil {
+			return err
+		}
 	}
 	for _, v := range p.Verdicts {
 		o, ok := f.policySignal(p, v)
@@ -38,12 +41,23 @@ func (f *feed) policySignal(p event.DecisionMade, v event.Verdict) (observation,
 	case p.Point == "admission" && p.Allowed && v.Outcome == "error":
 		source, words = SourceAdmission, "was let in unjudged by"
 	case p.Point == "admission" && p.Allowed:
-		words = "does not comply with"
+		words = violatesWords
 	case p.Point == "audit" && v.Outcome == "denied":
-		source, words = SourceAdmission, "was let in although it is refused by"
+		source, words = SourceAdmission, passedWords
 	case p.Point == "audit":
-		words = "does not comply with"
+		words = violatesWords
 	}
+	return f.guarded(source, words, p.Environment, p.Commit, v), true
+}
+
+// What a live object does to a rule, in the title of its item.
+const (
+	violatesWords = "does not comply with"
+	passedWords   = "was let in although it is refused by"
+)
+
+// guarded is the observation of a verdict on a workload.
+func (f *feed) guarded(source, words, environment, commit string, v event.Verdict) observation {
 	object := stableObject(v.Object)
 	_, workload, _ := cutLast(object, "/")
 	if workload == "" {
@@ -58,13 +72,14 @@ func (f *feed) policySignal(p event.DecisionMade, v event.Verdict) (observation,
 		text += " Mend: " + v.Fix
 	}
 	return observation{
-		source: source, rule: v.Assignment + "/" + v.Rule, resource: p.Environment + "/" + object, environment: p.Environment, severity: severity,
+		source: source, rule: v.Assignment + "/" + v.Rule, resource: environment + "/" + object, environment: environment, severity: severity,
 		proof:  Evidence{Subject: f.e.Subject, Text: clip(object + " " + words + " " + v.Assignment + "/" + v.Rule + ": " + text), At: f.e.Time},
-		Record: Record{Title: fmt.Sprintf("%s %s %s/%s", object, words, v.Assignment, v.Rule), Type: "security", Workloads: named(workload), Exposure: exposure(p.Environment), Commit: p.Commit, Path: v.File},
-	}, true
+		Record: Record{Title: fmt.Sprintf("%s %s %s/%s", object, words, v.Assignment, v.Rule), Type: "security", Workloads: named(workload), Exposure: exposure(environment), Commit: commit, Path: v.File},
+	}
 }
 
-// stableObject names an object by what stays: a pod by its workload.
+// stableObject names an object by what stays: whatever makes pods, and the pods, are one
+// workload, "workload shop/cart".
 func stableObject(object string) string {
 	kind, name, ok := strings.Cut(object, " ")
 	if !ok {
@@ -76,28 +91,91 @@ func stableObject(object string) string {
 	} else {
 		space += "/"
 	}
-	if kind == "Pod" || kind == "ReplicaSet" {
+	switch kind {
+	case "Pod", "ReplicaSet":
 		kind, last = "workload", Workload(last)
+	case "Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob":
+		kind = "workload"
 	}
 	return kind + " " + space + last
 }
 
-// admitted heals what was refused of an object that was now let in.
+// admitted heals what was refused of an object that was now let in by the same rule.
 func (f *feed) admitted(ctx context.Context, p event.DecisionMade) error {
-	rows, err := f.standing(ctx, p.Environment, SourcePolicy, SourceAdmission)
+	still := map[string]bool{}
+	for _, v := range p.Verdicts {
+		still[bounded(v.Assignment+"/"+v.Rule)] = v.Outcome != "exempt"
+	}
+	return f.heal(ctx, p.Environment, p.Object, func(r *row) (string, bool) {
+		return p.Object + " was admitted at " + moment(f.e.Time) + ".", !still[r.Rule] && len(r.Firing) == 0
+	})
+}
+
+// heal says that the signals of an object which are over are well.
+func (f *feed) heal(ctx context.Context, environment, object string, over func(*row) (why string, ok bool)) error {
+	rows, err := f.standing(ctx, environment, SourcePolicy, SourceAdmission)
 	if err != nil {
 		return err
 	}
-	object := p.Environment + "/" + stableObject(p.Object)
+	resource := bounded(environment + "/" + stableObject(object))
 	for _, r := range rows {
-		if r.Resource != object {
+		if r.Resource != resource || r.seq >= f.e.Seq {
 			continue
 		}
-		if err := f.well(ctx, r, f.s.options.PolicyQuiet, "", p.Object+" was admitted at "+moment(f.e.Time)+"."); err != nil {
+		why, ok := over(&r)
+		if ok {
+			err = f.well(ctx, r, f.s.options.PolicyQuiet, "", why)
+		} else {
+			err = put(ctx, f.tx, r)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// complianceChanged makes a signal of each rule that a live object began to violate, and
+// heals those that none of the workload's objects violates any more.
+func (f *feed) complianceChanged(ctx context.Context, p event.ComplianceChanged) error {
+	ended := map[string]string{} // rules, with the outcome
+	for _, v := range p.Verdicts {
+		if v.Outcome != "audited" && v.Outcome != "denied" {
+			ended[bounded(v.Assignment+"/"+v.Rule)] = v.Outcome
+			continue
+		}
+		o := f.guarded(SourcePolicy, violatesWords, p.Environment, p.Commit, v)
+		passed := f.guarded(SourceAdmission, passedWords, p.Environment, p.Commit, v)
+		r, known, err := locked(ctx, f.tx, f.e.Project, key(SourceAdmission, bounded(passed.rule), bounded(passed.resource)))
+		if err != nil {
+			return err
+		}
+		if known && v.Outcome == "denied" && r.State != Resolved {
+			o = passed // The decision before this event said so; it is one thing.
+		}
+		o.firing, o.wait = p.UID, f.s.options.Debounce // What is known of an image may come a moment after it.
+		if err := f.observe(ctx, o); err != nil {
+			return err
+		}
+	}
+	if len(ended) == 0 {
+		return nil
+	}
+	return f.heal(ctx, p.Environment, p.Object, func(r *row) (string, bool) {
+		outcome, ok := ended[r.Rule]
+		if !ok {
+			return "", false
+		}
+		r.Firing = slices.DeleteFunc(r.Firing, func(uid string) bool { return uid == p.UID })
+		why := p.Object + " complies since " + moment(f.e.Time) + "."
+		switch outcome {
+		case "gone":
+			why = p.Object + ", or the rule for it, is gone since " + moment(f.e.Time) + "."
+		case "exempt":
+			why = p.Object + " is exempt since " + moment(f.e.Time) + "."
+		}
+		return why, len(r.Firing) == 0
+	})
 }
 
 // secretBypassed makes a signal of a secret that somebody let in for now. What is said to

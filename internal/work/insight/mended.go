@@ -23,9 +23,29 @@ func (s *Service) mended(ctx context.Context, r row) (why string, ok bool, err e
 	case SourceCrash:
 		return fmt.Sprintf("%s; it stayed so for %s.", strings.TrimSuffix(r.Why, "."), s.options.CrashQuiet), true, nil
 	case SourcePolicy, SourceAdmission:
-		return fmt.Sprintf("%s Nothing was refused for %s since.", r.Why, s.options.PolicyQuiet), true, nil
+		return s.compliant(ctx, r)
 	}
 	return r.Why, true, nil
+}
+
+// compliant reports whether no live object of a workload violates the rule that one did. A
+// release that was deployed may not have the workload in it.
+func (s *Service) compliant(ctx context.Context, r row) (string, bool, error) {
+	why := fmt.Sprintf("%s Nothing was refused for %s since.", r.Why, s.options.PolicyQuiet)
+	if s.Compliance == nil {
+		return why, true, nil
+	}
+	assignment, rule, _ := strings.Cut(r.Rule, "/")
+	list, err := s.Compliance.Violators(ctx, r.Project, r.Environment, assignment, rule)
+	if err != nil {
+		return "", false, err
+	}
+	for _, object := range list {
+		if bounded(r.Environment+"/"+stableObject(object)) == r.Resource {
+			return "", false, nil
+		}
+	}
+	return why + " Nothing of it that lives violates the rule.", true, nil
 }
 
 // fixed reports whether the release that is well holds something new on top of the one that

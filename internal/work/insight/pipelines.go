@@ -58,8 +58,8 @@ func (f *feed) defaultRun(ctx context.Context) (event.Run, bool, error) {
 		return event.Run{}, false, err
 	}
 	var run event.Run
-	if err := queued[0].Into(&run); err != nil || run.Pull != 0 {
-		return run, false, nil //nolint:nilerr // What cannot be read is passed over, as in take.
+	if queued[0].Into(&run) != nil || run.Pull != 0 {
+		return run, false, nil // What cannot be read is passed over, as in take.
 	}
 	pushes, err := f.s.Log.Read(ctx, event.Query{Subject: event.Of(event.KindCommit, run.Commit), Type: event.TypeCommitPushed, Limit: 50, Newest: true})
 	if err != nil {

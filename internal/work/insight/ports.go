@@ -80,6 +80,14 @@ type Vulnerabilities interface {
 	OfCode(ctx context.Context, repo, commit string) ([]Finding, error)
 }
 
+// Compliance answers how what lives complies.
+type Compliance interface {
+	// Violators returns the live objects of an environment, "Deployment shop/cart", that
+	// violate a rule of an assignment now, without past versions of workloads.
+	// fault.Unavailable while that is not known.
+	Violators(ctx context.Context, project, environment, assignment, rule string) ([]string, error)
+}
+
 // Telemetry answers what services do.
 type Telemetry interface {
 	// Impact returns what a role of an environment did since a moment; the zero value when

@@ -52,8 +52,8 @@ func (o Options) filled() Options {
 	return o
 }
 
-// Parts is what the service is made of. Telemetry and Vulnerabilities may be nil: then
-// nothing is asked of them.
+// Parts is what the service is made of. Telemetry, Vulnerabilities and Compliance may be
+// nil: then nothing is asked of them.
 type Parts struct {
 	DB              *store.DB
 	Log             *event.Log
@@ -62,6 +62,7 @@ type Parts struct {
 	Commits         Commits
 	Telemetry       Telemetry
 	Vulnerabilities Vulnerabilities
+	Compliance      Compliance
 	Clock           clock.Clock
 	Logger          *slog.Logger
 }

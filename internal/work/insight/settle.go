@@ -173,6 +173,9 @@ func (s *Service) held(ctx context.Context, r row, now time.Time) (bool, error) 
 // verify resolves a signal that has been well for long enough, when it is mended indeed.
 func (s *Service) verify(ctx context.Context, r row, now time.Time) error {
 	why, mended, err := s.mended(ctx, r)
+	if fault.Is(err, fault.Unavailable) {
+		return s.change(ctx, r, func(is *row) bool { is.due = now.Add(s.options.Every); return is.seq == r.seq })
+	}
 	if err != nil {
 		return err
 	}

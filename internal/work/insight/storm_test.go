@@ -30,7 +30,7 @@ func TestTenThousandRepeatsAreOneItem(t *testing.T) {
 			facts[i] = failing("v1:aa", "shop/production/1")
 		}
 		w.say(t, facts...)
-		w.clock.forward(30 * time.Second)
+		w.clock.Add(30 * time.Second)
 	}
 	w.pass(t, time.Hour)
 	items := w.all(t)
@@ -56,7 +56,7 @@ func TestFiftyCleanDeploysAreNoItem(t *testing.T) {
 		stable := fmt.Sprintf("shop/production/%d", n-1)
 		subject := event.Of(event.KindRelease, id)
 		say := func(typ string, subject event.Subject, payload any, links ...event.Link) {
-			w.clock.forward(5 * time.Second)
+			w.clock.Add(5 * time.Second)
 			w.say(t, event.Fact{Type: typ, Subject: subject, Project: "shop", Actor: "system:test", Payload: payload, Links: links})
 		}
 		commit, run := sha(fmt.Sprint("clean", n)), event.OfRun(int64(n))
@@ -77,7 +77,7 @@ func TestFiftyCleanDeploysAreNoItem(t *testing.T) {
 		say(event.TypeReleaseCompared, subject, event.ReleaseCompared{V: 1, Release: id, Environment: "production", Baseline: stable, Verdict: []string{"same", "better", "unclear"}[n%3]})
 		say(event.TypeJobFinished, event.Of(event.KindJob, fmt.Sprintf("%d/Deploy.prod", n)), event.Job{V: 1, Run: int64(n), Stage: "Deploy", Job: "prod", Result: "succeeded"}, event.Link{Rel: event.RelPartOf, To: run})
 		say(event.TypeRunFinished, run, event.RunFinished{V: 1, Run: int64(n), Result: "succeeded", Repo: "shop/web"})
-		w.clock.forward(10 * time.Minute)
+		w.clock.Add(10 * time.Minute)
 	}
 	w.pass(t, 2*time.Hour)
 	list, err := w.Signals(t.Context(), insight.Actor(), "shop", insight.Filter{})
@@ -157,7 +157,7 @@ func TestRandomStreamsAgreeWithTheModel(t *testing.T) {
 			fact := event.Fact{Subject: event.Of(event.KindAlert, alert.Alert), Project: "shop", Actor: "system:test", Payload: alert}
 			switch random.IntN(3) {
 			case 0:
-				w.clock.forward(time.Duration(1+random.IntN(400)) * time.Second)
+				w.clock.Add(time.Duration(1+random.IntN(400)) * time.Second)
 				step()
 				w.say(t)
 			case 1:

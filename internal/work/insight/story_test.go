@@ -108,7 +108,7 @@ func (w *world) play(t *testing.T, text string) string {
 		case verb == "found":
 			w.find(t, spelled(rest))
 		default:
-			w.clock.forward(time.Second)
+			w.clock.Add(time.Second)
 			w.say(t, fact(t, spelled(line)))
 		}
 	}

@@ -6,11 +6,10 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"towpath.dev/towpath/internal/clock"
+	"towpath.dev/towpath/internal/clock/clocktest"
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
@@ -20,25 +19,6 @@ import (
 )
 
 var start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
-
-// hands is a clock that a test moves.
-type hands struct {
-	clock.Clock
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (h *hands) Now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.now
-}
-
-func (h *hands) forward(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.now = h.now.Add(d)
-}
 
 // everybody may do everything; whoever is nobody may not.
 type everybody struct{}
@@ -103,7 +83,7 @@ type world struct {
 	db    *store.DB
 	log   *event.Log
 	items *work.Service
-	clock *hands
+	clock *clocktest.Clock
 	shelf *shelf
 	fed   int64
 }
@@ -122,7 +102,7 @@ func commits() history {
 
 func build(t testing.TB, db *store.DB, o insight.Options) *world {
 	t.Helper()
-	c := &hands{Clock: clock.Fixed(start, 0), now: start}
+	c := clocktest.At(start)
 	log := event.New(db, c)
 	items := work.New(work.Parts{DB: db, Log: log, Auth: everybody{}, Clock: c, Logger: slog.New(slog.DiscardHandler)})
 	w := &world{db: db, log: log, items: items, clock: c, shelf: &shelf{images: map[string][]insight.Finding{}, code: map[string][]insight.Finding{}}}
@@ -175,7 +155,7 @@ func (w *world) feed(t testing.TB) {
 func (w *world) pass(t testing.TB, d time.Duration) {
 	t.Helper()
 	for range 4 {
-		w.clock.forward(d / 4)
+		w.clock.Add(d / 4)
 		w.say(t)
 	}
 }

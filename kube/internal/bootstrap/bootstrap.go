@@ -28,7 +28,7 @@ const (
 
 // Users are the names of the product's own components towards the API server.
 type Users struct {
-	DNS, FrontDoor, Storage, KubeletClient string
+	DNS, FrontDoor, Storage, NetworkPolicy, KubeletClient string
 }
 
 type object = map[string]any
@@ -132,6 +132,10 @@ func rights(users Users) []item {
 			rule("discovery.k8s.io", read, "endpointslices"),
 			rule("networking.k8s.io", read, "ingresses"),
 			rule("networking.k8s.io", []string{"update", "patch"}, "ingresses/status"),
+		}},
+		{"towpath-network-policy", users.NetworkPolicy, []object{
+			rule("", read, "pods", "namespaces"),
+			rule("networking.k8s.io", read, "networkpolicies"),
 		}},
 		{"towpath-storage", users.Storage, []object{
 			rule("", append([]string{"create", "delete", "update", "patch"}, read...), "persistentvolumes"),

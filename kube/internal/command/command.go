@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -23,6 +24,7 @@ import (
 	"towpath.dev/towpath/kube/internal/config"
 	"towpath.dev/towpath/kube/internal/frontdoor"
 	"towpath.dev/towpath/kube/internal/image"
+	"towpath.dev/towpath/kube/internal/netpolicy"
 	"towpath.dev/towpath/kube/internal/node"
 	"towpath.dev/towpath/kube/internal/preflight"
 	"towpath.dev/towpath/kube/internal/provisioner"
@@ -87,6 +89,8 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return frontDoor(ctx, rest, stderr)
 	case "storage":
 		return storage(ctx, rest, stderr)
+	case "network-policy":
+		return networkPolicy(ctx, rest, stderr)
 	case "config":
 		return writeIndented(stdout, config.Default())
 	case "help", "-h", "--help":
@@ -265,6 +269,25 @@ func frontDoor(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	return frontdoor.Run(ctx, client, s.config.FrontDoorAddr, slog.New(slog.NewTextHandler(stderr, nil)))
+}
+
+func networkPolicy(ctx context.Context, args []string, stderr io.Writer) error {
+	s, err := read("network-policy", args, stderr, false)
+	if err != nil {
+		return err
+	}
+	client, err := componentClient(s.layout, "network-policy")
+	if err != nil {
+		return err
+	}
+	address, err := netip.ParseAddr(s.config.NodeIP)
+	if err != nil {
+		return fmt.Errorf("parsing the node's address: %w", err)
+	}
+	return netpolicy.Run(ctx, client, netpolicy.Options{
+		Node: netpolicy.Node{Address: address, DNSPort: s.config.DNSPort}, Table: node.PolicyTable(s.config), Socket: s.layout.PolicySocket(),
+		Log: slog.New(slog.NewTextHandler(stderr, nil)),
+	})
 }
 
 func storage(ctx context.Context, args []string, stderr io.Writer) error {

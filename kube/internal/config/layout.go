@@ -99,6 +99,9 @@ func (l Layout) ContainerdState() string { return filepath.Join(l.Run, "containe
 // ContainerdSocket is the unix socket of containerd's gRPC services, CRI included.
 func (l Layout) ContainerdSocket() string { return filepath.Join(l.Run, "containerd.sock") }
 
+// PolicySocket is the unix socket that opens once the rules of network policies are in force.
+func (l Layout) PolicySocket() string { return filepath.Join(l.Run, "network-policy.sock") }
+
 // Folders lists every folder that must exist before the first component starts. All are of mode 0700.
 func (l Layout) Folders() []string {
 	return []string{

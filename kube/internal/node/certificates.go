@@ -18,6 +18,7 @@ const (
 	dnsUser         = "system:towpath-dns"
 	frontDoorUser   = "system:towpath-front-door"
 	storageUser     = "system:towpath-storage"
+	policyUser      = "system:towpath-network-policy"
 	kubeletClient   = "system:towpath-kubelet-client"
 	adminCredential = "admin"
 )
@@ -38,6 +39,7 @@ func clients(c config.Config) []client {
 		{component: "coredns", user: dnsUser},
 		{component: "front-door", user: frontDoorUser},
 		{component: "storage", user: storageUser},
+		{component: "network-policy", user: policyUser},
 	}
 }
 

@@ -200,6 +200,13 @@ func (p plan) frontDoor() supervise.Spec {
 	return spec
 }
 
+// policies enforces network policies.
+func (p plan) policies() supervise.Spec {
+	spec := p.spec("network-policy", memory{60, "128MiB"}, 5*time.Second, "--config", p.configFile)
+	spec.Ready = p.probes.policies
+	return spec
+}
+
 func (p plan) storage() supervise.Spec {
 	return p.spec("storage", memory{60, "64MiB"}, 5*time.Second, "--config", p.configFile)
 }

@@ -30,7 +30,7 @@ func (c *Cluster) down() error {
 	defer cancel()
 	c.stop("front-door", "storage", "kubelet", "kube-controller-manager", "kube-scheduler")
 	podErr := c.stopPods(ctx)
-	c.stop("coredns", "kube-proxy", "containerd", "kube-apiserver")
+	c.stop("coredns", "kube-proxy", "network-policy", "containerd", "kube-apiserver")
 	c.stop("etcd")
 	err := errors.Join(podErr, releaseHost(ctx, c.plan.config, c.plan.layout))
 	c.tell("stopped", "cluster", "", began)

@@ -188,9 +188,13 @@ func removeDevice(c config.Config) error {
 	return nil
 }
 
-// Every cluster has two nftables tables of its own: one for the node, below, and one that kube-proxy keeps.
+// Every cluster has up to three nftables tables of its own: one for the node, below, one that kube-proxy keeps, and one for network
+// policies while there are any.
 func nodeTable(c config.Config) string  { return "towpath-" + c.Bridge }
 func proxyTable(c config.Config) string { return "towpath-" + c.Bridge + "-services" }
+
+// PolicyTable is the name of the nftables table, of family ip, that holds the rules of network policies.
+func PolicyTable(c config.Config) string { return "towpath-" + c.Bridge + "-policies" }
 
 // nodeRules give pods a way out under the host's address, and keep other machines away from the node's address: without the
 // second, a neighbour on the same network could route packets for it to this host.
@@ -220,7 +224,7 @@ func ensureNodeRules(ctx context.Context, c config.Config) error {
 // removeTables removes the cluster's nftables tables. "add" before "delete" makes that succeed when there is none.
 func removeTables(ctx context.Context, c config.Config) error {
 	var script strings.Builder
-	for _, table := range []string{"ip " + nodeTable(c), "ip " + proxyTable(c), "ip6 " + proxyTable(c)} {
+	for _, table := range []string{"ip " + nodeTable(c), "ip " + PolicyTable(c), "ip " + proxyTable(c), "ip6 " + proxyTable(c)} {
 		fmt.Fprintf(&script, "add table %s\ndelete table %s\n", table, table)
 	}
 	return nft(ctx, script.String())

@@ -129,6 +129,14 @@ func (p *probes) dns(ctx context.Context) error {
 	return nil
 }
 
+// policies looks for the socket that opens once the rules are those of the cluster.
+func (p *probes) policies(context.Context) error {
+	if !answers(p.layout.PolicySocket()) {
+		return errors.New("the rules of network policies are not in force yet")
+	}
+	return nil
+}
+
 func (p *probes) containerd(ctx context.Context) error {
 	if !answers(p.layout.ContainerdSocket()) {
 		return errors.New("containerd does not listen yet") // asked first, because gRPC would log each attempt

@@ -20,6 +20,7 @@ import (
 	"towpath.dev/towpath/kube/internal/bootstrap"
 	"towpath.dev/towpath/kube/internal/config"
 	"towpath.dev/towpath/kube/internal/image"
+	"towpath.dev/towpath/kube/internal/netpolicy"
 	"towpath.dev/towpath/kube/internal/supervise"
 )
 
@@ -152,6 +153,11 @@ func (c *Cluster) start(ctx context.Context) error {
 	if images.Wait(); problem != nil {
 		return problem
 	}
+	// Before the kubelet, so that pods of an earlier run find the rules that isolate them.
+	enforcing, err := c.launchPolicies()
+	if err != nil {
+		return err
+	}
 	if err := c.launch(p.kubelet(), p.controllerManager(), p.scheduler(), p.proxy()); err != nil {
 		return err
 	}
@@ -174,7 +180,18 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := awaitNamespace(ctx, client); err != nil {
 		return err
 	}
-	return c.await(ctx, "kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns", "front-door", "storage")
+	return c.await(ctx, append(enforcing, "kube-controller-manager", "kube-scheduler", "kube-proxy", "coredns", "front-door", "storage")...)
+}
+
+// launchPolicies launches what enforces network policies and returns its name. On a kernel that lacks what its rules need it tells
+// so instead, and the cluster runs without.
+func (c *Cluster) launchPolicies() ([]string, error) {
+	if err := netpolicy.Try(); err != nil {
+		c.tell(supervise.Failed, "network-policy", "network policies are not enforced on this host: "+err.Error(), c.now())
+		return nil, nil
+	}
+	spec := c.plan.policies()
+	return []string{spec.Name}, c.launch(spec)
 }
 
 func (c *Cluster) launch(specs ...supervise.Spec) error {
@@ -229,7 +246,7 @@ func (c *Cluster) importPause(ctx context.Context) error {
 // applyFirstObjects applies until it succeeds: right after its first start the API server still makes its own roles, and the
 // first answers may be refusals.
 func (c *Cluster) applyFirstObjects(ctx context.Context, client *rest.Config) error {
-	users := bootstrap.Users{DNS: dnsUser, FrontDoor: frontDoorUser, Storage: storageUser, KubeletClient: kubeletClient}
+	users := bootstrap.Users{DNS: dnsUser, FrontDoor: frontDoorUser, Storage: storageUser, NetworkPolicy: policyUser, KubeletClient: kubeletClient}
 	return retry(ctx, 30*time.Second, func() error { return bootstrap.Apply(ctx, client, c.plan.config, users) })
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"towpath.dev/towpath/kube/internal/config"
+	"towpath.dev/towpath/kube/internal/netpolicy"
 	"towpath.dev/towpath/kube/internal/node"
 )
 
@@ -47,7 +48,7 @@ func Run(c config.Config, layout config.Layout) []Check {
 		return []Check{{"root", Fail, fmt.Sprintf("this runs as user %d; making containers and networks needs root", uid), "run it as root (sudo), " + Adopt}}
 	}
 	checks := []Check{{"root", OK, "running as root", ""}}
-	checks = append(checks, programs(layout), nftProgram(), cgroups(), bridge(c), overlay(c), oomScore(), swap(), forwarding(), memoryAndDisk(c))
+	checks = append(checks, programs(layout), nftProgram(), policies(), cgroups(), bridge(c), overlay(c), oomScore(), swap(), forwarding(), memoryAndDisk(c))
 	return append(checks, ports(c)...)
 }
 
@@ -90,6 +91,13 @@ func nftProgram() Check {
 		return Check{"nft", Fail, err.Error(), "install nftables 1.0.1 or later (Debian: apt-get install nftables), " + Adopt}
 	}
 	return Check{"nft", OK, version, ""}
+}
+
+func policies() Check {
+	if err := netpolicy.Try(); err != nil {
+		return Check{"policies", Warn, "network policies will not be enforced: " + err.Error(), "run a kernel with nft_ct, nft_fib_ipv4 and nf_conntrack, " + Adopt}
+	}
+	return Check{"policies", OK, "network policies are enforced by nftables", ""}
 }
 
 func cgroups() Check {

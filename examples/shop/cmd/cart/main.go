@@ -3,6 +3,7 @@ package main
 
 import (
 	"os"
+	"time"
 
 	"shop/internal/cart"
 	"shop/internal/service"
@@ -16,4 +17,13 @@ var buildID string
 // only traffic shows.
 const brokenShare = 0.0
 
-func main() { os.Exit(service.Main("cart", buildID, shop.CartWith(cart.Broken(brokenShare)))) }
+// More of the kind: what reading a cart takes longer, what it leaks of memory in bytes, and at which read the process panics.
+const (
+	slowBy     = 0 * time.Millisecond
+	leakedRead = 0
+	panicAt    = 0
+)
+
+func main() {
+	os.Exit(service.Main("cart", buildID, shop.CartWith(cart.Broken(brokenShare), cart.Slow(slowBy), cart.Leaking(leakedRead), cart.Panicking(panicAt))))
+}

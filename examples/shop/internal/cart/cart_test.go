@@ -197,3 +197,21 @@ func TestABrokenCartFailsWhenItIsRead(t *testing.T) {
 		}
 	}
 }
+
+func TestASlowAndALeakingCartAnswerStill(t *testing.T) {
+	h := cart.Handler(hop.Self{Service: "cart"}, cart.NewStore(5), nil, cart.Slow(1), cart.Leaking(1<<10), cart.Panicking(0), cart.Broken(0))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/carts/"+strings.Repeat("a", 32), nil))
+	if w.Code != http.StatusOK {
+		t.Errorf("got status %d", w.Code)
+	}
+}
+
+func TestTheRegressionsAddUp(t *testing.T) {
+	h := cart.Handler(hop.Self{Service: "cart"}, cart.NewStore(5), nil, cart.Broken(1), cart.Panicking(1))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/carts/"+strings.Repeat("a", 32), nil))
+	if w.Code != http.StatusInternalServerError {
+		t.Errorf("got status %d; the first regression answers, and the second is not reached", w.Code)
+	}
+}

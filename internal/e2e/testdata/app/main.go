@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -33,7 +34,13 @@ func main() {
 		}
 	})
 	faulty, asked := os.Getenv("FAULTY") == "true", atomic.Int64{}
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+			w.Header().Set("Content-Type", "application/grpc")
+			w.Header().Set("Grpc-Status", "5") // NOT_FOUND: there is no method, but there is an answer
+			w.Header().Set("Grpc-Message", os.Getenv("BUILD_ID"))
+			return
+		}
 		if faulty && asked.Add(1)%4 == 0 {
 			http.Error(w, "faulty on purpose", http.StatusInternalServerError)
 			return
@@ -43,10 +50,14 @@ func main() {
 	mux.HandleFunc("/say", say)
 	mux.HandleFunc("/export", export)
 	mux.HandleFunc("/via", via)
+	new(holding).serve(mux)
 	if os.Getenv("CHATTER") == "true" {
 		go chatter()
 	}
-	server := &http.Server{Addr: ":8080", Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	server := &http.Server{Addr: ":8080", Handler: mux, Protocols: protocols, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		<-ctx.Done()
 		// Traffic goes on arriving until everybody has heard that this pod leaves.

@@ -18,6 +18,7 @@ func main() {
 		address = os.Args[1]
 	}
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "%s %s\n", word, os.Getenv("WHO")) })
+	http.HandleFunc("/env", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, os.Getenv(r.FormValue("name"))) })
 	http.HandleFunc("/ask", ask)
 	http.HandleFunc("/sum", sum)
 	fmt.Fprintln(os.Stderr, http.ListenAndServe(address, nil))

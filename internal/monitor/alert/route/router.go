@@ -69,6 +69,8 @@ type Router struct {
 	mu         sync.Mutex // Guards what follows.
 	dispatcher *dispatch.Dispatcher
 	inhibitor  *inhibit.Inhibitor
+	root       *dispatch.Route
+	receivers  map[string]Receiver // by key
 	running    sync.WaitGroup
 }
 
@@ -141,26 +143,28 @@ func (r *Router) Apply(c Config) error {
 	if err != nil {
 		return err
 	}
-	receivers := map[string][]notify.Integration{nowhere: nil}
+	receivers, known := map[string][]notify.Integration{nowhere: nil}, map[string]Receiver{}
 	for _, to := range c.Receivers {
 		n, err := r.opts.notifier(to, r.template, r.opts.Logger)
 		if err != nil {
 			return err
 		}
 		name := key(to.Project, to.Name)
+		known[name] = to
 		receivers[name] = []notify.Integration{notify.NewIntegration(n, resolved(to.SendResolved), to.Kind, 0, name)}
 	}
 	none := eventrecorder.NopRecorder()
 	inhibitor := inhibit.NewInhibitor(r.alerts, rules, r.opts.Logger, none)
 	// The stage is asked by the dispatcher only, after the old one has stopped.
 	stage := r.pipeline.New(receivers, func() time.Duration { return 0 }, inhibitor, r.silencer, timeinterval.NewIntervener(nil), r.groups, r.log, ready{})
-	dispatcher := dispatch.NewDispatcher(r.alerts, dispatch.NewRoute(root, nil), stage, r.groups,
+	tree := dispatch.NewRoute(root, nil)
+	dispatcher := dispatch.NewDispatcher(r.alerts, tree, stage, r.groups,
 		func(d time.Duration) time.Duration { return max(d, notify.MinTimeout) }, sweep, limits{}, r.opts.Logger, none, r.metrics, r.template)
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.halt()
-	r.dispatcher, r.inhibitor = dispatcher, inhibitor
+	r.dispatcher, r.inhibitor, r.root, r.receivers = dispatcher, inhibitor, tree, known
 	r.running.Go(inhibitor.Run)
 	inhibitor.WaitForLoading()
 	r.running.Go(func() { dispatcher.Run(time.Now()) })
@@ -226,28 +230,3 @@ func (r *Router) Held(ctx context.Context, labels map[string]string) (silences [
 
 // Snapshot returns the notification log, for the next life.
 func (r *Router) Snapshot() ([]byte, error) { return r.log.MarshalBinary() }
-
-// Test sends one invented alert to a receiver, once, and returns the error.
-func (r *Router) Test(ctx context.Context, to Receiver, a Alert) (Attempt, error) {
-	var got Attempt
-	o := r.opts
-	o.Record = func(x Attempt) { got = x }
-	n, err := o.notifier(to, r.template, o.Logger)
-	if err != nil {
-		return Attempt{}, err
-	}
-	now := time.Now()
-	ctx = notify.WithGroupKey(ctx, "{}/{test}:"+key(to.Project, to.Name))
-	ctx = notify.WithNow(ctx, now)
-	ctx = notify.WithReceiverName(ctx, key(to.Project, to.Name))
-	ctx = notify.WithGroupLabels(ctx, set(a.Labels))
-	ctx = notify.WithRepeatInterval(ctx, DefaultRepeatInterval)
-	ctx = notify.WithNflogStore(ctx, nflog.NewStore(nil))
-	ctx = notify.WithNotificationReason(ctx, notify.ReasonFirstNotification)
-	_, err = n.Notify(ctx, &alert.Alert{
-		Alert:     model.Alert{Labels: set(a.Labels), Annotations: set(a.Annotations), StartsAt: a.Starts, EndsAt: a.Ends, GeneratorURL: a.URL},
-		UpdatedAt: now,
-	})
-	got.Reason, got.Retry = "test", false
-	return got, err
-}

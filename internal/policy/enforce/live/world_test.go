@@ -146,7 +146,7 @@ func newWorld(t testing.TB) *world {
 		DB: w.db, Cluster: shared, Policies: w.policies, Recorder: w.policies, Appliers: appliers, OnRefusal: told, Logger: logger,
 	}, "embedded", shared.auditLog())
 	w.auditor = audit.New(audit.Deps{
-		DB: w.db, Cluster: shared, Policies: w.policies, Recorder: w.policies, Appliers: appliers, Namespaces: namespaces, OnRefusal: told, Auth: open{}, Clock: c, Logger: logger,
+		DB: w.db, Log: event.New(w.db, c), Cluster: shared, Policies: w.policies, Recorder: w.policies, Appliers: appliers, Namespaces: namespaces, OnRefusal: told, Auth: open{}, Clock: c, Logger: logger,
 	}, audit.Options{Cluster: "embedded"})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var all sync.WaitGroup

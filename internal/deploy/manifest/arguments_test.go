@@ -1,0 +1,86 @@
+package manifest_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"towpath.dev/towpath/internal/deploy/manifest"
+	"towpath.dev/towpath/internal/fault"
+)
+
+// TestSecret makes Secrets of the options of kubectl; no error gives a value away.
+func TestSecret(t *testing.T) {
+	for _, c := range []struct {
+		name, kind string
+		args       []string
+		want       string
+		kindOf     fault.Kind
+	}{
+		{name: "generic", kind: "generic", args: []string{"--from-literal=user=ada", "--from-literal", "password=a=b c"},
+			want: "apiVersion: v1\ndata:\n  password: YT1iIGM=\n  user: YWRh\nkind: Secret\nmetadata:\n  name: s\ntype: Opaque\n"},
+		{name: "of a type", kind: "Generic", args: []string{"--type=example.com/key"},
+			want: "apiVersion: v1\ndata: {}\nkind: Secret\nmetadata:\n  name: s\ntype: example.com/key\n"},
+		{name: "docker", kind: "dockerRegistry", args: []string{"--docker-server=r.example", "--docker-username=ada", "--docker-password=hidden"},
+			want: "apiVersion: v1\ndata:\n  .dockerconfigjson: eyJhdXRocyI6eyJyLmV4YW1wbGUiOnsiYXV0aCI6IllXUmhPbWhwWkdSbGJnPT0iLCJwYXNzd29yZCI6ImhpZGRlbiIsInVzZXJuYW1lIjoiYWRhIn19fQ==\nkind: Secret\nmetadata:\n  name: s\ntype: kubernetes.io/dockerconfigjson\n"},
+		{name: "ErrFile", kind: "generic", args: []string{"--from-file=hidden"}, kindOf: fault.Invalid},
+		{name: "ErrTwice", kind: "generic", args: []string{"--from-literal=a=hidden", "--from-literal=a=2"}, kindOf: fault.Invalid},
+		{name: "ErrNoPair", kind: "generic", args: []string{"--from-literal=hidden"}, kindOf: fault.Invalid},
+		{name: "ErrNoOption", kind: "generic", args: []string{"hidden"}, kindOf: fault.Invalid},
+		{name: "ErrNoUser", kind: "dockerRegistry", args: []string{"--docker-password=hidden"}, kindOf: fault.Invalid},
+		{name: "ErrType", kind: "tls", kindOf: fault.Invalid},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := manifest.Secret(c.kind, "s", c.args)
+			if fault.KindOf(err) != c.kindOf {
+				t.Fatalf("%v, want kind %q", err, c.kindOf)
+			}
+			if err != nil {
+				if strings.Contains(err.Error(), "hidden") {
+					t.Errorf("the error gives a value away: %v", err)
+				}
+				return
+			}
+			text, err := yaml.Marshal(got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, string(text)); diff != "" {
+				t.Errorf("the Secret (-want +got):\n%s", diff)
+			}
+		})
+	}
+	if _, err := manifest.Secret("generic", "", nil); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a Secret without a name: %v", err)
+	}
+}
+
+// TestDoomed reads what is to be deleted; options that would delete more are refused.
+func TestDoomed(t *testing.T) {
+	for _, c := range []struct {
+		args    string
+		want    []manifest.Named
+		missing bool
+		kind    fault.Kind
+	}{
+		{"deployment web", []manifest.Named{{Kind: "deployment", Name: "web"}}, false, ""},
+		{"deploy web cart --ignore-not-found", []manifest.Named{{Kind: "deploy", Name: "web"}, {Kind: "deploy", Name: "cart"}}, true, ""},
+		{"deploy/web svc/web", []manifest.Named{{Kind: "deploy", Name: "web"}, {Kind: "svc", Name: "web"}}, false, ""},
+		{"deploy/web web", nil, false, fault.Invalid},
+		{"deploy", nil, false, fault.Invalid},
+		{"", nil, false, fault.Invalid},
+		{"pods --all", nil, false, fault.Invalid},
+		{"pods -n kube-system x", nil, false, fault.Invalid},
+		{"/web", nil, false, fault.Invalid},
+	} {
+		got, missing, err := manifest.Doomed(strings.Fields(c.args))
+		if fault.KindOf(err) != c.kind || missing != c.missing {
+			t.Errorf("%q: %t, %v; want %t, kind %q", c.args, missing, err, c.missing, c.kind)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", c.args, diff)
+		}
+	}
+}
