@@ -54,8 +54,25 @@ func (a *server) pipelineRoutes() {
 	op(a, http.MethodPost, "/runs/{run}/cancel", "run-cancel", "Cancel a run", func(ctx context.Context, in *InRun) (*Empty, error) {
 		return &Empty{}, a.Pipeline.Cancel(ctx, actor(ctx), in.Run)
 	})
-	op(a, http.MethodPost, "/runs/{run}/rerun", "run-rerun", "Run the same commit again", func(ctx context.Context, in *InRun) (*Body[pipeline.Run], error) {
-		return body(a.Pipeline.Rerun(ctx, actor(ctx), in.Run))
+	op(a, http.MethodPost, "/runs/{run}/rerun", "run-rerun", "Run the same commit again in a new run, or a part of this run in it", func(ctx context.Context, in *struct {
+		InRun
+		Body *struct {
+			Failed    bool   `json:"failed,omitempty" doc:"only what failed, in the same run, with the outputs of the rest"`
+			Stage     string `json:"stage,omitempty" doc:"only this stage, in the same run" maxLength:"256"`
+			Following bool   `json:"following,omitempty" doc:"and the stages that depend on it, also those that ran"`
+		} `required:"false"`
+	}) (*Body[pipeline.Run], error) {
+		if in.Body == nil {
+			return body(a.Pipeline.Rerun(ctx, actor(ctx), in.Run))
+		}
+		part := pipeline.Part{Failed: in.Body.Failed, Stage: in.Body.Stage, Following: in.Body.Following}
+		if part.Whole() && !part.Following {
+			return body(a.Pipeline.Rerun(ctx, actor(ctx), in.Run))
+		}
+		return body(a.Pipeline.Repeat(ctx, actor(ctx), in.Run, part))
+	})
+	op(a, http.MethodGet, "/runs/{run}/attempts", "run-attempts", "Jobs of a run as they were in the attempts before the last", func(ctx context.Context, in *InRun) (*Body[[]pipeline.Job], error) {
+		return body(list(a.Pipeline.Attempts(ctx, actor(ctx), in.Run)))
 	})
 	op(a, http.MethodGet, "/runs/{run}/tests", "run-tests", "Test results of a run", func(ctx context.Context, in *InRun) (*Body[[]pipeline.TestRun], error) {
 		return body(list(a.Pipeline.Tests(ctx, actor(ctx), in.Run)))
@@ -71,7 +88,7 @@ var errEnough = errors.New("enough lines for one answer")
 
 func (a *server) runLog(ctx context.Context, in *struct {
 	InRun
-	Job   string `query:"job" required:"true" doc:"path of the job" example:"Build.Go" maxLength:"300"`
+	Job   string `query:"job" required:"true" doc:"path of the job; Build.Go#1 is the first attempt of one that ran again" example:"Build.Go" maxLength:"300"`
 	Step  int    `query:"step" required:"true" minimum:"1"`
 	From  int64  `query:"from" doc:"first line, from 0" minimum:"0"`
 	Limit int    `query:"limit" minimum:"0" maximum:"10000"`

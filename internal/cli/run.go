@@ -67,25 +67,30 @@ func (e *env) runs() *cobra.Command {
 	}
 	var follow bool
 	var job string
+	var attempt int
 	logs := &cobra.Command{
 		Use: "logs RUN", Short: "Print the log of a run; with -f as it comes, until the run ends", Args: cobra.ExactArgs(1),
-		Example: "  towpath run logs 7\n  towpath run logs -f 7\n  towpath run logs 7 --job Build.Go",
+		Example: "  towpath run logs 7\n  towpath run logs -f 7\n  towpath run logs 7 --job Build.Go\n  towpath run logs 7 --job Build.Go --attempt 1",
 		RunE: func(c *cobra.Command, args []string) error {
 			client, err := e.client()
 			if err != nil {
 				return err
+			}
+			if attempt > 0 {
+				return e.attemptLogs(c.Context(), client, args[0], job, attempt)
 			}
 			return e.runLogs(c.Context(), client, args[0], job, follow)
 		},
 	}
 	logs.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the run ends; exit 1 when it failed")
 	logs.Flags().StringVar(&job, "job", "", "only this job, STAGE.JOB")
-	return noun("run", "Runs of pipelines", list, show, logs, e.runAction("cancel", "Cancel a run"), e.runAction("rerun", "Run the same commit again"), e.retryStage())
+	logs.Flags().IntVar(&attempt, "attempt", 0, "of an attempt before the last, from 1")
+	return noun("run", "Runs of pipelines", list, show, logs, e.cancelRun(), e.rerun(), e.retryStage())
 }
 
-func (e *env) runAction(verb, short string) *cobra.Command {
+func (e *env) cancelRun() *cobra.Command {
 	return &cobra.Command{
-		Use: verb + " RUN", Short: short, Args: cobra.ExactArgs(1), Example: "  towpath run " + verb + " 7",
+		Use: "cancel RUN", Short: "Cancel a run", Args: cobra.ExactArgs(1), Example: "  towpath run cancel 7",
 		RunE: func(c *cobra.Command, args []string) error {
 			n, err := runNumber(args[0])
 			if err != nil {
@@ -95,19 +100,11 @@ func (e *env) runAction(verb, short string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var got pipeline.Run
-			var out any = &got
-			if verb == "cancel" {
-				out = nil
-			}
-			if err := client.Do(c.Context(), http.MethodPost, fmt.Sprintf("/runs/%d/%s", n, verb), nil, out); err != nil {
+			if err := client.Do(c.Context(), http.MethodPost, fmt.Sprintf("/runs/%d/cancel", n), nil, nil); err != nil {
 				return err
 			}
-			if out == nil {
-				fmt.Fprintf(e.err, "run %d is being cancelled\n", n)
-				return nil
-			}
-			return e.print(got, func() table { return table{rows: [][]string{{fmt.Sprintf("run %d queued", got.Number)}}} })
+			fmt.Fprintf(e.err, "run %d is being cancelled\n", n)
+			return nil
 		},
 	}
 }
@@ -148,6 +145,14 @@ func took(start, end time.Time) string {
 	return span(end.Sub(start))
 }
 
+// attemptOf says which attempt it is, when it is not the first.
+func attemptOf(n int) string {
+	if n < 2 {
+		return ""
+	}
+	return fmt.Sprintf(" (attempt %d)", n)
+}
+
 func runTable(r pipeline.Detail) table {
 	t := table{rows: [][]string{
 		{fmt.Sprintf("run %d", r.Number), state(r.Status, r.Result), took(r.Started, r.Finished), r.Title},
@@ -157,9 +162,9 @@ func runTable(r pipeline.Detail) table {
 		t.rows = append(t.rows, []string{"why", r.Why, "", ""})
 	}
 	for _, s := range r.Stages {
-		t.rows = append(t.rows, []string{s.DisplayName, state(s.Status, s.Result), took(s.Started, s.Finished), s.Why})
+		t.rows = append(t.rows, []string{s.DisplayName + attemptOf(s.Attempt), state(s.Status, s.Result), took(s.Started, s.Finished), s.Why})
 		for _, j := range s.Jobs {
-			t.rows = append(t.rows, []string{"  " + j.Path, state(j.Status, j.Result), took(j.Started, j.Finished), j.Why})
+			t.rows = append(t.rows, []string{"  " + j.Path + attemptOf(j.Attempt), state(j.Status, j.Result), took(j.Started, j.Finished), j.Why})
 			for _, p := range j.Steps {
 				t.rows = append(t.rows, []string{fmt.Sprintf("    %d %s", p.Number, p.DisplayName), state(p.Status, p.Result), took(p.Started, p.Finished), p.Why})
 			}

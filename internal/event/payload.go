@@ -17,6 +17,7 @@ const (
 	TypeRunStarted        = "run.started"
 	TypeRunFinished       = "run.finished"
 	TypeRunRefused        = "run.refused"
+	TypeRunRepeated       = "run.repeated"
 	TypeStageFinished     = "stage.finished"
 	TypeJobStarted        = "job.started"
 	TypeJobFinished       = "job.finished"
@@ -185,6 +186,18 @@ type StageFinished struct {
 	Stage   string  `json:"stage"`
 	Result  string  `json:"result"`
 	Seconds float64 `json:"seconds"`
+	Attempt int     `json:"attempt,omitempty"` // of the stage, from 1
+}
+
+// RunRepeated is the payload of TypeRunRepeated: a part of the run runs again, in the same
+// run. The subject is the run, the actor who asked for it.
+type RunRepeated struct {
+	V         int      `json:"v"`
+	Run       int64    `json:"run"`
+	Stages    []string `json:"stages"`         // that begin a new attempt
+	Jobs      []string `json:"jobs,omitempty"` // paths of those that run again: "Build.Go", "Build.Go.leg"
+	Failed    bool     `json:"failed,omitempty"`
+	Following bool     `json:"following,omitempty"`
 }
 
 // Job is the payload of TypeJobStarted and TypeJobFinished; the subject is the
@@ -199,6 +212,7 @@ type Job struct {
 	Result      string  `json:"result,omitempty"`
 	Seconds     float64 `json:"seconds,omitempty"`
 	Why         string  `json:"why,omitempty"`
+	Attempt     int     `json:"attempt,omitempty"` // from 1; 0 in events of old
 }
 
 // TestsPublished is the payload of TypeTestsPublished; the subject is the run.
@@ -211,7 +225,9 @@ type TestsPublished struct {
 	Failed  int     `json:"failed"`
 	Skipped int     `json:"skipped"`
 	Seconds float64 `json:"seconds"`
-	Digest  string  `json:"digest"` // of the stored result file
+	Digest  string  `json:"digest"`            // of the stored result file
+	Attempt int     `json:"attempt,omitempty"` // of the job
+	Job     string  `json:"job,omitempty"`     // path of the job
 }
 
 // ArtifactPublished is the payload of TypeArtifactPublished; the subject is the run.
@@ -222,6 +238,9 @@ type ArtifactPublished struct {
 	Files  int    `json:"files"`
 	Bytes  int64  `json:"bytes"`
 	Digest string `json:"digest"`
+	// Attempt is that of the job; what it publishes takes the place of what the one
+	// before published under the name.
+	Attempt int `json:"attempt,omitempty"`
 }
 
 // ImagePushed is the payload of TypeImagePushed: a manifest was put under a tag or

@@ -36,6 +36,7 @@ var payloads = map[string]any{
 	event.TypeRunStarted:        event.Run{},
 	event.TypeRunFinished:       event.RunFinished{},
 	event.TypeRunRefused:        event.RunRefused{},
+	event.TypeRunRepeated:       event.RunRepeated{},
 	event.TypeStageFinished:     event.StageFinished{},
 	event.TypeJobStarted:        event.Job{},
 	event.TypeJobFinished:       event.Job{},

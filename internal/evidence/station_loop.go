@@ -116,6 +116,9 @@ func canaryStations(subject event.Subject, events []event.Event) []Station {
 func jobFacts(e event.Event, s *Station) {
 	if p, ok := decode[event.Job](e); ok {
 		s.Title = p.Stage + "." + p.Job + " of run " + strconv.FormatInt(p.Run, 10)
+		if p.Attempt > 1 {
+			s.fact("attempt", strconv.Itoa(p.Attempt))
+		}
 		s.fact("agent", p.Agent)
 		s.fact("environment", p.Environment)
 		s.fact("result", p.Result)

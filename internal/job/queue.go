@@ -189,3 +189,13 @@ func (q *Queue) giveUp(ctx context.Context, c *claimed, cause string) error {
 		cause, c.id, c.owner)
 	return err
 }
+
+// Waits reports whether work of a key is still to be done: it waits for its turn, runs, or
+// will be tried again. What was given up does not count.
+func (q *Queue) Waits(ctx context.Context, h store.Handle, kind, key string) (bool, error) {
+	var n int
+	if err := h.QueryRow(ctx, `SELECT COUNT(*) FROM job WHERE dedup = ? AND failed = 0`, kind+"\n"+key).Scan(&n); err != nil {
+		return false, fmt.Errorf("looking for a %s job: %w", kind, err)
+	}
+	return n > 0, nil
+}

@@ -89,9 +89,12 @@ func count(r io.Reader, a *protocol.Artifact) error {
 func (s *Service) recordArtifact(ctx context.Context, row *jobRow, a *protocol.Artifact) error {
 	return s.again(ctx, func(tx *store.Tx) error {
 		var digest, job string
+		var attempt int
 		folded := strings.ToLower(a.Name)
-		err := tx.QueryRow(ctx, `SELECT digest, job FROM pipeline_artifact WHERE run = ? AND folded = ?`, row.run, folded).Scan(&digest, &job)
+		err := tx.QueryRow(ctx, `SELECT digest, job, attempt FROM pipeline_artifact WHERE run = ? AND folded = ?`, row.run, folded).Scan(&digest, &job, &attempt)
 		switch {
+		case err == nil && job == a.Job && attempt < row.attempt:
+			return s.replaceArtifact(ctx, tx, row, a)
 		case err == nil && digest == a.Digest && job == a.Job:
 			return nil
 		case err == nil:
@@ -106,14 +109,28 @@ func (s *Service) recordArtifact(ctx context.Context, row *jobRow, a *protocol.A
 		if n >= maxArtifacts {
 			return fault.New(fault.TooLarge, "The run has %d artifacts, which is the most.", n)
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO pipeline_artifact (run, name, folded, job, files, bytes, digest, created) VALUES (?,?,?,?,?,?,?,?)`,
-			row.run, a.Name, folded, a.Job, a.Files, a.Bytes, a.Digest, millis(s.clock.Now()))
+		_, err = tx.Exec(ctx, `INSERT INTO pipeline_artifact (run, name, folded, job, files, bytes, digest, created, attempt) VALUES (?,?,?,?,?,?,?,?,?)`,
+			row.run, a.Name, folded, a.Job, a.Files, a.Bytes, a.Digest, millis(s.clock.Now()), row.attempt)
 		if err != nil {
 			return fmt.Errorf("adding the artifact %s: %w", a.Name, err)
 		}
-		return s.sayOfRun(ctx, tx, row, event.TypeArtifactPublished, event.ArtifactPublished{
-			V: 1, Run: row.run, Name: a.Name, Files: a.Files, Bytes: a.Bytes, Digest: a.Digest,
-		})
+		return s.sayPublished(ctx, tx, row, a)
+	})
+}
+
+// replaceArtifact puts what an attempt published in the place of what the one before did.
+func (s *Service) replaceArtifact(ctx context.Context, tx *store.Tx, row *jobRow, a *protocol.Artifact) error {
+	_, err := tx.Exec(ctx, `UPDATE pipeline_artifact SET name = ?, files = ?, bytes = ?, digest = ?, created = ?, attempt = ? WHERE run = ? AND folded = ?`,
+		a.Name, a.Files, a.Bytes, a.Digest, millis(s.clock.Now()), row.attempt, row.run, strings.ToLower(a.Name))
+	if err != nil {
+		return fmt.Errorf("replacing the artifact %s: %w", a.Name, err)
+	}
+	return s.sayPublished(ctx, tx, row, a)
+}
+
+func (s *Service) sayPublished(ctx context.Context, tx *store.Tx, row *jobRow, a *protocol.Artifact) error {
+	return s.sayOfRun(ctx, tx, row, event.TypeArtifactPublished, event.ArtifactPublished{
+		V: 1, Run: row.run, Name: a.Name, Files: a.Files, Bytes: a.Bytes, Digest: a.Digest, Attempt: row.attempt,
 	})
 }
 

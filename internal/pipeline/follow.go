@@ -13,7 +13,8 @@ import (
 	"towpath.dev/towpath/internal/pipeline/plan"
 )
 
-// step finds a step of a run by the path of its job and its number.
+// step finds a step of a run by the path of its job and its number. "Build.Go#1" names the
+// first attempt of a job that was made again.
 func (s *Service) step(ctx context.Context, a identity.Actor, n int64, job string, number int) (logs.Ref, error) {
 	if _, err := s.authorized(ctx, a, n, identity.Read); err != nil {
 		return logs.Ref{}, err
@@ -26,6 +27,9 @@ func (s *Service) step(ctx context.Context, a identity.Actor, n int64, job strin
 		if strings.EqualFold(j.path(), job) {
 			return logs.Ref{Run: n, Job: j.id, Step: number}, nil
 		}
+	}
+	if id, err := s.pastJob(ctx, n, job); err != nil || id != "" {
+		return logs.Ref{Run: n, Job: id, Step: number}, err
 	}
 	return logs.Ref{}, fault.New(fault.NotFound, "Run %d has no job %q.", n, job)
 }
@@ -65,7 +69,12 @@ func (s *Service) page(ctx context.Context, ref logs.Ref, from int64, limit int)
 	}
 	if errors.Is(err, sql.ErrNoRows) {
 		// The job has not been queued yet, or was skipped.
-		if err := s.db.QueryRow(ctx, `SELECT status FROM pipeline_job WHERE id = ?`, ref.Job).Scan(&status); err != nil {
+		past, err := s.isPast(ctx, ref.Job)
+		status = string(plan.Completed)
+		if err == nil && !past {
+			err = s.db.QueryRow(ctx, `SELECT status FROM pipeline_job WHERE id = ?`, ref.Job).Scan(&status)
+		}
+		if err != nil {
 			return p, fmt.Errorf("reading a job: %w", err)
 		}
 	}

@@ -11,8 +11,19 @@ import (
 	"towpath.dev/towpath/internal/pipeline/protocol"
 )
 
-// launch makes a job, or each of its legs, ready for agents.
-func (sc *schedule) launch(row *jobRow) error {
+// launch makes a job, or each of its legs, ready for agents. Legs that wait here run again,
+// beside others that stay as they are.
+func (sc *schedule) launch(rows []*jobRow) error {
+	var waits []*jobRow
+	for _, j := range rows {
+		if j.status == plan.Pending {
+			waits = append(waits, j)
+		}
+	}
+	if len(waits) == 0 {
+		return nil
+	}
+	row := waits[0]
 	p := sc.run.plan
 	stage := p.Stage(row.stage)
 	job := stage.Job(row.name)
@@ -30,7 +41,12 @@ func (sc *schedule) launch(row *jobRow) error {
 	if err != nil {
 		return sc.complete(row, plan.Failed, err.Error())
 	}
-	row.tolerant, row.maxParallel = settings.ContinueOnError, settings.MaxParallel
+	for _, j := range waits {
+		j.tolerant, j.maxParallel = settings.ContinueOnError, settings.MaxParallel
+	}
+	if row.leg != "" {
+		return sc.relaunch(waits, stage, job, settings, legs, rt)
+	}
 	machines, on, err := sc.chosen(job, values)
 	if u, ok := errors.AsType[unfit](err); ok {
 		return sc.complete(row, plan.Failed, u.Error())
@@ -71,6 +87,45 @@ func (sc *schedule) launchLegs(row *jobRow, stage *plan.Stage, job *plan.Job, se
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// relaunch makes legs ready that run again. Those of a matrix get their variables from it as
+// it is now; machines take their turns as before.
+func (sc *schedule) relaunch(rows []*jobRow, stage *plan.Stage, job *plan.Job, settings plan.Settings, legs []plan.Leg, rt plan.Runtime) error {
+	state, machines := sc.state(), false
+	for i, row := range rows {
+		leg, position := &plan.Leg{Name: row.leg}, i+1
+		source := (*plan.Leg)(nil)
+		if row.machine == "" {
+			at := slices.IndexFunc(legs, func(l plan.Leg) bool { return l.Name == row.leg })
+			if at < 0 {
+				if err := sc.complete(row, plan.Skipped, "The matrix has no leg "+row.leg+" any more"); err != nil {
+					return err
+				}
+				continue
+			}
+			leg, source, position = &legs[at], &legs[at], at+1
+		}
+		machines = machines || row.machine != ""
+		values, err := sc.run.plan.JobVariables(state, stage, job, source, rt)
+		if err != nil {
+			err = sc.complete(row, plan.Failed, err.Error())
+		} else {
+			if source != nil {
+				values.Set(plan.Value{Name: "System.JobPositionInPhase", Text: strconv.Itoa(position), ReadOnly: true})
+				values.Set(plan.Value{Name: "System.TotalJobsInPhase", Text: strconv.Itoa(len(legs)), ReadOnly: true})
+			}
+			sc.describe(row, stage, job, settings, values, leg, position)
+			err = sc.ready(row, row.machine != "" || settings.MaxParallel > 0 && i >= settings.MaxParallel)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if machines {
+		return sc.s.startBatch(sc.ctx, sc.tx, rows)
 	}
 	return nil
 }
@@ -116,6 +171,7 @@ func (sc *schedule) describe(row *jobRow, stage *plan.Stage, job *plan.Job, sett
 	own := [][2]string{
 		{"System.StageName", stage.Name}, {"System.StageDisplayName", stage.DisplayName}, {"System.JobName", job.Name}, {"System.JobId", row.id},
 		{"System.PhaseName", job.Name}, {"System.PhaseDisplayName", job.DisplayName}, {"System.JobDisplayName", job.DisplayName},
+		{"System.StageAttempt", strconv.Itoa(sc.stage(row.stage).attempt)}, {"System.PhaseAttempt", strconv.Itoa(row.attempt)}, {"System.JobAttempt", strconv.Itoa(row.attempt)},
 	}
 	if leg != nil {
 		own[2][1] = leg.Name

@@ -93,7 +93,7 @@ func (s *Service) announceStart(ctx context.Context, tx *store.Tx, run *runRow, 
 }
 
 func (s *Service) jobFact(kind string, run *runRow, j *jobRow) event.Fact {
-	p := event.Job{V: 1, Run: j.run, Stage: j.stage, Job: j.jobName(), Environment: j.environment, Agent: j.agent}
+	p := event.Job{V: 1, Run: j.run, Stage: j.stage, Job: j.jobName(), Environment: j.environment, Agent: j.agent, Attempt: j.attempt}
 	if kind == event.TypeJobFinished {
 		p.Result, p.Why, p.Seconds = word(j.result), j.why, between(j.started, j.finished)
 	}

@@ -250,6 +250,7 @@ func (s *Service) Machines(ctx context.Context, a identity.Actor, project, envir
 type Deployment struct {
 	Run       int64     `json:"run"`
 	Job       string    `json:"job" doc:"its path in the run"`
+	Attempt   int       `json:"attempt" doc:"of the job in its run, from 1"`
 	Resource  string    `json:"resource,omitempty" doc:"name of the target; empty for the namespace"`
 	Status    string    `json:"status"`
 	Result    string    `json:"result,omitempty"`
@@ -278,8 +279,10 @@ func (s *Service) Deployments(ctx context.Context, a identity.Actor, project, en
 	if limit <= 0 {
 		limit = 50
 	}
-	rows, err := s.db.Query(ctx, `SELECT j.run, j.stage, j.name, j.leg, j.machine, j.status, j.result, j.why, r.repo, r.ref, r.hash, r.title, r.requester, j.queued, j.started, j.finished
-		FROM pipeline_job j JOIN pipeline_run r ON r.number = j.run WHERE `+where+` ORDER BY j.run DESC, j.position, j.batch, j.leg LIMIT ?`, append(args, min(limit, 500))...)
+	rows, err := s.db.Query(ctx, `SELECT j.run, j.stage, j.name, j.leg, j.machine, j.attempt, j.status, j.result, j.why, r.repo, r.ref, r.hash, r.title, r.requester, j.queued, j.started, j.finished
+		FROM (SELECT run, stage, name, leg, machine, attempt, status, result, why, queued, started, finished, position, batch, environment FROM pipeline_job
+			UNION ALL SELECT run, stage, name, leg, machine, attempt, status, result, why, queued, started, finished, position, batch, environment FROM pipeline_attempt) j
+		JOIN pipeline_run r ON r.number = j.run WHERE `+where+` ORDER BY j.run DESC, j.attempt DESC, j.position, j.batch, j.leg LIMIT ?`, append(args, min(limit, 500))...)
 	if err != nil {
 		return nil, fmt.Errorf("listing the deployments to %s: %w", environment, err)
 	}
@@ -289,7 +292,7 @@ func (s *Service) Deployments(ctx context.Context, a identity.Actor, project, en
 		var d Deployment
 		var j jobRow
 		var q, st, fi int64
-		err := rows.Scan(&d.Run, &j.stage, &j.name, &j.leg, &j.machine, &d.Status, &d.Result, &d.Why, &d.Repo, &d.Ref, &d.Commit, &d.Title, &d.Requester, &q, &st, &fi)
+		err := rows.Scan(&d.Run, &j.stage, &j.name, &j.leg, &j.machine, &d.Attempt, &d.Status, &d.Result, &d.Why, &d.Repo, &d.Ref, &d.Commit, &d.Title, &d.Requester, &q, &st, &fi)
 		if err != nil {
 			return nil, fmt.Errorf("listing the deployments to %s: %w", environment, err)
 		}

@@ -47,6 +47,11 @@ type Stage struct {
 	Status      plan.Status `json:"status"`
 	Result      plan.Result `json:"result,omitempty"`
 	Why         string      `json:"why,omitempty"`
+	// Attempt counts from 1 how often the stage was begun.
+	Attempt int `json:"attempt"`
+	// Skippable stages may be left out; LeftOut says who did.
+	Skippable bool   `json:"skippable"`
+	LeftOut   string `json:"left_out,omitempty"`
 	// Manual stages wait until somebody starts them; Requested says who did.
 	Manual    bool   `json:"manual,omitempty"`
 	Requested string `json:"requested,omitempty"`
@@ -69,7 +74,8 @@ type Job struct {
 	DependsOn   []string          `json:"depends_on,omitempty"`
 	Environment string            `json:"environment,omitempty"`
 	Agent       string            `json:"agent,omitempty"`
-	Status      plan.Status       `json:"status"` // also Queued, and Waiting for another leg
+	Attempt     int               `json:"attempt"` // from 1; Service.Attempts has those before
+	Status      plan.Status       `json:"status"`  // also Queued, and Waiting for another leg
 	Result      plan.Result       `json:"result,omitempty"`
 	Why         string            `json:"why,omitempty"`
 	Outputs     map[string]string `json:"outputs,omitempty"`

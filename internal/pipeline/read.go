@@ -16,6 +16,7 @@ import (
 	"towpath.dev/towpath/internal/pipeline/logs"
 	"towpath.dev/towpath/internal/pipeline/plan"
 	"towpath.dev/towpath/internal/pipeline/protocol"
+	"towpath.dev/towpath/internal/store"
 )
 
 // Runs lists runs of one project, newest first. It needs the read role.
@@ -122,7 +123,7 @@ func (s *Service) showStages(ctx context.Context, r *runRow, d *Detail) error {
 	if err != nil {
 		return err
 	}
-	steps, err := s.loadSteps(ctx, r.Number)
+	steps, err := s.loadSteps(ctx, s.db, r.Number)
 	if err != nil {
 		return err
 	}
@@ -131,7 +132,7 @@ func (s *Service) showStages(ctx context.Context, r *runRow, d *Detail) error {
 		planned := r.plan.Stage(st.name)
 		d.Stages[i] = Stage{
 			Name: st.name, DisplayName: planned.DisplayName, DependsOn: planned.DependsOn, Status: st.status, Result: st.result, Why: st.why,
-			Manual: planned.Manual, Requested: st.requested, Started: st.started, Finished: st.finished, Jobs: []Job{},
+			Attempt: st.attempt, Skippable: planned.Skippable, LeftOut: st.skipped, Manual: planned.Manual, Requested: st.requested, Started: st.started, Finished: st.finished, Jobs: []Job{},
 		}
 		if st.gate == gateHeld {
 			if d.Stages[i].HeldBy, err = s.heldBy(ctx, r.Number, st); err != nil {
@@ -155,7 +156,7 @@ func (s *Service) showJob(j *jobRow, planned *plan.Job, steps []Step) Job {
 	out := Job{
 		Path: j.path(), Name: j.name, Leg: j.leg, DisplayName: planned.DisplayName, Kind: planned.Kind, DependsOn: planned.DependsOn,
 		Environment: j.environment, Agent: j.agent, Status: j.status, Result: j.result, Why: j.why, Outputs: j.outputs,
-		Queued: j.queued, Started: j.started, Finished: j.finished, Steps: steps,
+		Attempt: j.attempt, Queued: j.queued, Started: j.started, Finished: j.finished, Steps: steps,
 	}
 	if j.leg != "" {
 		out.DisplayName += " " + j.leg
@@ -191,8 +192,8 @@ func images(j *jobRow) []Image {
 }
 
 // loadSteps reads the steps of all jobs of a run, by job.
-func (s *Service) loadSteps(ctx context.Context, n int64) (map[string][]Step, error) {
-	rows, err := s.db.Query(ctx, `SELECT s.job, s.number, s.hook, s.name, s.title, s.task, s.status, s.result, s.why, s.started, s.finished
+func (s *Service) loadSteps(ctx context.Context, h store.Handle, n int64) (map[string][]Step, error) {
+	rows, err := h.Query(ctx, `SELECT s.job, s.number, s.hook, s.name, s.title, s.task, s.status, s.result, s.why, s.started, s.finished
 		FROM pipeline_step s JOIN pipeline_job j ON j.id = s.job WHERE j.run = ? ORDER BY s.job, s.number`, n)
 	if err != nil {
 		return nil, fmt.Errorf("reading the steps of run %d: %w", n, err)

@@ -40,6 +40,7 @@ type stageRow struct {
 	finished  time.Time
 	gate      string    // how far it is at its gate, see gate.go
 	attempt   int       // from 1
+	skipped   string    // who left the stage out
 	held      time.Time // since when the gate holds it
 }
 
@@ -56,6 +57,7 @@ type jobRow struct {
 	environment string
 	machine     string // id of the machine that the leg is for; "": any agent of the server
 	batch       int    // turn of the leg among the machines, from 1
+	attempt     int    // from 1
 	agent       string
 	lease       string // SHA-256 of the lease, hex
 	stop        string // why it is to stop
@@ -159,7 +161,7 @@ func (s *Service) loadRun(ctx context.Context, h store.Handle, n int64) (*runRow
 
 // loadStages reads the stages of a run in the order of the file.
 func loadStages(ctx context.Context, h store.Handle, n int64) ([]stageRow, error) {
-	rows, err := h.Query(ctx, `SELECT name, status, result, why, requested, variables, started, finished, gate, attempt, held FROM pipeline_stage WHERE run = ? ORDER BY position`, n)
+	rows, err := h.Query(ctx, `SELECT name, status, result, why, requested, variables, started, finished, gate, attempt, held, skipped FROM pipeline_stage WHERE run = ? ORDER BY position`, n)
 	if err != nil {
 		return nil, fmt.Errorf("reading the stages of run %d: %w", n, err)
 	}
@@ -169,7 +171,7 @@ func loadStages(ctx context.Context, h store.Handle, n int64) ([]stageRow, error
 		var r stageRow
 		var variables string
 		var st, fi, held int64
-		if err := rows.Scan(&r.name, &r.status, &r.result, &r.why, &r.requested, &variables, &st, &fi, &r.gate, &r.attempt, &held); err != nil {
+		if err := rows.Scan(&r.name, &r.status, &r.result, &r.why, &r.requested, &variables, &st, &fi, &r.gate, &r.attempt, &held, &r.skipped); err != nil {
 			return nil, fmt.Errorf("reading the stages of run %d: %w", n, err)
 		}
 		if variables != "" {
@@ -183,14 +185,14 @@ func loadStages(ctx context.Context, h store.Handle, n int64) ([]stageRow, error
 	return out, rows.Err()
 }
 
-const jobColumns = `id, run, stage, name, leg, position, status, result, why, environment, agent, lease, stop, max_parallel, tolerant, outputs, queued, started, finished, machine, batch`
+const jobColumns = `id, run, stage, name, leg, position, status, result, why, environment, agent, lease, stop, max_parallel, tolerant, outputs, queued, started, finished, machine, batch, attempt`
 
 func scanJob(row scanner, more ...any) (*jobRow, error) {
 	var j jobRow
 	var outputs string
 	var tolerant, q, st, fi int64
 	dest := append([]any{&j.id, &j.run, &j.stage, &j.name, &j.leg, &j.position, &j.status, &j.result, &j.why, &j.environment, &j.agent, &j.lease,
-		&j.stop, &j.maxParallel, &tolerant, &outputs, &q, &st, &fi, &j.machine, &j.batch}, more...)
+		&j.stop, &j.maxParallel, &tolerant, &outputs, &q, &st, &fi, &j.machine, &j.batch, &j.attempt}, more...)
 	if err := row.Scan(dest...); err != nil {
 		return nil, err
 	}
@@ -247,9 +249,9 @@ func saveJob(ctx context.Context, tx *store.Tx, j *jobRow) error {
 
 // insertJob adds a job.
 func insertJob(ctx context.Context, tx *store.Tx, j *jobRow) error {
-	_, err := tx.Exec(ctx, `INSERT INTO pipeline_job (`+jobColumns+`, spec, ticket) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'')`,
+	_, err := tx.Exec(ctx, `INSERT INTO pipeline_job (`+jobColumns+`, spec, ticket) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'')`,
 		j.id, j.run, j.stage, j.name, j.leg, j.position, j.status, j.result, j.why, j.environment, j.agent, j.lease, j.stop, j.maxParallel,
-		bit(j.tolerant), text(j.outputs), millis(j.queued), millis(j.started), millis(j.finished), j.machine, j.batch, j.spec)
+		bit(j.tolerant), text(j.outputs), millis(j.queued), millis(j.started), millis(j.finished), j.machine, j.batch, max(j.attempt, 1), j.spec)
 	if err != nil {
 		return fmt.Errorf("adding job %s: %w", j.path(), err)
 	}

@@ -77,7 +77,7 @@ func onRun(n int64) string { return fmt.Sprintf("run:%d", n%256) }
 func (sc *schedule) state() plan.State {
 	st := plan.State{Canceled: sc.run.canceled != "", Variables: sc.run.variables, Stages: make(map[string]plan.StageState, len(sc.stages))}
 	for _, r := range sc.stages {
-		st.Stages[r.name] = plan.StageState{Status: r.status, Result: r.result, Requested: r.requested != "", Held: r.gate == gateHeld, Variables: r.variables, Jobs: map[string]plan.JobState{}}
+		st.Stages[r.name] = plan.StageState{Status: r.status, Result: r.result, Requested: r.requested != "", Held: r.gate == gateHeld, LeftOut: r.skipped != "", Variables: r.variables, Jobs: map[string]plan.JobState{}}
 	}
 	legs := map[string][]*jobRow{}
 	for _, j := range sc.jobs {
@@ -134,7 +134,7 @@ func (sc *schedule) apply(d plan.Decision) (bool, error) {
 		if sc.run.Pull > 0 && sc.run.plan.Stage(d.Stage).Job(d.Job).Kind == plan.KindDeployment {
 			return true, sc.complete(jobs[0], plan.Skipped, notDeployed)
 		}
-		return true, sc.launch(jobs[0])
+		return true, sc.launch(jobs)
 	case plan.Stop:
 		return sc.stop(jobs)
 	}
@@ -196,7 +196,7 @@ func (sc *schedule) finishStage(row *stageRow, result plan.Result, why string) e
 	}
 	sc.facts = append(sc.facts, event.Fact{
 		Type: event.TypeStageFinished, Subject: event.OfRun(sc.run.Number), Project: sc.run.Project, Actor: system().String(),
-		Payload: event.StageFinished{V: 1, Run: sc.run.Number, Stage: row.name, Result: word(result), Seconds: between(row.started, row.finished)},
+		Payload: event.StageFinished{V: 1, Run: sc.run.Number, Stage: row.name, Result: word(result), Seconds: between(row.started, row.finished), Attempt: row.attempt},
 	})
 	return sc.saveStage(row)
 }

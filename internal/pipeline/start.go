@@ -231,7 +231,7 @@ func (s *Service) insertRun(ctx context.Context, tx *store.Tx, r *runRow, o Orde
 		}
 		for k := range stage.Jobs {
 			position++
-			j := &jobRow{id: s.clock.NewID(), run: r.Number, stage: stage.Name, name: stage.Jobs[k].Name, position: position, status: plan.Pending}
+			j := &jobRow{id: s.clock.NewID(), run: r.Number, stage: stage.Name, name: stage.Jobs[k].Name, position: position, status: plan.Pending, attempt: 1}
 			if env := stage.Jobs[k].Environment; env != nil && r.Pull == 0 {
 				j.environment = env.Name
 			}

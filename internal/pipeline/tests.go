@@ -134,9 +134,9 @@ func (s *Service) recordTests(ctx context.Context, row *jobRow, title string, f 
 	title = firstLine(masker.String(title))
 	return s.again(ctx, func(tx *store.Tx) error {
 		id := s.clock.NewID()
-		_, err := tx.Exec(ctx, `INSERT INTO pipeline_test_run (id, run, job, title, total, passed, failed, skipped, millis, digest, created) VALUES (?,?,?,?,?,?,?,?,?,?,?)`,
+		_, err := tx.Exec(ctx, `INSERT INTO pipeline_test_run (id, run, job, title, total, passed, failed, skipped, millis, digest, created, attempt) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`,
 			id, row.run, row.path(), title, f.result.Total, f.result.Passed, f.result.Failed, f.result.Skipped,
-			int64(f.result.Seconds*1000), f.digest, millis(s.clock.Now()))
+			int64(f.result.Seconds*1000), f.digest, millis(s.clock.Now()), row.attempt)
 		if err != nil {
 			return fmt.Errorf("adding test results: %w", err)
 		}
@@ -149,14 +149,14 @@ func (s *Service) recordTests(ctx context.Context, row *jobRow, title string, f 
 		}
 		return s.sayOfRun(ctx, tx, row, event.TypeTestsPublished, event.TestsPublished{
 			V: 1, Run: row.run, Title: title, Total: f.result.Total, Passed: f.result.Passed, Failed: f.result.Failed, Skipped: f.result.Skipped,
-			Seconds: f.result.Seconds, Digest: f.digest,
+			Seconds: f.result.Seconds, Digest: f.digest, Attempt: row.attempt, Job: row.path(),
 		})
 	})
 }
 
 // testRuns reads the test runs of a run, with their failures when asked for.
 func (s *Service) testRuns(ctx context.Context, n int64, failures bool) ([]TestRun, error) {
-	rows, err := s.db.Query(ctx, `SELECT id, job, title, total, passed, failed, skipped, millis, digest FROM pipeline_test_run WHERE run = ? ORDER BY created, id`, n)
+	rows, err := s.db.Query(ctx, `SELECT id, job, title, total, passed, failed, skipped, millis, digest FROM pipeline_test_run WHERE run = ? AND past = 0 ORDER BY created, id`, n)
 	if err != nil {
 		return nil, fmt.Errorf("reading the test results of run %d: %w", n, err)
 	}

@@ -167,6 +167,8 @@ type Pipeline interface {
 	Tests(ctx context.Context, a identity.Actor, n int64) ([]pipeline.TestRun, error)
 	Start(ctx context.Context, a identity.Actor, repo, ref string, parameters map[string]string) (pipeline.Run, error)
 	Rerun(ctx context.Context, a identity.Actor, n int64) (pipeline.Run, error)
+	// Repeat runs a part of a run again, in the run itself.
+	Repeat(ctx context.Context, a identity.Actor, n int64, part pipeline.Part) (pipeline.Run, error)
 	Cancel(ctx context.Context, a identity.Actor, n int64) error
 	// ReadLog returns lines from number from on, counted from 0.
 	ReadLog(ctx context.Context, a identity.Actor, n int64, job string, step int, from int64, limit int) (pipeline.LogPage, error)

@@ -131,6 +131,7 @@ func (h *handler) run(w http.ResponseWriter, r request) error {
 	}
 	may := h.Identity.Require(r.Context(), r.actor, r.project(), identity.Write) == nil
 	v.CanCancel, v.CanRerun = may && d.Status != plan.Completed, may && d.Status == plan.Completed
+	v.CanRepeat = v.CanRerun && (d.Result == plan.Failed || d.Result == plan.Canceled)
 	for _, a := range d.Artifacts {
 		v.Artifacts = append(v.Artifacts, page.Artifact{
 			Name: a.Name, Files: a.Files, Bytes: a.Bytes, Digest: a.Digest, Href: s.At("/runs/" + number + "/artifacts/" + page.Esc(a.Name)),
@@ -357,6 +358,14 @@ func (h *handler) rerun(w http.ResponseWriter, r request) error {
 	n, err := h.runNumber(r)
 	if err != nil {
 		return err
+	}
+	part := pipeline.Part{Failed: r.FormValue("failed") != "", Stage: r.FormValue("stage"), Following: r.FormValue("following") != ""}
+	if !part.Whole() {
+		run, err := h.Pipeline.Repeat(r.Context(), r.actor, n, part)
+		if err != nil {
+			return err
+		}
+		return done(w, r, runPath(run), "The run goes on. What it keeps stays as it is.")
 	}
 	run, err := h.Pipeline.Rerun(r.Context(), r.actor, n)
 	if err != nil {

@@ -10,8 +10,9 @@ import (
 
 // ancestor is one stage or job that another depends on, directly or not.
 type ancestor struct {
-	name   string
-	result Result
+	name    string
+	result  Result
+	leftOut bool // somebody left the stage out
 }
 
 // statusFunctions are the functions of a stage or job condition (X091, X092,
@@ -49,7 +50,9 @@ func choose(all []ancestor, names []expr.Value) ([]Result, error) {
 	var results []Result
 	if len(names) == 0 {
 		for _, a := range all {
-			results = append(results, a.result)
+			if !a.leftOut {
+				results = append(results, a.result)
+			}
 		}
 		return results, nil
 	}
@@ -59,7 +62,9 @@ func choose(all []ancestor, names []expr.Value) ([]Result, error) {
 		if i < 0 {
 			return nil, fmt.Errorf("'%s' is not among the dependencies; add it to dependsOn", name)
 		}
-		results = append(results, all[i].result)
+		if !all[i].leftOut {
+			results = append(results, all[i].result)
+		}
 	}
 	return results, nil
 }
@@ -129,7 +134,8 @@ func (p *Plan) stageScope(state State, stage *Stage) expr.Env {
 	}
 	var ancestors []ancestor
 	for _, name := range closure(stage.DependsOn, p.stageDependencies) {
-		ancestors = append(ancestors, ancestor{name: name, result: p.stageState(state, name).Result})
+		s := p.stageState(state, name)
+		ancestors = append(ancestors, ancestor{name: name, result: s.Result, leftOut: s.LeftOut})
 	}
 	return expr.Env{
 		Values: map[string]expr.Value{

@@ -50,6 +50,10 @@ type StageState struct {
 	// Held says that a check holds the stage: it does not start until the
 	// caller takes the mark away (C001 to C012).
 	Held bool `json:"held,omitempty"`
+	// LeftOut says that somebody left the stage out of the run. It is complete
+	// and skipped, and for what depends on it as if it were not there: whoever
+	// leaves out the build of an earlier run wants the deployment all the same.
+	LeftOut bool `json:"leftOut,omitempty"`
 	// Variables are the variables of the stage, as [Plan.StageVariables] made
 	// them when it started.
 	Variables Values              `json:"variables,omitempty"`
@@ -72,6 +76,9 @@ type Value struct {
 	Text     string `json:"text"`
 	Secret   bool   `json:"secret,omitempty"`
 	ReadOnly bool   `json:"readOnly,omitempty"`
+	// From is the variable group that a secret is kept in. Such a value has no text until
+	// an agent takes the job, so that the expressions of the server never see it.
+	From string `json:"from,omitempty"`
 }
 
 // Values are variables by their lower-case name: variables compare without

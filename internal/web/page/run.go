@@ -28,6 +28,7 @@ type Run struct {
 	Stages    []Stage
 	CanCancel bool
 	CanRerun  bool
+	CanRepeat bool // something in it failed
 }
 
 // Stage is one box of the strip.

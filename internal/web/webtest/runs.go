@@ -145,6 +145,18 @@ func (p Pipeline) Start(ctx context.Context, a identity.Actor, repo, _ string, _
 	return runs()[0], p.f.Require(ctx, a, strings.Split(repo, "/")[0], identity.Write)
 }
 
+// Repeat needs the write role and changes nothing.
+func (p Pipeline) Repeat(ctx context.Context, a identity.Actor, n int64, _ pipeline.Part) (pipeline.Run, error) {
+	if _, err := p.find(ctx, a, n, identity.Write); err != nil {
+		return pipeline.Run{}, err
+	}
+	d, err := p.Show(ctx, a, n)
+	if err != nil {
+		return pipeline.Run{}, err
+	}
+	return d.Run, nil
+}
+
 // Rerun needs the write role.
 func (p Pipeline) Rerun(ctx context.Context, a identity.Actor, n int64) (pipeline.Run, error) {
 	if _, err := p.find(ctx, a, n, identity.Write); err != nil {
