@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"towpath.dev/towpath/internal/pipeline/plan"
+	"towpath.dev/towpath/internal/pipeline/protocol"
 )
 
 // runCheckout brings the commit of the run into the workspace with the real git, as the
@@ -15,8 +18,9 @@ import (
 // no argument, no URL and no configuration file, so nothing stays behind
 // (persistCredentials is always off).
 func runCheckout(ctx context.Context, s *stepRun) error {
-	if repo := s.input("repository"); repo != "self" {
-		return fmt.Errorf("checkout: %s is not supported: only the pipeline's own repository can be checked out (self)", repo)
+	repo, err := s.repository(s.input("repository"))
+	if err != nil {
+		return err
 	}
 	for _, name := range []string{"lfs", "persistCredentials"} {
 		if s.flag(name, false) {
@@ -24,7 +28,11 @@ func runCheckout(ctx context.Context, s *stepRun) error {
 		}
 	}
 	dir := s.space.path(dirSources)
-	if p := s.input("path"); p != "" {
+	p := s.input("path")
+	if p == "" && s.checkouts() > 1 {
+		p = path.Join(dirSources, path.Base(repo.Repo)) // several ones lie side by side
+	}
+	if p != "" {
 		rel, err := s.space.inside(s.space.dir, p)
 		if err != nil {
 			return err
@@ -42,7 +50,7 @@ func runCheckout(ctx context.Context, s *stepRun) error {
 		}
 		depth = n
 	}
-	s.print("##[section]Checking out " + s.job.Repo + " at " + s.job.Commit)
+	s.print("##[section]Checking out " + repo.Repo + " at " + repo.Commit)
 	fetch := []string{"fetch", "--force", "--no-recurse-submodules", "--progress"}
 	if depth > 0 {
 		fetch = append(fetch, "--depth="+strconv.Itoa(depth))
@@ -57,9 +65,9 @@ func runCheckout(ctx context.Context, s *stepRun) error {
 	}
 	commands := [][]string{
 		{"init", "--quiet", "--initial-branch=towpath", "."},
-		{"config", "remote.origin.url", s.job.CloneURL},
-		append(fetch, "origin", s.job.Commit),
-		{"checkout", "--force", "--quiet", "--detach", s.job.Commit},
+		{"config", "remote.origin.url", repo.CloneURL},
+		append(fetch, "origin", repo.Commit),
+		{"checkout", "--force", "--quiet", "--detach", repo.Commit},
 	}
 	if s.flag("clean", false) {
 		commands = append(commands[:1:1], append([][]string{{"clean", "-ffdx"}}, commands[1:]...)...)
@@ -76,18 +84,48 @@ func runCheckout(ctx context.Context, s *stepRun) error {
 		return fmt.Errorf("submodules is %q; it must be true, false or recursive", sub)
 	}
 	for _, args := range commands {
-		if err := s.git(ctx, dir, args...); err != nil {
+		if err := s.git(ctx, dir, repo.CloneURL, args...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// repository is what a step checks out: the pipeline's own repository, or the resource of
+// an alias at the commit that the run was created with.
+func (s *stepRun) repository(alias string) (protocol.Repository, error) {
+	if alias == "" || strings.EqualFold(alias, "self") {
+		return protocol.Repository{Alias: "self", Repo: s.job.Repo, CloneURL: s.job.CloneURL, Ref: s.job.Ref, Commit: s.job.Commit}, nil
+	}
+	for _, r := range s.job.Repositories {
+		if strings.EqualFold(r.Alias, alias) {
+			return r, nil
+		}
+	}
+	return protocol.Repository{}, fmt.Errorf("checkout: %s is neither self nor the alias of a repository of this installation; declare it in resources.repositories", alias)
+}
+
+// checkouts counts the repositories that the steps of the job's phase check out.
+func (s *stepRun) checkouts() int {
+	seen := map[string]bool{}
+	for i := range s.job.Phases {
+		if s.job.Phases[i].Round != s.round {
+			continue
+		}
+		for _, st := range s.job.Phases[i].Steps {
+			if alias := strings.ToLower(st.Inputs["repository"]); st.Enabled && strings.EqualFold(st.Task, plan.TaskCheckout) && alias != "none" {
+				seen[alias] = true
+			}
+		}
+	}
+	return len(seen)
+}
+
 // git runs one git command in a folder.
-func (s *stepRun) git(ctx context.Context, dir string, args ...string) error {
+func (s *stepRun) git(ctx context.Context, dir, cloneURL string, args ...string) error {
 	env := append(s.environment(),
 		"GIT_CONFIG_COUNT=3",
-		"GIT_CONFIG_KEY_0=http."+s.job.CloneURL+".extraHeader", "GIT_CONFIG_VALUE_0=Authorization: Bearer "+s.job.Token,
+		"GIT_CONFIG_KEY_0=http."+cloneURL+".extraHeader", "GIT_CONFIG_VALUE_0=Authorization: Bearer "+s.job.Token,
 		"GIT_CONFIG_KEY_1=protocol.version", "GIT_CONFIG_VALUE_1=2",
 		"GIT_CONFIG_KEY_2=credential.helper", "GIT_CONFIG_VALUE_2=",
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_ASKPASS=/bin/false", "GIT_ADVICE=0",

@@ -77,6 +77,7 @@ func (a *server) routes() {
 	a.sourceRoutes()
 	a.pipelineRoutes()
 	a.gateRoutes()
+	a.libraryRoutes()
 	a.registryRoutes()
 	a.deployRoutes()
 	a.targetRoutes()

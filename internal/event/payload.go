@@ -23,6 +23,9 @@ const (
 	TypeJobFinished       = "job.finished"
 	TypeTestsPublished    = "tests.published"
 	TypeArtifactPublished = "artifact.published"
+	TypeAttachmentAdded   = "attachment.added"
+	TypeCoveragePublished = "coverage.published"
+	TypeRunChanged        = "run.changed"
 	TypeImagePushed       = "image.pushed"
 	TypeImageDeleted      = "image.deleted"
 	TypeSBOMCreated       = "sbom.created"
@@ -78,6 +81,8 @@ const (
 	TypeCheckHeld          = "check.held"
 	TypeCheckAnswered      = "check.answered"
 	TypeCheckDecided       = "check.decided"
+	TypeLibraryChanged     = "library.changed"
+	TypeLibraryLent        = "library.lent"
 )
 
 // UserCreated is the payload of TypeUserCreated; the subject is the user.
@@ -154,6 +159,16 @@ type Run struct {
 	Pipeline string `json:"pipeline"`
 	Pull     int64  `json:"pull,omitempty"` // of a pull request: its number
 	Head     string `json:"head,omitempty"` // of a pull request: the commit of its source; Commit is the merge
+	// Repositories are the other ones that the run is made of: templates and checkouts.
+	Repositories []LinkedRepo `json:"repositories,omitempty"`
+}
+
+// LinkedRepo is a repository resource of a run at the commit that the run uses.
+type LinkedRepo struct {
+	Alias  string `json:"alias"`
+	Repo   string `json:"repo"` // "project/repo"
+	Ref    string `json:"ref"`
+	Commit string `json:"commit"`
 }
 
 // RunFinished is the payload of TypeRunFinished; the subject is the run.
@@ -241,6 +256,44 @@ type ArtifactPublished struct {
 	// Attempt is that of the job; what it publishes takes the place of what the one
 	// before published under the name.
 	Attempt int `json:"attempt,omitempty"`
+}
+
+// AttachmentAdded is the payload of TypeAttachmentAdded: a step left a file beside its log.
+// The subject is the run.
+type AttachmentAdded struct {
+	V      int    `json:"v"`
+	Run    int64  `json:"run"`
+	Job    string `json:"job"` // path of the job
+	Step   int    `json:"step"`
+	Type   string `json:"type"`
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+	Digest string `json:"digest"`
+}
+
+// CoveragePublished is the payload of TypeCoveragePublished: a job published a coverage
+// file. The subject is the run.
+type CoveragePublished struct {
+	V               int    `json:"v"`
+	Run             int64  `json:"run"`
+	File            string `json:"file"`
+	Format          string `json:"format"` // Cobertura or JaCoCo
+	Lines           int64  `json:"lines"`
+	LinesCovered    int64  `json:"lines_covered"`
+	Branches        int64  `json:"branches"`
+	BranchesCovered int64  `json:"branches_covered"`
+	Digest          string `json:"digest"` // of the stored file
+}
+
+// RunChanged is the payload of TypeRunChanged: a step gave its run another name, or tags.
+// The subject is the run.
+type RunChanged struct {
+	V    int      `json:"v"`
+	Run  int64    `json:"run"`
+	Job  string   `json:"job"` // path of the job
+	Step int      `json:"step"`
+	Name string   `json:"name,omitempty"` // the new one
+	Tags []string `json:"tags,omitempty"` // the added ones
 }
 
 // ImagePushed is the payload of TypeImagePushed: a manifest was put under a tag or
@@ -773,6 +826,26 @@ type CheckChanged struct {
 	Title    string `json:"title,omitempty"`
 	Pipeline string `json:"pipeline,omitempty"` // of a permission: "shop/web", "*" for all
 	Action   string `json:"action"`             // added, removed, permitted, forbidden
+}
+
+// LibraryChanged is the payload of TypeLibraryChanged: a variable group, a secure file or a
+// service connection was created, changed or removed; the subject is the project. It never
+// holds a value.
+type LibraryChanged struct {
+	V        int      `json:"v"`
+	Resource string   `json:"resource"`         // "group/production"
+	Action   string   `json:"action"`           // created, changed, removed
+	Values   []string `json:"values,omitempty"` // names of the values that were set or removed
+}
+
+// LibraryLent is the payload of TypeLibraryLent: a job was given secrets of the library;
+// the subject is the job. It never holds a value. Link: part-of the run.
+type LibraryLent struct {
+	V         int      `json:"v"`
+	Run       int64    `json:"run"`
+	Stage     string   `json:"stage"`
+	Job       string   `json:"job"`
+	Resources []string `json:"resources"` // "group/production", "connection/hub"
 }
 
 // CheckHeld is the payload of TypeCheckHeld (a check holds a stage of a run),

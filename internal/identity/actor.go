@@ -1,6 +1,9 @@
 package identity
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Role is what a user may do in a project. Each role includes the ones before it.
 type Role int
@@ -78,6 +81,19 @@ type JobClaims struct {
 	Ref         string `json:"ref"`         // "refs/heads/main"
 	Environment string `json:"environment"` // of a deployment job, else ""
 	Requester   string `json:"requester"`   // user who pushed or pressed the button
+	// Clones are repositories of other projects ("project/repo", separated by a space) that
+	// the job may clone, and do nothing else with. Only the Git transport looks at it.
+	Clones string `json:"clones,omitempty"`
+}
+
+// MayClone reports whether a job may clone a repository of another project.
+func (c JobClaims) MayClone(repo string) bool {
+	for one := range strings.FieldsSeq(c.Clones) {
+		if one == repo {
+			return true
+		}
+	}
+	return false
 }
 
 // String returns "kind:name", the form in which an actor stands in the logbook.

@@ -27,7 +27,7 @@ func (sc *schedule) launch(rows []*jobRow) error {
 	p := sc.run.plan
 	stage := p.Stage(row.stage)
 	job := stage.Job(row.name)
-	rt := sc.s.runtime(sc.ctx, sc.tx, sc.run.Repo, sc.run.Queued)
+	rt := sc.s.runtime(sc.ctx, sc.tx, sc.run.Repo, sc.run.Queued, sc.run.Pull > 0)
 	state := sc.state()
 	values, err := p.JobVariables(state, stage, job, nil, rt)
 	if err != nil {
@@ -158,7 +158,7 @@ func (sc *schedule) describe(row *jobRow, stage *plan.Stage, job *plan.Job, sett
 		ID: row.id, Run: r.Number, RunName: r.Name, Project: r.Project, Repo: r.Repo, Ref: r.Ref, Commit: r.Commit,
 		Stage: stage.Name, Name: job.Name, Leg: row.leg, DisplayName: job.DisplayName, Kind: job.Kind, CloneURL: sc.s.cloneURL(r.Repo),
 		TimeoutSeconds: settings.Timeout.Seconds(), CancelSeconds: settings.CancelTimeout.Seconds(), LogLimit: sc.s.opts.LogLimit,
-		Phases: sc.s.phases(job),
+		Phases: sc.s.phases(job), Repositories: sc.s.checkouts(r.plan, job, r.Project),
 	}
 	if job.Strategy != nil {
 		bare := *job.Strategy
@@ -185,6 +185,9 @@ func (sc *schedule) describe(row *jobRow, stage *plan.Stage, job *plan.Job, sett
 		}
 		own = append(own, [2]string{"Environment.Name", env.Name}, [2]string{"Environment.Id", env.Name},
 			[2]string{"Environment.ResourceName", resource}, [2]string{"Environment.ResourceId", id})
+	}
+	for _, v := range sc.s.resourceVariables(r.plan, r.Project) {
+		values.Set(v)
 	}
 	for _, kv := range own {
 		values.Set(plan.Value{Name: kv[0], Text: kv[1], ReadOnly: true})

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"towpath.dev/towpath/internal/event"
@@ -38,6 +39,7 @@ func (s *Service) claim(ctx context.Context, c caller, agent, ticket string) (*p
 	lease := rand.Text() + rand.Text()
 	var row *jobRow
 	var run *runRow
+	var given loan
 	err := s.again(ctx, func(tx *store.Tx) error {
 		lock := ""
 		if tx.Postgres() {
@@ -64,7 +66,17 @@ func (s *Service) claim(ctx context.Context, c caller, agent, ticket string) (*p
 		if err := saveJob(ctx, tx, row); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `UPDATE pipeline_job SET ticket = ? WHERE id = ?`, ticket, row.id); err != nil || taken {
+		if _, err := tx.Exec(ctx, `UPDATE pipeline_job SET ticket = ? WHERE id = ?`, ticket, row.id); err != nil {
+			return err
+		}
+		var told protocol.Job
+		if err := json.Unmarshal([]byte(spec), &told); err != nil {
+			return fmt.Errorf("decoding job %s: %w", row.path(), err)
+		}
+		if given, err = s.lend(ctx, tx, run, &told); err != nil || taken {
+			return err
+		}
+		if err := s.announceLoan(ctx, tx, run, row, given); err != nil {
 			return err
 		}
 		return s.announceStart(ctx, tx, run, row)
@@ -72,7 +84,10 @@ func (s *Service) claim(ctx context.Context, c caller, agent, ticket string) (*p
 	if err != nil || row == nil {
 		return nil, err
 	}
-	return s.handOver(ctx, run, row, lease)
+	if given.refused != "" {
+		return nil, s.end(ctx, row.id, protocol.Complete{Result: plan.Failed, Why: given.refused})
+	}
+	return s.handOver(ctx, run, row, lease, given)
 }
 
 // announceStart says that a job, and perhaps its run, has started.
@@ -111,21 +126,23 @@ func (j *jobRow) jobName() string {
 	return j.name
 }
 
-// handOver completes what the agent is told with lease and token.
-func (s *Service) handOver(ctx context.Context, run *runRow, row *jobRow, lease string) (*protocol.Job, error) {
+// handOver completes what the agent is told with lease, token and what the job was lent.
+func (s *Service) handOver(ctx context.Context, run *runRow, row *jobRow, lease string, given loan) (*protocol.Job, error) {
 	s.renew(row.id)
 	var job protocol.Job
 	err := json.Unmarshal([]byte(row.spec), &job)
 	if err == nil {
 		job.Lease = lease
-		job.Token, err = s.token(ctx, &job, claims(run, row), "towpath")
+		c := claims(run, row)
+		c.Clones = strings.Join(given.clones, " ")
+		job.Token, err = s.token(ctx, &job, c, "towpath")
 	}
 	if err != nil {
 		// The job cannot run: it must not wait for its lease to end.
 		return nil, errors.Join(err, s.end(ctx, row.id, protocol.Complete{Result: plan.Failed, Why: "the server could not prepare the job"}))
 	}
 	s.mu.Lock()
-	s.maskers[row.id] = mask.New(job.Token)
+	s.maskers[row.id] = mask.New(append(given.fill(&job), job.Token)...)
 	s.mu.Unlock()
 	return &job, nil
 }

@@ -29,6 +29,7 @@ import (
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/pipeline/plan"
 	"towpath.dev/towpath/internal/store"
+	"towpath.dev/towpath/internal/vault"
 )
 
 // TestMain lets the test program be what the agent needs beside itself: the warden of a
@@ -60,6 +61,8 @@ type world struct {
 	dir  string
 	dsn  string
 	opts pipeline.Options
+
+	clock clock.Clock // nil: the system's
 
 	http    *httptest.Server
 	handler *switchable
@@ -154,10 +157,17 @@ func (w *world) up() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c := clock.System()
+	keys, err := vault.Open(w.opts.Data)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c := w.clock
+	if c == nil {
+		c = clock.System()
+	}
 	log := event.New(db, c)
 	svc, err := pipeline.New(pipeline.Parts{
-		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler,
+		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Vault: keys,
 		Logger: logger(w.t, "server"),
 	}, w.opts)
 	if err != nil {
@@ -170,7 +180,7 @@ func (w *world) up() {
 	w.mu.Unlock()
 	mux := http.NewServeMux()
 	mux.Handle("/agent/v1/", svc.AgentHandler())
-	mux.Handle("/shop/web.git/", w.gitHandler())
+	mux.Handle("/shop/", w.gitHandler())
 	w.handler.set(mux)
 }
 
@@ -435,11 +445,16 @@ func (tokens) IssueJob(_ context.Context, c identity.JobClaims, audience string,
 	return jobToken, nil
 }
 
-// gitSource answers from the bare repository.
+// bare is the bare repository of a name.
+func (w *world) bare(repo string) string {
+	return filepath.Join(w.dir, repo[strings.LastIndexByte(repo, '/')+1:]+".git")
+}
+
+// gitSource answers from the bare repositories.
 type gitSource struct{ w *world }
 
 func (g gitSource) File(ctx context.Context, _ identity.Actor, repo, commit, path string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "git", "--git-dir", g.w.git, "show", commit+":"+path)
+	cmd := exec.CommandContext(ctx, "git", "--git-dir", g.w.bare(repo), "show", commit+":"+path)
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, fault.Wrap(fault.NotFound, err, "There is no file %s.", path)
@@ -448,7 +463,7 @@ func (g gitSource) File(ctx context.Context, _ identity.Actor, repo, commit, pat
 }
 
 func (g gitSource) ChangedPaths(ctx context.Context, _ identity.Actor, repo, before, after string) ([]string, error) {
-	out, err := exec.CommandContext(ctx, "git", "--git-dir", g.w.git, "diff", "--name-only", before, after).Output()
+	out, err := exec.CommandContext(ctx, "git", "--git-dir", g.w.bare(repo), "diff", "--name-only", before, after).Output()
 	if err != nil {
 		return nil, fault.Wrap(fault.NotFound, err, "There is no commit %s.", before)
 	}
@@ -456,7 +471,7 @@ func (g gitSource) ChangedPaths(ctx context.Context, _ identity.Actor, repo, bef
 }
 
 func (g gitSource) Resolve(ctx context.Context, _ identity.Actor, repo, ref string) (full, commit, title string, err error) {
-	out, err := exec.CommandContext(ctx, "git", "--git-dir", g.w.git, "rev-parse", "--verify", "refs/heads/main").Output()
+	out, err := exec.CommandContext(ctx, "git", "--git-dir", g.w.bare(repo), "rev-parse", "--verify", "refs/heads/main").Output()
 	if err != nil {
 		return "", "", "", fault.Wrap(fault.NotFound, err, "There is no ref %s.", ref)
 	}

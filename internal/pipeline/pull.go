@@ -77,7 +77,7 @@ func (s *Service) StartPull(ctx context.Context, p PullOrder) (Run, error) {
 	}
 	r, err := s.start(ctx, o, compiled)
 	if err != nil || r.Number > 0 {
-		return r, err
+		return r, s.refuseStart(ctx, o, err)
 	}
 	return s.caused(ctx, o.cause)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"strings"
 
 	"towpath.dev/towpath/internal/event"
@@ -23,6 +22,8 @@ type pushed struct {
 	Project string             `json:"project"`
 	Actor   string             `json:"actor"`
 	Commit  event.CommitPushed `json:"commit"`
+	// Batch says that other pushes have collected behind this one.
+	Batch bool `json:"batch,omitempty"`
 }
 
 // onEvent turns a pushed commit into a job, because compiling takes time.
@@ -46,29 +47,62 @@ func (s *Service) onPush(ctx context.Context, payload json.RawMessage) error {
 		return fmt.Errorf("reading a push: %w", err)
 	}
 	c := p.Commit
-	if plan.SkipsCI(c.Title) || !strings.HasPrefix(c.Ref, "refs/heads/") && !strings.HasPrefix(c.Ref, "refs/tags/") {
+	skip := plan.SkipsCI(c.Title)
+	if !strings.HasPrefix(c.Ref, "refs/heads/") && !strings.HasPrefix(c.Ref, "refs/tags/") {
 		return nil
 	}
 	order := Order{
-		Repo: c.Repo, Project: p.Project, Ref: c.Ref, Commit: c.Commit, Title: c.Title, Reason: "IndividualCI", Requester: userOf(p.Actor),
+		Repo: c.Repo, Project: p.Project, Ref: c.Ref, Commit: c.Commit, Title: c.Title, Reason: reasonCI, Requester: userOf(p.Actor),
 		cause: "push:" + p.Event, actor: p.Actor,
+	}
+	if p.Batch {
+		order.Reason, order.cause = reasonBatch, order.cause+":batch"
 	}
 	compiled, found, err := s.compile(ctx, order)
 	if fault.Is(err, fault.NotFound) {
-		return nil // No pipeline file in this commit, or the repository is gone.
+		// No pipeline file in this commit, or the repository is gone.
+		return s.keepSchedules(ctx, order, nil)
 	}
 	if err != nil {
 		return err
 	}
 	if found.Failed() {
+		if skip {
+			return nil
+		}
 		return s.refuse(ctx, order, found)
+	}
+	if strings.HasPrefix(c.Ref, "refs/heads/") {
+		if err := s.keepSchedules(ctx, order, compiled.Schedules); err != nil {
+			return err
+		}
+	}
+	if skip {
+		return nil
 	}
 	matches, err := s.triggers(ctx, compiled.Trigger, c)
 	if err != nil || !matches {
 		return err
 	}
+	if compiled.Trigger.Batch {
+		if kept, err := s.collect(ctx, p); err != nil || kept {
+			return err
+		}
+	}
 	_, err = s.start(ctx, order, compiled)
-	return err
+	return s.refuseStart(ctx, order, err)
+}
+
+// refuseStart records that a run could not be made of a file that compiles, such as one
+// that names a variable group that is not there. Other errors stay what they are.
+func (s *Service) refuseStart(ctx context.Context, o Order, err error) error {
+	if !fault.Is(err, fault.Invalid) {
+		return err
+	}
+	var found parse.Diagnostics
+	message, _ := fault.Public(err)
+	found.Errorf(parse.Pos{File: File}, "", "%s", message)
+	return s.refuse(ctx, o, found)
 }
 
 // triggers reports whether a push starts a run.
@@ -100,18 +134,12 @@ func (s *Service) compile(ctx context.Context, o Order) (*plan.Plan, parse.Diagn
 	if err != nil {
 		return nil, nil, err
 	}
+	repositories := &resolver{s: s, order: o, known: map[string]pin{}}
 	loader := expand.LoaderFunc(func(ctx context.Context, ref expand.Ref) ([]byte, error) {
-		switch {
-		case ref.Repository != nil:
-			return nil, fmt.Errorf("templates of other repositories are not supported (%s)", ref.Repository.Alias)
-		case ref.Path == File:
+		if ref.Repository == nil && ref.Path == File {
 			return first, nil
 		}
-		data, err := s.source.File(ctx, system(), o.Repo, o.Commit, ref.Path)
-		if fault.Is(err, fault.NotFound) {
-			return nil, fs.ErrNotExist
-		}
-		return data, err
+		return repositories.Load(ctx, ref)
 	})
 	static := map[string]string{}
 	for _, v := range s.predefined(o, 0) {
@@ -120,7 +148,19 @@ func (s *Service) compile(ctx context.Context, o Order) (*plan.Plan, parse.Diagn
 	p, found := compile.Compile(ctx, File, loader, compile.Options{
 		Parameters: o.Parameters, Variables: static, Tasks: s.catalog, Features: *s.opts.Features,
 	})
+	if p != nil {
+		if err := repositories.pin(ctx, p); err != nil {
+			found.Errorf(parse.Pos{File: File}, "Y047", "%s", sentence(err))
+			p = nil
+		}
+	}
 	return p, found, ctx.Err()
+}
+
+// sentence is an error as the beginning of a sentence.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:]
 }
 
 // maxErrors is how many errors of a refused file are kept.

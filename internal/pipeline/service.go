@@ -18,6 +18,7 @@ import (
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/job"
 	"towpath.dev/towpath/internal/pipeline/check"
+	"towpath.dev/towpath/internal/pipeline/library"
 	"towpath.dev/towpath/internal/pipeline/logs"
 	"towpath.dev/towpath/internal/pipeline/mask"
 	"towpath.dev/towpath/internal/pipeline/plan"
@@ -133,7 +134,10 @@ type Parts struct {
 	// Internal reports whether a host:port is one at which only an administrator of the
 	// installation may aim a check; nil: none is.
 	Internal func(hostport string) bool
-	Logger   *slog.Logger
+	// Vault seals the secrets of variable groups, secure files and service connections;
+	// nil: there are none of these.
+	Vault  library.Vault
+	Logger *slog.Logger
 }
 
 // Options are the settings of the service.
@@ -175,6 +179,7 @@ type Service struct {
 	busy         busy
 	catalog      validate.Catalog
 	checks       *check.Service
+	library      *library.Service
 	outside      check.Outside
 	holds        holds
 
@@ -199,7 +204,7 @@ func New(p Parts, o Options) (*Service, error) {
 		o.LogLimit = 256 << 20
 	}
 	if o.Features == nil {
-		o.Features = &validate.Features{Matrix: true, Canary: true, Rolling: true}
+		o.Features = &validate.Features{PowerShell: true, Matrix: true, Canary: true, Rolling: true}
 	}
 	s := &Service{
 		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, environments: p.Environments,
@@ -207,6 +212,9 @@ func New(p Parts, o Options) (*Service, error) {
 		plans: map[int64]*plan.Plan{}, leases: map[string]time.Time{}, maskers: map[string]*mask.Masker{}, outside: p.Outside,
 	}
 	s.checks = check.New(check.Parts{DB: p.DB, Log: p.Log, Auth: p.Auth, Clock: p.Clock, Registry: check.NewRegistry(), Internal: p.Internal}, s.reconsider)
+	if p.Vault != nil {
+		s.library = library.New(library.Parts{DB: p.DB, Log: p.Log, Auth: p.Auth, Clock: p.Clock, Vault: p.Vault, Checks: s.checks})
+	}
 	return s, nil
 }
 
@@ -239,6 +247,7 @@ func (s *Service) Run(ctx context.Context) error {
 	wg.Go(func() { errs[2] = s.queue.Work(ctx, kindSettle, 2, s.onSettle, s.logger) })
 	wg.Go(func() { s.sweep(ctx) })
 	wg.Go(func() { s.watchGates(ctx) })
+	wg.Go(func() { s.watchTriggers(ctx) })
 	wg.Wait()
 	return errors.Join(append(errs[:], s.logs.Close())...)
 }

@@ -26,6 +26,7 @@ type Order struct {
 	Parameters map[string]string
 	RerunOf    int64
 	Pull       *PullOrder // of a pull request, else nil
+	Schedule   string     // display name of the schedule, of a scheduled run
 
 	cause string // what made it, once; "" when it may be repeated
 	actor string // as in the logbook
@@ -40,12 +41,16 @@ func (s *Service) predefined(o Order, run int64) []plan.Value {
 	values := [][2]string{
 		{"Build.SourceBranch", o.Ref}, {"Build.SourceBranchName", short}, {"Build.SourceVersion", o.Commit},
 		{"Build.SourceVersionMessage", o.Title}, {"Build.Reason", o.Reason}, {"Build.RequestedFor", o.Requester}, {"Build.QueuedBy", o.Requester},
+		{"Build.RequestedForId", o.Requester}, {"Build.QueuedById", o.Requester}, {"Build.RequestedForEmail", ""},
 		{"Build.Repository.Name", o.Repo}, {"Build.Repository.ID", o.Repo}, {"Build.Repository.Provider", "TfsGit"}, {"Build.Repository.Uri", s.cloneURL(o.Repo)},
 		{"Build.DefinitionName", repo}, {"Build.DefinitionVersion", "1"}, {"Build.Repository.Clean", "False"}, {"Build.Repository.Git.SubmoduleCheckout", "False"},
 		{"System.TeamProject", o.Project}, {"System.TeamProjectId", o.Project}, {"System.DefinitionId", o.Repo}, {"System.HostType", "build"},
 		{"System.CollectionUri", s.opts.URL + "/"}, {"System.TeamFoundationCollectionUri", s.opts.URL + "/"}, {"System.CollectionId", s.opts.URL},
 		{"System.ServerType", "Hosted"}, {"System.Culture", "en-US"}, {"System.StageAttempt", "1"}, {"System.PhaseAttempt", "1"}, {"System.JobAttempt", "1"},
 		{"Towpath.Registry", s.opts.Registry}, {"Towpath.Url", s.opts.URL},
+	}
+	if o.Reason == reasonSchedule {
+		values = append(values, [2]string{"Build.CronSchedule.DisplayName", o.Schedule})
 	}
 	if o.Pull != nil {
 		values = append(values, pullVariables(o.Pull, s.cloneURL(o.Repo))...)
@@ -181,7 +186,7 @@ func (s *Service) makeRun(ctx context.Context, tx *store.Tx, o Order, p *plan.Pl
 	for _, v := range s.predefined(o, n) {
 		values.Set(v)
 	}
-	values, err := p.RootVariables(values, s.runtime(ctx, tx, o.Repo, now))
+	values, err := p.RootVariables(values, s.runtime(ctx, tx, o.Repo, now, o.Pull != nil))
 	if err != nil {
 		return r, fault.Wrap(fault.Invalid, err, "The variables of the pipeline cannot be evaluated: %v.", err)
 	}
@@ -198,11 +203,11 @@ func (s *Service) makeRun(ctx context.Context, tx *store.Tx, o Order, p *plan.Pl
 }
 
 // runtime is what the evaluation of variables needs.
-func (s *Service) runtime(ctx context.Context, tx *store.Tx, repo string, started time.Time) plan.Runtime {
+func (s *Service) runtime(ctx context.Context, tx *store.Tx, repo string, started time.Time, pull bool) plan.Runtime {
 	return plan.Runtime{
 		StartTime: started,
 		Group: func(name string) ([]plan.Value, error) {
-			return nil, fmt.Errorf("there are no variable groups in this installation; write the variables into the file")
+			return s.group(ctx, tx, repo, name, pull)
 		},
 		Counter: func(prefix string, seed int64) (int64, error) {
 			return next(ctx, tx, "counter:"+repo+"\n"+prefix, seed)
@@ -248,7 +253,7 @@ func (s *Service) runFact(kind string, r *runRow, actor string) event.Fact {
 		Type: kind, Subject: event.OfRun(r.Number), Project: r.Project, Actor: actor,
 		Payload: event.Run{
 			V: 1, Run: r.Number, Name: r.Name, Repo: r.Repo, Ref: r.Ref, Commit: r.Commit, Title: r.Title, Reason: r.Reason, Pipeline: r.File,
-			Pull: r.Pull, Head: r.Head,
+			Pull: r.Pull, Head: r.Head, Repositories: linkedRepos(r.plan, r.Project),
 		},
 		Links: []event.Link{{Rel: event.RelBuiltFrom, To: event.Of(event.KindCommit, r.Commit)}},
 	}

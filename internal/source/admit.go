@@ -42,7 +42,9 @@ func (s *Service) admit(ctx context.Context, q request, a Address, change bool) 
 		}
 		return s.admitPush(ctx, q.versioned(), a, change)
 	}
-	if err := s.auth.Require(ctx, q.actor, a.Project, identity.Read); err != nil {
+	if q.actor.Kind == identity.KindRun && q.actor.Job.MayClone(a.Project+"/"+a.Repo) {
+		// Reading alone, by Git alone: the pipeline was permitted to use the repository.
+	} else if err := s.auth.Require(ctx, q.actor, a.Project, identity.Read); err != nil {
 		if !q.actor.Known() {
 			return request{}, unauthentic()
 		}

@@ -240,14 +240,18 @@ func (s *Service) access(ctx context.Context, h store.Handle, r Resource) (Acces
 }
 
 // Permitted reports whether a pipeline ("project/repo") may use a resource, in the
-// transaction that asks. A pipeline always uses its own repository.
-func (s *Service) Permitted(ctx context.Context, tx *store.Tx, r Resource, pipeline string) (bool, error) {
+// transaction that asks. A pipeline always uses its own repository; what belongs to another
+// project it uses only when a permission names it.
+func (s *Service) Permitted(ctx context.Context, tx store.Handle, r Resource, pipeline string) (bool, error) {
 	if r.Kind == Stage || r.Kind == Repository && strings.EqualFold(r.Project+"/"+r.Name, pipeline) {
 		return true, nil
 	}
 	acc, err := s.access(ctx, tx, r)
 	if err != nil {
 		return false, err
+	}
+	if project, _, _ := strings.Cut(pipeline, "/"); project != r.Project {
+		return slices.Contains(acc.Pipelines, pipeline), nil
 	}
 	return !acc.Restricted || slices.Contains(acc.Pipelines, pipeline), nil
 }

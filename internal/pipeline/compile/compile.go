@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"towpath.dev/towpath/internal/pipeline/cron"
 	"towpath.dev/towpath/internal/pipeline/expand"
 	"towpath.dev/towpath/internal/pipeline/parse"
 	"towpath.dev/towpath/internal/pipeline/plan"
@@ -92,6 +93,7 @@ func Full(ctx context.Context, file string, loader expand.Loader, options Option
 		return result, found
 	}
 	found = append(found, validate.Validate(expanded.Root, validate.Options{Tasks: options.Tasks, Features: options.Features, Question: options.Question})...)
+	found = append(found, schedules(expanded.Root)...)
 	found.Sort()
 	if found.Failed() {
 		return result, found
@@ -100,6 +102,25 @@ func Full(ctx context.Context, file string, loader expand.Loader, options Option
 		File: file, Parameters: parameters(expanded.Parameters), Tasks: taskNames{options.Tasks},
 	})
 	return result, found
+}
+
+// schedules finds the timed triggers that no clock understands (X020).
+func schedules(root *parse.Node) Diagnostics {
+	var found Diagnostics
+	list := root.Get("schedules")
+	if list == nil {
+		return nil
+	}
+	for _, item := range list.Items {
+		at := item.Get("cron")
+		if at == nil {
+			continue // the schema has said so
+		}
+		if _, err := cron.Parse(at.Text()); err != nil {
+			found.Errorf(at.Pos, "X020", "%v", err)
+		}
+	}
+	return found
 }
 
 // read loads and parses the pipeline file.

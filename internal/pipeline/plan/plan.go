@@ -17,6 +17,10 @@ type Plan struct {
 	AppendCommitMessage bool `json:"appendCommitMessage"`
 	// LockBehavior is "", "runLatest" or "sequential" (X027).
 	LockBehavior string `json:"lockBehavior,omitempty"`
+	// HeldGroups are the variable groups of the root that the pipeline was not permitted to
+	// use when its run was created; their variables come with the first stage that it is
+	// permitted for. The compiler leaves it empty.
+	HeldGroups []string `json:"heldGroups,omitempty"`
 	// Trigger decides which pushes start a run.
 	Trigger Trigger `json:"trigger"`
 	// PR decides which pull requests start a run.

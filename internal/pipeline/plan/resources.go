@@ -14,6 +14,9 @@ type Repository struct {
 	Name     string `json:"name,omitempty"`
 	Ref      string `json:"ref,omitempty"`
 	Endpoint string `json:"endpoint,omitempty"`
+	// Commit is what Ref was when the run was created; the compiler leaves it empty, and
+	// so it stays for a repository that nothing of the pipeline uses.
+	Commit string `json:"commit,omitempty"`
 }
 
 // ContainerResource is an image that jobs refer to by its alias.

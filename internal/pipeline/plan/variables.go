@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +16,7 @@ import (
 type Runtime struct {
 	// Group returns the variables of a variable group that the pipeline may use.
 	// It returns an error whose text is for the user when there is no such group
-	// or the pipeline may not use it.
+	// or the pipeline may not use it; [ErrHeld] when it may not use it yet.
 	Group func(name string) ([]Value, error)
 	// Counter returns the next number for a prefix: seed when the prefix is new,
 	// else one more than the last time (X090). It must persist what it returns.
@@ -23,11 +25,27 @@ type Runtime struct {
 	StartTime time.Time
 }
 
+// ErrHeld says that a check of the stages that use a variable group is still to let the
+// pipeline use it. The variables of the run do without; they come with the stage.
+var ErrHeld = errors.New("the pipeline is not permitted to use it")
+
 // RootVariables returns the variables of the run: predefined are those that the
 // server and the queue-time settings supply, over which the variables of the
 // file go, except that a read-only one stays as it is. Call it once, when the
 // run is created, because runtime expressions may count.
 func (p *Plan) RootVariables(predefined Values, rt Runtime) (Values, error) {
+	p.HeldGroups = nil
+	group := rt.Group
+	if group != nil {
+		rt.Group = func(name string) ([]Value, error) {
+			members, err := group(name)
+			if errors.Is(err, ErrHeld) {
+				p.HeldGroups = append(p.HeldGroups, name)
+				return nil, nil
+			}
+			return members, err
+		}
+	}
 	values, err := evaluateVariables(p.Variables, predefined, expr.Env{Values: map[string]expr.Value{}}, rt)
 	if err != nil {
 		return nil, fmt.Errorf("evaluating the variables of the pipeline: %w", err)
@@ -38,11 +56,15 @@ func (p *Plan) RootVariables(predefined Values, rt Runtime) (Values, error) {
 // StageVariables returns the variables that a stage adds to those of the run.
 // Call it once, when the stage starts, and keep the result in the StageState.
 func (p *Plan) StageVariables(state State, stage *Stage, rt Runtime) (Values, error) {
-	if len(stage.Variables) == 0 {
+	if len(stage.Variables) == 0 && len(p.HeldGroups) == 0 {
 		return Values{}, nil
 	}
+	late, err := p.late(state.Variables, rt)
+	if err != nil {
+		return nil, fmt.Errorf("evaluating the variables of the pipeline: %w", err)
+	}
 	env := p.jobScope(state, stage, &Job{})
-	all, err := evaluateVariables(stage.Variables, state.Variables, env, rt)
+	all, err := evaluateVariables(stage.Variables, state.Variables.With(late), env, rt)
 	if err != nil {
 		return nil, fmt.Errorf("evaluating the variables of stage %s: %w", stage.Name, err)
 	}
@@ -53,6 +75,36 @@ func (p *Plan) StageVariables(state State, stage *Stage, rt Runtime) (Values, er
 		}
 	}
 	return own, nil
+}
+
+// late returns the variables of the groups that were held when the run was created, as far
+// as no later variable of the pipeline goes over them.
+func (p *Plan) late(known Values, rt Runtime) (Values, error) {
+	values := Values{}
+	for _, v := range p.Variables {
+		switch {
+		case v.Group == "":
+			delete(values, strings.ToLower(v.Name))
+		case slices.ContainsFunc(p.HeldGroups, func(held string) bool { return strings.EqualFold(held, v.Group) }):
+			if err := addGroup(values, v, rt); err != nil {
+				return nil, err
+			}
+		case rt.Group != nil:
+			members, err := rt.Group(v.Group)
+			if err != nil && !errors.Is(err, ErrHeld) {
+				return nil, err
+			}
+			for _, member := range members {
+				delete(values, strings.ToLower(member.Name))
+			}
+		}
+	}
+	for key := range values {
+		if old, ok := known[key]; ok && old.ReadOnly && isSystem(old.Name) {
+			delete(values, key)
+		}
+	}
+	return values, nil
 }
 
 // JobVariables returns all variables of a job, or of one leg of a matrix job:
@@ -113,6 +165,9 @@ func addGroup(values Values, v Variable, rt Runtime) error {
 		return parse.Diagnostic{Severity: parse.SeverityError, Pos: v.Pos, Message: fmt.Sprintf("variable group %q: %v", v.Group, err)}
 	}
 	for _, member := range members {
+		if old, ok := values.Get(member.Name); ok && old.ReadOnly && isSystem(member.Name) {
+			continue // A group says nothing of the server's own variables.
+		}
 		values.Set(member)
 	}
 	return nil

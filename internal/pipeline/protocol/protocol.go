@@ -14,6 +14,8 @@ const (
 	HeaderLease = "Towpath-Lease"
 	// HeaderTests carries TestsHeader as JSON.
 	HeaderTests = "Towpath-Tests"
+	// HeaderAttachment carries AttachmentHeader as JSON.
+	HeaderAttachment = "Towpath-Attachment"
 )
 
 // Limits that both sides keep.
@@ -30,6 +32,8 @@ const (
 	MaxArtifact = 4 << 30
 	// MaxContext is the largest tar that goes with a task in bytes.
 	MaxContext = 2 << 30
+	// MaxAttachment is the largest attachment in bytes.
+	MaxAttachment = 64 << 20
 	// MaxTests is the largest tar of test result files in bytes.
 	MaxTests = 256 << 20
 )
@@ -87,6 +91,8 @@ type Job struct {
 	// the registry and the API.
 	CloneURL string `json:"clone_url"`
 	Token    string `json:"token"`
+	// Repositories are those beside its own that the job checks out; Token opens them.
+	Repositories []Repository `json:"repositories,omitempty"`
 
 	// Phases are the rounds of a deployment that may happen, of which Strategy
 	// picks the next, or one phase without a round.
@@ -110,6 +116,15 @@ func (j *Job) Path() string {
 		return j.Stage + "." + j.Name + "." + j.Leg
 	}
 	return j.Stage + "." + j.Name
+}
+
+// Repository is a repository resource at the commit that the run uses.
+type Repository struct {
+	Alias    string `json:"alias"`
+	Repo     string `json:"repo"` // "project/repo"
+	CloneURL string `json:"clone_url"`
+	Ref      string `json:"ref"`
+	Commit   string `json:"commit"`
 }
 
 // Phase is a list of steps with a job status of its own.
@@ -161,6 +176,66 @@ type StepUpdate struct {
 	Finished time.Time   `json:"finished,omitzero"`
 	// Why is the first error of the step in one line, without secrets.
 	Why string `json:"why,omitempty"`
+	// Progress is how far the step says that it is, in percent, and Operation what it is at.
+	Progress  int    `json:"progress,omitempty"`
+	Operation string `json:"operation,omitempty"`
+	// Details are all the records that the step has made below itself.
+	Details []Detail `json:"details,omitempty"`
+}
+
+// Detail is a record that a step made with ##vso[task.logdetail].
+type Detail struct {
+	ID       string    `json:"id"`
+	Parent   string    `json:"parent,omitempty"`
+	Type     string    `json:"type,omitempty"`
+	Name     string    `json:"name,omitempty"`
+	Order    int       `json:"order,omitempty"`
+	State    string    `json:"state,omitempty"` // Unknown, Initialized, InProgress, Completed
+	Result   string    `json:"result,omitempty"`
+	Progress int       `json:"progress,omitempty"` // percent
+	Started  time.Time `json:"started,omitzero"`
+	Finished time.Time `json:"finished,omitzero"`
+	Message  string    `json:"message,omitempty"`
+}
+
+// The types of attachments that the agent makes itself; tasks make others.
+const (
+	// AttachmentSummary is Markdown that the page of the run shows.
+	AttachmentSummary = "Distributedtask.Core.Summary"
+	// AttachmentFile is a file beside the log of a step.
+	AttachmentFile = "Distributedtask.Core.FileAttachment"
+	// AttachmentLog is a log that a tool wrote itself.
+	AttachmentLog = "Distributedtask.Core.Log"
+	// AttachmentAssociated begins the type of the place of an artifact that is kept
+	// elsewhere: "artifact.filepath". The content is the place.
+	AttachmentAssociated = "artifact"
+)
+
+// AttachmentHeader describes an attachment. A step has one of a type and name; a newer one
+// takes its place.
+type AttachmentHeader struct {
+	Step int    `json:"step"` // number of the step
+	Type string `json:"type"`
+	Name string `json:"name"`
+}
+
+// RunChange changes the run of the job.
+type RunChange struct {
+	Step int `json:"step"` // number of the step that asks for it
+	// Name is the new name of the run, Build.BuildNumber; empty leaves it.
+	Name string `json:"name,omitempty"`
+	// Tags are added to those of the run.
+	Tags []string `json:"tags,omitempty"`
+}
+
+// CoverageReply sums up what coverage files say.
+type CoverageReply struct {
+	Lines           int64 `json:"lines"`
+	LinesCovered    int64 `json:"lines_covered"`
+	Branches        int64 `json:"branches"`
+	BranchesCovered int64 `json:"branches_covered"`
+	// Invalid lists the files that could not be read, with the reason.
+	Invalid []string `json:"invalid,omitempty"`
 }
 
 // LogReply says how many lines of the step the server has: the number of the next
@@ -182,7 +257,7 @@ type Artifact struct {
 // TestsHeader describes a set of test result files.
 type TestsHeader struct {
 	Title  string `json:"title"`
-	Format string `json:"format"` // "JUnit"
+	Format string `json:"format"` // "JUnit", "NUnit", "XUnit", "VSTest" or "CTest"
 	Merge  bool   `json:"merge"`  // one test run for all the files
 }
 
