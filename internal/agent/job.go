@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,7 +32,8 @@ type jobRun struct {
 	debug  bool
 
 	outputs []protocol.Output
-	why     string // first error
+	later   []func(context.Context) // what steps do at the end of a phase that succeeded
+	why     string                  // first error
 
 	stop *stopper
 }
@@ -189,7 +191,30 @@ func (r *jobRun) phase(p *protocol.Phase) plan.Result {
 	if r.stop.stopped() {
 		status = plan.Canceled
 	}
+	if status == plan.Succeeded || status == plan.SucceededWithIssues {
+		r.atEnd()
+	}
 	return status
+}
+
+// atEnd does what the steps of a phase have left for its end, the last step first. The end of
+// the job ends it.
+func (r *jobRun) atEnd() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		select {
+		case <-r.stop.c:
+			cancel()
+		case <-over:
+		}
+	}()
+	for _, do := range slices.Backward(r.later) {
+		do(ctx)
+	}
+	r.later = nil
 }
 
 // skipAll reports the steps of a phase that never came as skipped.

@@ -36,7 +36,7 @@ func tasks() map[string]task {
 	return map[string]task{
 		"bash@3": runBash, "cmdline@2": runScript, "checkout@1": runCheckout,
 		"publishpipelineartifact@1": publishArtifact, "downloadpipelineartifact@2": downloadArtifact,
-		"publishtestresults@2": publishTests, "docker@2": runDocker, "helmdeploy@1": runHelm, "kubernetesmanifest@1": runManifests,
+		"publishtestresults@2": publishTests, "cache@2": runCache, "docker@2": runDocker, "helmdeploy@1": runHelm, "kubernetesmanifest@1": runManifests,
 	}
 }
 

@@ -49,6 +49,9 @@ func (s *Service) AgentHandler() http.Handler {
 	about("GET jobs/{id}/artifacts", s.serveArtifacts)
 	about("GET jobs/{id}/artifacts/{name}", s.serveArtifact)
 	about("POST jobs/{id}/tests", s.serveTests)
+	about("POST jobs/{id}/cache/find", s.serveCacheFind)
+	about("GET jobs/{id}/cache/{entry}", s.serveCacheRead)
+	about("PUT jobs/{id}/cache", s.serveCacheWrite)
 	about("POST jobs/{id}/tasks/{task}", s.serveTask)
 	about("POST jobs/{id}/complete", s.serveComplete)
 	return mux

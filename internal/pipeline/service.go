@@ -54,10 +54,12 @@ type Tokens interface {
 	IssueJob(ctx context.Context, c identity.JobClaims, audience string, groups []string, ttl time.Duration) (string, error)
 }
 
-// Blobs keeps artifacts and result files. blob.Store does.
+// Blobs keeps artifacts, result files and caches. blob.Store does.
 type Blobs interface {
 	Put(ctx context.Context, r io.Reader, want string, limit int64) (digest string, size int64, err error)
 	Open(ctx context.Context, digest string, offset int64) (io.ReadCloser, error)
+	// Delete removes a blob, or returns fault.NotFound.
+	Delete(ctx context.Context, digest string) error
 }
 
 // Strategy is the round of a deployment in which a task runs; zero outside of one.
@@ -154,6 +156,8 @@ type Options struct {
 	// LogLimit is the size in bytes after which the log of a step is cut off; 0 means
 	// 256 MiB.
 	LogLimit int64
+	// CacheLimit is how many bytes the caches of a repository may hold; 0 means 10 GiB.
+	CacheLimit int64
 	// Features are the optional parts of the language; the zero value means what
 	// this package can carry out.
 	Features *validate.Features
@@ -202,6 +206,9 @@ func New(p Parts, o Options) (*Service, error) {
 	}
 	if o.LogLimit <= 0 {
 		o.LogLimit = 256 << 20
+	}
+	if o.CacheLimit <= 0 {
+		o.CacheLimit = 10 << 30
 	}
 	if o.Features == nil {
 		o.Features = &validate.Features{PowerShell: true, Matrix: true, Canary: true, Rolling: true}
