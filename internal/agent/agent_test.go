@@ -34,8 +34,9 @@ type server struct {
 	steps map[int]protocol.StepUpdate
 	done  chan protocol.Complete
 	// flaky makes every second request fail before it has an effect.
-	flaky bool
-	n     int
+	flaky  bool
+	n      int
+	extras extras
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -46,6 +47,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	path := strings.TrimPrefix(r.URL.Path, protocol.Prefix+"/")
+	if r.Header.Get("Authorization") == "Bearer token" && s.serveExtras(w, r, path) {
+		return
+	}
 	switch {
 	case r.Header.Get("Authorization") != "Bearer token":
 		w.WriteHeader(http.StatusUnauthorized)

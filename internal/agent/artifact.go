@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,7 +22,11 @@ func publishArtifact(ctx context.Context, s *stepRun) error {
 		// The default of the service: the job's own name.
 		name = s.job.Stage + "." + s.job.Name
 	}
-	from := s.input("path")
+	return s.publish(ctx, name, s.input("path"))
+}
+
+// publish makes a file or folder of the workspace an artifact of the run.
+func (s *stepRun) publish(ctx context.Context, name, from string) error {
 	rel, err := s.space.inside(s.space.path(dirSources), from)
 	if err != nil {
 		return err
@@ -59,11 +62,70 @@ func publishArtifact(ctx context.Context, s *stepRun) error {
 	return nil
 }
 
+// download says which artifacts go where.
+type download struct {
+	artifact string // "" means all
+	to       string // folder
+	// nested gives the artifact a folder of its own name; all of them have one anyway.
+	nested   bool
+	patterns string // lines; "" means everything
+}
+
 // downloadArtifact is DownloadPipelineArtifact@2, the task behind "download".
 func downloadArtifact(ctx context.Context, s *stepRun) error {
 	if source := s.input("source"); source != "" && source != "current" {
 		return fmt.Errorf("download: only artifacts of this run can be downloaded (current), not of %q", source)
 	}
+	d := download{artifact: s.input("artifact"), to: s.input("path"), patterns: s.input("patterns")}
+	if d.to == "" {
+		d.to = s.space.dir
+	}
+	// The short form gives every artifact its own folder, the task a named one none.
+	d.nested = s.step.Kind == plan.StepDownload && d.to == s.space.dir
+	return s.download(ctx, d)
+}
+
+// publishBuildArtifact is PublishBuildArtifacts@1 (K026).
+func publishBuildArtifact(ctx context.Context, s *stepRun) error {
+	if where := s.input("publishLocation", "ArtifactType"); where != "" && !strings.EqualFold(where, "Container") {
+		return fmt.Errorf("the publishLocation %s is not supported; use Container, and copy to a file share by a script", where)
+	}
+	name := s.input("ArtifactName")
+	if name == "" {
+		name = "drop"
+	}
+	return s.publish(ctx, name, s.input("PathtoPublish"))
+}
+
+// downloadBuildArtifact is DownloadBuildArtifacts@1 (K026): each artifact gets a folder of
+// its own name.
+func downloadBuildArtifact(ctx context.Context, s *stepRun) error {
+	if kind := s.input("buildType"); kind != "" && !strings.EqualFold(kind, "current") {
+		return fmt.Errorf("only artifacts of this run can be downloaded (buildType: current), not of %q", kind)
+	}
+	d := download{to: s.input("downloadPath"), nested: true, patterns: s.input("itemPattern")}
+	if d.to == "" {
+		d.to = s.space.path(dirStaging)
+	}
+	if kind := s.input("downloadType"); kind == "" || strings.EqualFold(kind, "single") {
+		if d.artifact = s.input("artifactName"); d.artifact == "" {
+			return errors.New("the input artifactName is empty; name an artifact, or set downloadType to specific")
+		}
+	}
+	if s.flag("cleanDestinationFolder", false) {
+		rel, err := s.space.inside(s.space.path(dirSources), d.to)
+		if err != nil {
+			return err
+		}
+		if err := s.space.clean(rel); err != nil {
+			return err
+		}
+	}
+	return s.download(ctx, d)
+}
+
+// download brings artifacts of the run.
+func (s *stepRun) download(ctx context.Context, d download) error {
 	res, err := s.agent.client.send(ctx, http.MethodGet, "jobs/"+s.job.ID+"/artifacts", s.job.Lease, nil, nil)
 	if err != nil {
 		return fmt.Errorf("asking for the artifacts: %w", err)
@@ -74,28 +136,22 @@ func downloadArtifact(ctx context.Context, s *stepRun) error {
 	if err != nil {
 		return fmt.Errorf("asking for the artifacts: %w", err)
 	}
-	want := s.input("artifact")
 	found := false
 	for _, a := range all {
-		if want != "" && !strings.EqualFold(a.Name, want) {
+		if d.artifact != "" && !strings.EqualFold(a.Name, d.artifact) {
 			continue
 		}
 		found = true
-		// The short form gives every artifact its own folder, the task a named one
-		// none.
-		to := s.input("path")
-		if to == "" {
-			to = s.space.dir
-		}
-		if s.step.Kind == plan.StepDownload && to == s.space.dir || want == "" {
+		to := d.to
+		if d.nested || d.artifact == "" {
 			to = filepath.Join(to, a.Name)
 		}
-		if err := s.fetchArtifact(ctx, a.Name, to); err != nil {
+		if err := s.fetchArtifact(ctx, a.Name, to, d.patterns); err != nil {
 			return err
 		}
 	}
-	if want != "" && !found {
-		return fmt.Errorf("the run has no artifact %q; publish it in a stage or job before this one, and depend on that", want)
+	if d.artifact != "" && !found {
+		return fmt.Errorf("the run has no artifact %q; publish it in a stage or job before this one, and depend on that", d.artifact)
 	}
 	if len(all) == 0 {
 		s.print("The run has no artifacts.")
@@ -104,7 +160,7 @@ func downloadArtifact(ctx context.Context, s *stepRun) error {
 }
 
 // fetchArtifact unpacks one artifact into a folder.
-func (s *stepRun) fetchArtifact(ctx context.Context, name, to string) error {
+func (s *stepRun) fetchArtifact(ctx context.Context, name, to, only string) error {
 	rel, err := s.space.inside(s.space.path(dirSources), to)
 	if err != nil {
 		return err
@@ -113,8 +169,8 @@ func (s *stepRun) fetchArtifact(ctx context.Context, name, to string) error {
 		return fmt.Errorf("making the folder %s: %w", to, err)
 	}
 	var match func(string) bool
-	if p := s.input("patterns"); p != "" && p != "**" {
-		patterns := strings.Split(p, "\n")
+	if only != "" && only != "**" {
+		patterns := strings.Split(only, "\n")
 		match = func(file string) bool { return matchAny(patterns, file) || matchAny(patterns, name+"/"+file) }
 	}
 	res, err := s.agent.client.send(ctx, http.MethodGet, "jobs/"+s.job.ID+"/artifacts/"+url.PathEscape(name), s.job.Lease, nil, nil)
@@ -127,79 +183,5 @@ func (s *stepRun) fetchArtifact(ctx context.Context, name, to string) error {
 		return fmt.Errorf("downloading the artifact %s: %w", name, err)
 	}
 	s.print(fmt.Sprintf("Downloaded artifact %s: %d files to %s", name, n, to))
-	return nil
-}
-
-// publishTests is PublishTestResults@2: it brings result files to the server, which
-// reads them.
-func publishTests(ctx context.Context, s *stepRun) error {
-	runner := s.input("testRunner")
-	if runner != "" && !strings.EqualFold(runner, "JUnit") {
-		return fmt.Errorf("test results in the format %s are not supported; use JUnit", runner)
-	}
-	folder := s.input("searchFolder")
-	if folder == "" {
-		folder = s.space.path(dirSources)
-	}
-	rel, err := s.space.inside(s.space.path(dirSources), folder)
-	if err != nil {
-		return err
-	}
-	patterns := strings.Split(s.input("testResultsFiles"), "\n")
-	for i, p := range patterns {
-		if p = strings.TrimSpace(p); filepath.IsAbs(p) {
-			if patterns[i], err = filepath.Rel(filepath.Join(s.space.dir, rel), p); err != nil {
-				return err
-			}
-		}
-	}
-	files, err := s.space.glob(rel, patterns)
-	if err != nil {
-		return fmt.Errorf("looking for test results in %s: %w", folder, err)
-	}
-	if len(files) == 0 {
-		why := fmt.Sprintf("no test result files match %s in %s", strings.Join(patterns, ", "), folder)
-		if s.flag("failTaskOnMissingResultsFile", false) {
-			return errors.New(why)
-		}
-		s.print("##[warning]" + why)
-		return nil
-	}
-	return s.sendTests(ctx, files)
-}
-
-func (s *stepRun) sendTests(ctx context.Context, files []string) error {
-	var entries []entry
-	for _, f := range files {
-		entries = append(entries, entry{name: filepath.ToSlash(f), path: f})
-	}
-	var body bytes.Buffer
-	if err := s.space.pack(&body, entries); err != nil {
-		return err
-	}
-	header, err := json.Marshal(protocol.TestsHeader{Title: s.input("testRunTitle"), Format: "JUnit", Merge: s.flag("mergeTestResults", false)})
-	if err != nil {
-		return err
-	}
-	res, err := s.agent.client.send(ctx, http.MethodPost, "jobs/"+s.job.ID+"/tests", s.job.Lease, &body, http.Header{protocol.HeaderTests: {string(header)}})
-	if err != nil {
-		return fmt.Errorf("publishing test results: %w", err)
-	}
-	defer drain(res.Body)
-	var reply protocol.TestsReply
-	if err := json.NewDecoder(res.Body).Decode(&reply); err != nil {
-		return fmt.Errorf("publishing test results: %w", err)
-	}
-	s.print(fmt.Sprintf("Published %d test runs from %d files: %d tests, %d passed, %d failed, %d skipped, %.2f s",
-		reply.Runs, len(files), reply.Total, reply.Passed, reply.Failed, reply.Skipped, reply.Seconds))
-	for _, bad := range reply.Invalid {
-		s.print("##[warning]Not read: " + bad)
-	}
-	switch {
-	case reply.Failed > 0 && s.flag("failTaskOnFailedTests", false):
-		return fmt.Errorf("%d of %d tests failed", reply.Failed, reply.Total)
-	case len(reply.Invalid) > 0 && s.flag("failTaskOnFailureToPublishResults", false):
-		return fmt.Errorf("%d result files could not be read: %s", len(reply.Invalid), reply.Invalid[0])
-	}
 	return nil
 }

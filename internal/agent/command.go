@@ -50,12 +50,3 @@ func unescape(s string) string {
 
 // flag reads a property that is a Boolean.
 func (c command) flag(name string) bool { return strings.EqualFold(c.props[name], "true") }
-
-// quiet are the known commands that have no effect here and need no words.
-var quiet = map[string]bool{"task.setprogress": true, "task.logdetail": true, "telemetry.publish": true}
-
-// restricted are the commands that a step with "target.commands: restricted" may use.
-var restricted = map[string]bool{
-	"task.setvariable": true, "task.setsecret": true, "task.logissue": true, "task.complete": true, "task.setprogress": true,
-	"task.logdetail": true, "task.debug": true, "task.prependpath": true, "telemetry.publish": true,
-}

@@ -29,7 +29,10 @@ type jobRun struct {
 	base   map[string]string // environment before variables
 	vars   plan.Values
 	paths  []string // from prependpath, newest first
-	debug  bool
+	// cased are the variables, in lower case, whose names keep their case in the environment.
+	cased     map[string]bool
+	endpoints map[string]*endpoint // service connections by lower-case id
+	debug     bool
 
 	outputs []protocol.Output
 	later   []func(context.Context) // what steps do at the end of a phase that succeeded
@@ -85,7 +88,8 @@ func (a *Agent) runJob(ctx context.Context, p *place, lease time.Duration, job *
 	life, die := context.WithCancel(context.WithoutCancel(ctx))
 	defer die()
 	go sp.deliver(life)
-	r := &jobRun{agent: a, job: job, log: log, spool: sp, space: p.space, warden: p.warden, stop: &stopper{c: make(chan struct{})}, masker: mask.New(job.Token, a.cfg.Token)}
+	r := &jobRun{agent: a, job: job, log: log, spool: sp, space: p.space, warden: p.warden, stop: &stopper{c: make(chan struct{})}, masker: mask.New(job.Token, a.cfg.Token),
+		cased: map[string]bool{}, endpoints: map[string]*endpoint{}}
 	leave := context.AfterFunc(ctx, func() { r.stop.stop(Stopped, true, false) })
 	defer leave()
 	beating, rest := context.WithCancel(life)
@@ -127,6 +131,7 @@ func (r *jobRun) run(slot int) (plan.Result, error) {
 	if v, ok := r.vars.Lookup("System.Debug"); ok && v == "true" {
 		r.debug = true
 	}
+	r.takeConnections()
 	r.expandVariables()
 	return r.phases()
 }

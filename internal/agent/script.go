@@ -46,12 +46,22 @@ func (s *stepRun) script(ctx context.Context, text string, args []string) error 
 	return s.bash(ctx, s.space.path(name), args)
 }
 
+// bash runs a script file.
 func (s *stepRun) bash(ctx context.Context, path string, args []string) error {
+	env := s.environment()
+	if v := s.input("bashEnvValue"); v != "" {
+		env = append(env, "BASH_ENV="+v)
+	}
+	return s.interpret(ctx, "bash", env, append([]string{"/bin/bash", "--noprofile", "--norc", path}, args...))
+}
+
+// interpret runs the program that interprets the script of the step; what is its name in
+// messages.
+func (s *stepRun) interpret(ctx context.Context, what string, env, argv []string) error {
 	dir, err := s.workingDirectory()
 	if err != nil {
 		return err
 	}
-	argv := append([]string{"/bin/bash", "--noprofile", "--norc", path}, args...)
 	var failed []string
 	var stderr func([][]byte)
 	if s.flag("failOnStderr", false) {
@@ -64,16 +74,12 @@ func (s *stepRun) bash(ctx context.Context, path string, args []string) error {
 			s.consume(lines)
 		}
 	}
-	env := s.environment()
-	if v := s.input("bashEnvValue"); v != "" {
-		env = append(env, "BASH_ENV="+v)
-	}
 	exit, err := s.process(ctx, dir, env, argv, s.consume, stderr)
-	if err := exitError("bash", exit, err); err != nil {
+	if err := exitError(what, exit, err); err != nil {
 		return err
 	}
 	if len(failed) > 0 {
-		return fmt.Errorf("bash wrote to standard error and failOnStderr is set: %s", failed[0])
+		return fmt.Errorf("%s wrote to standard error and failOnStderr is set: %s", what, failed[0])
 	}
 	return nil
 }

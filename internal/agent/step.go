@@ -25,6 +25,14 @@ type stepRun struct {
 	why     string      // first error
 	started time.Time
 	inputs  map[string]string // by lower-case name, macros expanded
+	// ctx is that of the attempt, for the logging commands: they come in the middle of what
+	// a process prints. It ends when the step is to stop at once.
+	ctx context.Context
+
+	progress  int // percent
+	operation string
+	details   []protocol.Detail
+	taskVars  plan.Values // of ##vso[task.settaskvariable]
 }
 
 // task does the work of a step; nil means that it succeeded. ctx ends when the step is
@@ -33,11 +41,19 @@ type task func(ctx context.Context, s *stepRun) error
 
 // tasks are the tasks that the agent knows, by lower-case name.
 func tasks() map[string]task {
-	return map[string]task{
-		"bash@3": runBash, "cmdline@2": runScript, "checkout@1": runCheckout,
-		"publishpipelineartifact@1": publishArtifact, "downloadpipelineartifact@2": downloadArtifact,
-		"publishtestresults@2": publishTests, "cache@2": runCache, "docker@2": runDocker, "helmdeploy@1": runHelm, "kubernetesmanifest@1": runManifests,
+	all := map[string]task{
+		"bash@3": runBash, "cmdline@2": runScript, "powershell@2": runPowerShell, "checkout@1": runCheckout,
+		"copyfiles@2": copyFiles, "deletefiles@1": deleteFiles, "archivefiles@2": archiveFiles, "extractfiles@1": extractFiles,
+		"publishbuildartifacts@1": publishBuildArtifact, "downloadbuildartifacts@1": downloadBuildArtifact,
+		"publishcodecoverageresults@2": publishCoverage,
+		"publishpipelineartifact@1":    publishArtifact, "downloadpipelineartifact@2": downloadArtifact,
+		"publishtestresults@2": publishTests, "docker@2": runDocker, "helmdeploy@1": runHelm, "kubernetesmanifest@1": runManifests,
 	}
+	all["downloadsecurefile@1"] = downloadSecureFile
+	for name := range installers() {
+		all[name] = installTool
+	}
+	return all
 }
 
 // run decides whether the step runs, runs it and reports it; status is the status of
@@ -82,9 +98,9 @@ func (s *stepRun) end(result plan.Result) plan.Result {
 		}
 		s.jobRun.fail(s.step.DisplayName + ": " + why)
 	}
-	s.jobRun.spool.report(s.spool, protocol.StepUpdate{
+	s.jobRun.spool.report(s.spool, s.update(protocol.StepUpdate{
 		Status: plan.Completed, Result: result, Started: s.started, Finished: time.Now(), Why: s.masker.String(s.why),
-	})
+	}))
 	return result
 }
 
@@ -125,6 +141,7 @@ func (s *stepRun) attempt(status plan.Result) plan.Result {
 		t := time.AfterFunc(left, func() { cancel(errCanceled) })
 		defer t.Stop()
 	}
+	s.ctx, s.taskVars = ctx, plan.Values{}
 	err := s.perform(ctx)
 	cause := context.Cause(ctx)
 	switch {
@@ -243,12 +260,16 @@ func (s *stepRun) environment() []string {
 	env := maps.Clone(s.base)
 	for _, v := range s.vars {
 		name := envName(v.Name)
+		if s.cased[strings.ToLower(v.Name)] {
+			name = strings.NewReplacer(".", "_", " ", "_").Replace(v.Name)
+		}
 		if v.Secret || name == "PATH" || name == "HOME" || !validEnv(name, v.Text) ||
 			slices.ContainsFunc(reservedPrefixes, func(p string) bool { return strings.HasPrefix(strings.ToLower(v.Name), p) }) {
 			continue
 		}
 		env[name] = v.Text
 	}
+	maps.Copy(env, s.endpointVariables(false))
 	for k, v := range s.step.Env {
 		if value := s.expand(v); validEnv(k, value) {
 			env[k] = value

@@ -196,6 +196,7 @@ func (a *Agent) localVariables(w *workspace, slot int) []plan.Value {
 		{"System.WorkFolder", a.cfg.Dir}, {"Agent.TempDirectory", w.path(dirTemp)}, {"Agent.ToolsDirectory", filepath.Join(a.cfg.Dir, "tools")},
 		{"Agent.Id", strconv.Itoa(slot)}, {"Agent.Name", a.cfg.Name}, {"Agent.MachineName", host}, {"Agent.Version", a.cfg.Version},
 		{"Agent.OS", "Linux"}, {"Agent.OSArchitecture", architecture()}, {"Agent.IsSelfHosted", "1"},
+		{"Agent.RootDirectory", a.cfg.Dir}, {"Agent.Diagnostic", "false"}, {"Agent.ContainerMapping", "{}"},
 		{"Build.SourcesDirectory", w.path(dirSources)}, {"Build.Repository.LocalPath", w.path(dirSources)},
 		{"System.DefaultWorkingDirectory", w.path(dirSources)}, {"Build.ArtifactStagingDirectory", w.path(dirStaging)},
 		{"Build.StagingDirectory", w.path(dirStaging)}, {"Build.BinariesDirectory", w.path(dirBinaries)},

@@ -85,7 +85,7 @@ func (e *env) runs() *cobra.Command {
 	logs.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the run ends; exit 1 when it failed")
 	logs.Flags().StringVar(&job, "job", "", "only this job, STAGE.JOB")
 	logs.Flags().IntVar(&attempt, "attempt", 0, "of an attempt before the last, from 1")
-	return noun("run", "Runs of pipelines", list, show, logs, e.cancelRun(), e.rerun(), e.retryStage())
+	return noun("run", "Runs of pipelines", list, show, logs, e.cancelRun(), e.rerun(), e.runAttachment(), e.retryStage())
 }
 
 func (e *env) cancelRun() *cobra.Command {
@@ -166,7 +166,7 @@ func runTable(r pipeline.Detail) table {
 		for _, j := range s.Jobs {
 			t.rows = append(t.rows, []string{"  " + j.Path + attemptOf(j.Attempt), state(j.Status, j.Result), took(j.Started, j.Finished), j.Why})
 			for _, p := range j.Steps {
-				t.rows = append(t.rows, []string{fmt.Sprintf("    %d %s", p.Number, p.DisplayName), state(p.Status, p.Result), took(p.Started, p.Finished), p.Why})
+				t.rows = append(t.rows, []string{fmt.Sprintf("    %d %s", p.Number, p.DisplayName), state(p.Status, p.Result), took(p.Started, p.Finished), progress(p)})
 			}
 		}
 	}
@@ -179,6 +179,7 @@ func runTable(r pipeline.Detail) table {
 	for _, a := range r.Artifacts {
 		t.rows = append(t.rows, []string{"artifact", a.Name, size(a.Bytes), ""})
 	}
+	t.rows = append(t.rows, extraRows(r)...)
 	return t
 }
 

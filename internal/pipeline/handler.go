@@ -49,10 +49,11 @@ func (s *Service) AgentHandler() http.Handler {
 	about("GET jobs/{id}/artifacts", s.serveArtifacts)
 	about("GET jobs/{id}/artifacts/{name}", s.serveArtifact)
 	about("POST jobs/{id}/tests", s.serveTests)
-	about("POST jobs/{id}/cache/find", s.serveCacheFind)
-	about("GET jobs/{id}/cache/{entry}", s.serveCacheRead)
-	about("PUT jobs/{id}/cache", s.serveCacheWrite)
+	about("POST jobs/{id}/coverage", s.serveCoverage)
+	about("POST jobs/{id}/attachments", s.serveAttachment)
+	about("POST jobs/{id}/run", s.serveRunChange)
 	about("POST jobs/{id}/tasks/{task}", s.serveTask)
+	about("GET jobs/{id}/secure-files/{name}", s.serveSecureFile)
 	about("POST jobs/{id}/complete", s.serveComplete)
 	return mux
 }
@@ -232,8 +233,9 @@ func (s *Service) serveSteps(w http.ResponseWriter, r *http.Request) error {
 	masker := s.masker(row.id)
 	err = s.again(r.Context(), func(tx *store.Tx) error {
 		for _, u := range in.Steps {
-			_, err := tx.Exec(r.Context(), `UPDATE pipeline_step SET status = ?, result = ?, why = ?, started = ?, finished = ? WHERE job = ? AND number = ?`,
-				u.Status, u.Result, masker.String(u.Why), millis(u.Started), millis(u.Finished), row.id, u.Number)
+			_, err := tx.Exec(r.Context(), `UPDATE pipeline_step SET status = ?, result = ?, why = ?, started = ?, finished = ?, progress = ?, operation = ?, details = ? WHERE job = ? AND number = ?`,
+				u.Status, u.Result, masker.String(u.Why), millis(u.Started), millis(u.Finished), min(max(u.Progress, 0), 100), masker.String(firstLine(u.Operation)),
+				details(u.Details, masker.String), row.id, u.Number)
 			if err != nil {
 				return fmt.Errorf("writing step %d of job %s: %w", u.Number, row.path(), err)
 			}

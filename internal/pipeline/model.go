@@ -37,6 +37,10 @@ type Detail struct {
 	Artifacts []protocol.Artifact `json:"artifacts"`
 	Tests     []TestRun           `json:"tests"`
 	Images    []Image             `json:"images"`
+	// Tags are those that steps gave the run.
+	Tags        []string     `json:"tags"`
+	Attachments []Attachment `json:"attachments"`
+	Coverage    []Coverage   `json:"coverage"`
 }
 
 // Stage is a stage of a run.
@@ -98,6 +102,11 @@ type Step struct {
 	Started     time.Time   `json:"started,omitzero"`
 	Finished    time.Time   `json:"finished,omitzero"`
 	Lines       int64       `json:"lines"` // of its log so far
+	// Progress is how far the step says that it is, in percent, and Operation what it is at.
+	Progress  int    `json:"progress,omitempty"`
+	Operation string `json:"operation,omitempty"`
+	// Details are the records that the step made below itself.
+	Details []protocol.Detail `json:"details,omitempty"`
 }
 
 // Image is an image that a step of the run put into the registry, as its output

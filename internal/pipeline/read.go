@@ -111,7 +111,7 @@ func (s *Service) Show(ctx context.Context, a identity.Actor, n int64) (*Detail,
 	if d.Tests, err = s.testRuns(ctx, n, false); err != nil {
 		return nil, err
 	}
-	return d, nil
+	return d, s.addExtras(ctx, d)
 }
 
 func (s *Service) showStages(ctx context.Context, r *runRow, d *Detail) error {
@@ -193,7 +193,7 @@ func images(j *jobRow) []Image {
 
 // loadSteps reads the steps of all jobs of a run, by job.
 func (s *Service) loadSteps(ctx context.Context, h store.Handle, n int64) (map[string][]Step, error) {
-	rows, err := h.Query(ctx, `SELECT s.job, s.number, s.hook, s.name, s.title, s.task, s.status, s.result, s.why, s.started, s.finished
+	rows, err := h.Query(ctx, `SELECT s.job, s.number, s.hook, s.name, s.title, s.task, s.status, s.result, s.why, s.started, s.finished, s.progress, s.operation, s.details
 		FROM pipeline_step s JOIN pipeline_job j ON j.id = s.job WHERE j.run = ? ORDER BY s.job, s.number`, n)
 	if err != nil {
 		return nil, fmt.Errorf("reading the steps of run %d: %w", n, err)
@@ -204,8 +204,15 @@ func (s *Service) loadSteps(ctx context.Context, h store.Handle, n int64) (map[s
 		var job string
 		var st Step
 		var started, finished int64
-		if err := rows.Scan(&job, &st.Number, &st.Hook, &st.Name, &st.DisplayName, &st.Task, &st.Status, &st.Result, &st.Why, &started, &finished); err != nil {
+		var details string
+		if err := rows.Scan(&job, &st.Number, &st.Hook, &st.Name, &st.DisplayName, &st.Task, &st.Status, &st.Result, &st.Why, &started, &finished,
+			&st.Progress, &st.Operation, &details); err != nil {
 			return nil, fmt.Errorf("reading the steps of run %d: %w", n, err)
+		}
+		if details != "" {
+			if err := json.Unmarshal([]byte(details), &st.Details); err != nil {
+				return nil, fmt.Errorf("reading the steps of run %d: %w", n, err)
+			}
 		}
 		st.Started, st.Finished = fromMillis(started), fromMillis(finished)
 		if st.Lines, err = s.logs.Lines(logs.Ref{Run: n, Job: job, Step: st.Number}); err != nil {

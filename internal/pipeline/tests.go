@@ -10,12 +10,14 @@ import (
 	"io"
 	"net/http"
 	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
-	"towpath.dev/towpath/internal/pipeline/junit"
 	"towpath.dev/towpath/internal/pipeline/protocol"
+	"towpath.dev/towpath/internal/pipeline/results"
 	"towpath.dev/towpath/internal/store"
 )
 
@@ -28,7 +30,7 @@ const (
 // resultFile is one file as it was sent.
 type resultFile struct {
 	name   string
-	result *junit.Result
+	result *results.Result
 	digest string
 }
 
@@ -41,11 +43,11 @@ func (s *Service) serveTests(w http.ResponseWriter, r *http.Request) error {
 	if err := json.Unmarshal([]byte(r.Header.Get(protocol.HeaderTests)), &head); err != nil {
 		return fault.Wrap(fault.Invalid, err, "The request does not describe its test results.")
 	}
-	if head.Format != "JUnit" {
-		return fault.New(fault.Invalid, "Test results in the format %q are not supported.", head.Format).WithNext("use JUnit")
+	if !slices.ContainsFunc(results.Formats(), func(f string) bool { return strings.EqualFold(f, head.Format) }) {
+		return fault.New(fault.Invalid, "Test results in the format %q are not supported.", head.Format).WithNext("use one of %s", strings.Join(results.Formats(), ", "))
 	}
 	var reply protocol.TestsReply
-	files, err := s.readResults(r.Context(), http.MaxBytesReader(w, r.Body, protocol.MaxTests), &reply)
+	files, err := s.readResults(r.Context(), head.Format, http.MaxBytesReader(w, r.Body, protocol.MaxTests), &reply)
 	if err != nil {
 		return err
 	}
@@ -69,7 +71,7 @@ func (s *Service) serveTests(w http.ResponseWriter, r *http.Request) error {
 
 // readResults reads and keeps every file of a tar. Files that are no results are named
 // in the reply.
-func (s *Service) readResults(ctx context.Context, body io.Reader, reply *protocol.TestsReply) ([]resultFile, error) {
+func (s *Service) readResults(ctx context.Context, format string, body io.Reader, reply *protocol.TestsReply) ([]resultFile, error) {
 	var out []resultFile
 	tr := tar.NewReader(body)
 	for {
@@ -94,7 +96,7 @@ func (s *Service) readResults(ctx context.Context, body io.Reader, reply *protoc
 		if err != nil {
 			return nil, fault.Wrap(fault.Invalid, err, "The test results could not be read.")
 		}
-		result, err := junit.Parse(bytes.NewReader(raw))
+		result, err := results.Parse(format, bytes.NewReader(raw))
 		if err != nil {
 			reply.Invalid = append(reply.Invalid, h.Name+": "+err.Error())
 			continue
@@ -109,7 +111,7 @@ func (s *Service) readResults(ctx context.Context, body io.Reader, reply *protoc
 
 // merge makes one result of several. Its digest is that of the first file.
 func merge(files []resultFile) resultFile {
-	sum := &junit.Result{Name: files[0].result.Name}
+	sum := &results.Result{Name: files[0].result.Name}
 	for _, f := range files {
 		sum.Total += f.result.Total
 		sum.Passed += f.result.Passed
@@ -117,8 +119,10 @@ func merge(files []resultFile) resultFile {
 		sum.Skipped += f.result.Skipped
 		sum.Seconds += f.result.Seconds
 		sum.Failures = append(sum.Failures, f.result.Failures...)
+		sum.Cases = append(sum.Cases, f.result.Cases...)
 	}
-	sum.Failures = sum.Failures[:min(len(sum.Failures), junit.MaxFailures)]
+	sum.Failures = sum.Failures[:min(len(sum.Failures), results.MaxFailures)]
+	sum.Cases = sum.Cases[:min(len(sum.Cases), results.MaxKept)]
 	return resultFile{name: files[0].name, result: sum, digest: files[0].digest}
 }
 

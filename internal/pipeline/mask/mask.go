@@ -2,11 +2,9 @@ package mask
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 )
@@ -18,46 +16,61 @@ const Stars = "***"
 // masked.
 const MinLength = 4
 
+// The bounds of the length that SetMinLength takes.
+const (
+	lowestMinLength  = 1
+	highestMinLength = 6
+)
+
 // Masker hides secrets. It is safe for concurrent use.
 type Masker struct {
-	mu      sync.RWMutex
-	needles [][]byte // longest first
-	known   map[string]bool
+	mu    sync.RWMutex
+	least int // length below which a value is not masked
+	index index
+	known map[string]bool
 }
 
 // New returns a masker for the given secrets.
 func New(secrets ...string) *Masker {
-	m := &Masker{known: map[string]bool{}}
+	m := &Masker{known: map[string]bool{}, least: MinLength}
 	for _, s := range secrets {
 		m.Add(s)
 	}
 	return m
 }
 
-// Add makes the masker hide a value, each of its lines, and their escaped forms.
-func (m *Masker) Add(secret string) {
-	var forms []string
-	for _, part := range append(strings.Split(secret, "\n"), secret) {
-		part = strings.Trim(part, "\r\n")
-		if len(strings.TrimSpace(part)) < MinLength {
-			continue
-		}
-		forms = append(forms, part, strings.TrimSpace(part))
-		forms = append(forms, escapes(part)...)
-	}
+// SetMinLength sets the length in bytes below which a value that is added from now on is
+// not masked. It is capped at 6, so that nobody can switch masking off by it (L033).
+func (m *Masker) SetMinLength(n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	// Readers hold the old slice: build a new one.
-	needles := slices.Clone(m.needles)
-	for _, f := range forms {
-		if len(f) < MinLength || strings.Contains(f, "\n") || m.known[f] {
+	m.least = min(max(n, lowestMinLength), highestMinLength)
+}
+
+// Add makes the masker hide a value, each of its lines, and their escaped forms.
+func (m *Masker) Add(secret string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, part := range append(strings.Split(secret, "\n"), secret) {
+		part = strings.Trim(part, "\r\n")
+		if len(strings.TrimSpace(part)) < m.least || m.known[part] {
 			continue
 		}
-		m.known[f] = true
-		needles = append(needles, []byte(f))
+		m.add(part)
+		m.add(strings.TrimSpace(part))
+		for _, form := range escapes(part) {
+			m.add(form)
+		}
 	}
-	slices.SortStableFunc(needles, func(a, b []byte) int { return cmp.Compare(len(b), len(a)) })
-	m.needles = needles
+}
+
+// add makes the masker hide one text; mu is held.
+func (m *Masker) add(form string) {
+	if len(form) < m.least || strings.Contains(form, "\n") || m.known[form] {
+		return
+	}
+	m.known[form] = true
+	m.index.add([]byte(form))
 }
 
 // escapes returns the forms in which tools print a value.
@@ -101,33 +114,32 @@ func encodings(s string) []string {
 	return out
 }
 
-// Empty reports whether there is nothing to hide.
+// Empty reports whether there is nothing to hide but the passwords of URLs.
 func (m *Masker) Empty() bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return len(m.needles) == 0
+	return m.index.longest == 0
 }
 
 // Longest returns the length in bytes of the longest text that is hidden.
 func (m *Masker) Longest() int {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	if len(m.needles) == 0 {
-		return 0
-	}
-	return len(m.needles[0])
+	return m.index.longest
 }
 
-// Holds reports whether the text holds a secret.
+// Holds reports whether the text holds a secret that was added.
 func (m *Masker) Holds(text string) bool {
-	return len(m.find([]byte(text))) > 0
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return len(m.index.find([]byte(text), nil)) > 0
 }
 
 // String returns the text with its secrets hidden.
 func (m *Masker) String(text string) string { return string(m.Bytes([]byte(text))) }
 
-// Bytes returns the text with its secrets hidden: the text itself when there are
-// none, else a copy.
+// Bytes returns the text with its secrets hidden, and the passwords of the URLs in it: the
+// text itself when there are none, else a copy.
 func (m *Masker) Bytes(text []byte) []byte {
 	spans := m.find(text)
 	if len(spans) == 0 {
@@ -154,6 +166,11 @@ func (m *Masker) Cut(text []byte, limit int) int {
 	if tail := m.Longest() - 1; tail > 0 && len(text)-n < tail {
 		n = max(len(text)-tail, 1)
 	}
+	// A URL whose password has not come yet stays whole.
+	near := max(n-2*maxUserinfo, 0)
+	if at := bytes.LastIndex(text[near:n], slashes); at >= 0 && near+at > 0 && !bytes.ContainsAny(text[near+at+len(slashes):n], notPassword) {
+		n = near + at
+	}
 	for _, s := range m.find(text) {
 		if s.from < n && n < s.to {
 			n = s.from
@@ -165,40 +182,14 @@ func (m *Masker) Cut(text []byte, limit int) int {
 	return n
 }
 
-// span is a part of a text that is to be hidden.
-type span struct{ from, to int }
-
-// find returns the secrets in a text in their order; what overlaps is one span.
+// find returns what is to be hidden in a text in order; what overlaps is one span.
 func (m *Masker) find(text []byte) []span {
 	m.mu.RLock()
-	needles := m.needles
+	spans := m.index.find(text, nil)
 	m.mu.RUnlock()
-	var spans []span
-	for _, needle := range needles {
-		if len(needle) > len(text) {
-			continue
-		}
-		for at := 0; ; {
-			i := bytes.Index(text[at:], needle)
-			if i < 0 {
-				break
-			}
-			spans = append(spans, span{at + i, at + i + len(needle)})
-			at += i + 1
-		}
+	known := len(spans)
+	if spans = passwords(text, spans); known > 0 && len(spans) > known {
+		spans = merge(spans)
 	}
-	if len(spans) < 2 {
-		return spans
-	}
-	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
-	merged := spans[:1]
-	for _, s := range spans[1:] {
-		last := &merged[len(merged)-1]
-		if s.from < last.to {
-			last.to = max(last.to, s.to)
-			continue
-		}
-		merged = append(merged, s)
-	}
-	return merged
+	return spans
 }

@@ -14,6 +14,9 @@
 //	GET  jobs/{id}/artifacts          –         → []Artifact
 //	GET  jobs/{id}/artifacts/{name}   –         → tar
 //	POST jobs/{id}/tests              tar of result files, [TestsHeader] in a header → TestsReply
+//	POST jobs/{id}/coverage           tar of coverage files → CoverageReply
+//	POST jobs/{id}/attachments        content, [AttachmentHeader] in a header → 204
+//	POST jobs/{id}/run                RunChange → 204
 //	POST jobs/{id}/tasks/{task}       TaskRequest as one JSON line, then a tar → lines of TaskReply
 //	POST jobs/{id}/complete           Complete  → 204
 //

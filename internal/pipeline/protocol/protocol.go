@@ -34,6 +34,8 @@ const (
 	MaxContext = 2 << 30
 	// MaxAttachment is the largest attachment in bytes.
 	MaxAttachment = 64 << 20
+	// MaxSecureFile is the largest secure file in bytes.
+	MaxSecureFile = 10 << 20
 	// MaxTests is the largest tar of test result files in bytes.
 	MaxTests = 256 << 20
 )
@@ -93,6 +95,8 @@ type Job struct {
 	Token    string `json:"token"`
 	// Repositories are those beside its own that the job checks out; Token opens them.
 	Repositories []Repository `json:"repositories,omitempty"`
+	// Connections are the service connections that the tasks of the job name.
+	Connections []Connection `json:"connections,omitempty"`
 
 	// Phases are the rounds of a deployment that may happen, of which Strategy
 	// picks the next, or one phase without a round.
@@ -116,6 +120,17 @@ func (j *Job) Path() string {
 		return j.Stage + "." + j.Name + "." + j.Leg
 	}
 	return j.Stage + "." + j.Name
+}
+
+// Connection is a service connection with what opens it. It is in memory alone, on both
+// sides.
+type Connection struct {
+	Name   string            `json:"name"`
+	Type   string            `json:"type"` // kubernetes, dockerregistry, generic
+	URL    string            `json:"url"`
+	Scheme string            `json:"scheme"` // None, UsernamePassword, Token, Kubernetes
+	Auth   map[string]string `json:"auth,omitempty"`
+	Secret []string          `json:"secret,omitempty"` // the values of Auth that logs hide
 }
 
 // Repository is a repository resource at the commit that the run uses.

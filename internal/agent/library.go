@@ -1,0 +1,62 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"towpath.dev/towpath/internal/pipeline/plan"
+	"towpath.dev/towpath/internal/pipeline/protocol"
+)
+
+// takeConnections keeps the service connections that the job was lent, for the tasks that
+// name them (K002).
+func (r *jobRun) takeConnections() {
+	for _, c := range r.job.Connections {
+		e := &endpoint{url: c.URL, authenticationAs: c.Scheme, auth: map[string]string{}, data: map[string]string{}}
+		for k, v := range c.Auth {
+			e.auth[strings.ToUpper(k)] = v
+		}
+		for _, text := range c.Secret {
+			r.masker.Add(text)
+		}
+		r.endpoints[strings.ToLower(c.Name)] = e
+	}
+}
+
+// downloadSecureFile is DownloadSecureFile@1: the file comes into the folder for temporary
+// files, which goes with the job, and can be read by the user of the steps alone.
+func downloadSecureFile(ctx context.Context, s *stepRun) error {
+	want := s.input("secureFile")
+	if want == "" {
+		return errors.New("DownloadSecureFile needs the input secureFile")
+	}
+	res, err := s.agent.client.send(ctx, http.MethodGet, protocol.Prefix+"/jobs/"+s.job.ID+"/secure-files/"+url.PathEscape(want), s.job.Lease, nil, nil)
+	if err != nil {
+		return fmt.Errorf("downloading the secure file %s: %w", want, err)
+	}
+	defer res.Body.Close()
+	content, err := io.ReadAll(io.LimitReader(res.Body, protocol.MaxSecureFile+1))
+	if err != nil || len(content) > protocol.MaxSecureFile {
+		return fmt.Errorf("downloading the secure file %s: %w", want, errors.Join(err, errors.New("it did not come to its end")))
+	}
+	name := res.Header.Get("Towpath-Name")
+	if name != filepath.Base(name) || name == "." || name == ".." || name == "/" {
+		return fmt.Errorf("the server calls the secure file %q, which is no name", name)
+	}
+	at := filepath.Join(dirTemp, name)
+	if err := s.space.root.Remove(at); err == nil {
+		s.print("##[debug]The file was there and is replaced.")
+	}
+	if err := s.space.write(at, content, 0o600); err != nil {
+		return fmt.Errorf("writing the secure file %s: %w", want, err)
+	}
+	s.setOutput(s.outputName(), "secureFilePath", plan.Value{Text: s.space.path(at)})
+	s.print("Downloaded the secure file to " + s.space.path(at))
+	return nil
+}

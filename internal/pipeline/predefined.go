@@ -1,0 +1,52 @@
+package pipeline
+
+import (
+	"strings"
+
+	"towpath.dev/towpath/internal/pipeline/plan"
+)
+
+// resourceVariables are the variables about the containers and the repositories that the
+// pipeline names as resources (P008): resources.container.ALIAS.image and its parts,
+// resources.repositories.ALIAS.name, .ref, .id, .type, .url and, where it is pinned, .version.
+func (s *Service) resourceVariables(p *plan.Plan, project string) []plan.Value {
+	var out []plan.Value
+	add := func(name, text string) {
+		out = append(out, plan.Value{Name: name, Text: text, ReadOnly: true})
+	}
+	for _, c := range p.Resources.Containers {
+		registry, repository, tag, digest := splitImage(c.Container.Image)
+		at := "resources.container." + c.Alias + "."
+		for _, kv := range [][2]string{
+			{"image", c.Container.Image}, {"uri", c.Container.Image}, {"registry", registry}, {"repository", repository}, {"tag", tag}, {"digest", digest},
+		} {
+			add(at+kv[0], kv[1])
+		}
+	}
+	for _, r := range p.Resources.Repositories {
+		name := r.Name
+		if !strings.Contains(name, "/") {
+			name = project + "/" + name
+		}
+		at := "resources.repositories." + r.Alias + "."
+		for _, kv := range [][2]string{{"name", r.Name}, {"id", name}, {"ref", r.Ref}, {"type", r.Type}, {"url", s.cloneURL(name)}, {"version", r.Commit}} {
+			add(at+kv[0], kv[1])
+		}
+	}
+	return out
+}
+
+// splitImage takes the name of an image apart: "host:5000/shop/web:1.2@sha256:…".
+func splitImage(image string) (registry, repository, tag, digest string) {
+	image, digest, _ = strings.Cut(image, "@")
+	if host, rest, ok := strings.Cut(image, "/"); ok && (strings.ContainsAny(host, ".:") || host == "localhost") {
+		registry, image = host, rest
+	}
+	if at := strings.LastIndexByte(image, ':'); at >= 0 {
+		return registry, image[:at], image[at+1:], digest
+	}
+	if digest == "" {
+		tag = "latest"
+	}
+	return registry, image, tag, digest
+}
