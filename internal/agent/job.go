@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -123,6 +124,11 @@ func (r *jobRun) run(slot int) (plan.Result, error) {
 	}
 	r.vars.Set(plan.Value{Name: "System.AccessToken", Text: r.job.Token, Secret: true, ReadOnly: true})
 	r.vars.Set(plan.Value{Name: "Agent.JobName", Text: r.job.DisplayName, ReadOnly: true})
+	if v, ok := r.vars.Lookup(shortestSecret); ok {
+		if n, err := strconv.Atoi(v); err == nil {
+			r.masker.SetMinLength(n)
+		}
+	}
 	for _, v := range r.vars {
 		if v.Secret {
 			r.masker.Add(v.Text)
@@ -135,6 +141,10 @@ func (r *jobRun) run(slot int) (plan.Result, error) {
 	r.expandVariables()
 	return r.phases()
 }
+
+// shortestSecret is the variable that says how short a secret may be and still be masked;
+// the service's agent has it, too (L033).
+const shortestSecret = "AZP_IGNORE_SECRETS_SHORTER_THAN"
 
 // phases runs the one phase of an ordinary job, or the rounds of a deployment as its
 // strategy has them follow each other.

@@ -47,7 +47,7 @@ func tasks() map[string]task {
 		"publishbuildartifacts@1": publishBuildArtifact, "downloadbuildartifacts@1": downloadBuildArtifact,
 		"publishcodecoverageresults@2": publishCoverage,
 		"publishpipelineartifact@1":    publishArtifact, "downloadpipelineartifact@2": downloadArtifact,
-		"publishtestresults@2": publishTests, "docker@2": runDocker, "helmdeploy@1": runHelm, "kubernetesmanifest@1": runManifests,
+		"publishtestresults@2": publishTests, "cache@2": runCache, "docker@2": runDocker, "helmdeploy@1": runHelm, "kubernetesmanifest@1": runManifests,
 	}
 	all["downloadsecurefile@1"] = downloadSecureFile
 	for name := range installers() {
