@@ -18,6 +18,7 @@ const (
 	TypeRunFinished       = "run.finished"
 	TypeRunRefused        = "run.refused"
 	TypeRunRepeated       = "run.repeated"
+	TypePipelineVariable  = "pipeline.variable"
 	TypeStageFinished     = "stage.finished"
 	TypeJobStarted        = "job.started"
 	TypeJobFinished       = "job.finished"
@@ -213,6 +214,15 @@ type RunRepeated struct {
 	Jobs      []string `json:"jobs,omitempty"` // paths of those that run again: "Build.Go", "Build.Go.leg"
 	Failed    bool     `json:"failed,omitempty"`
 	Following bool     `json:"following,omitempty"`
+}
+
+// PipelineVariable is the payload of TypePipelineVariable: a variable of a pipeline was
+// changed or removed; the subject is the repository. It never holds a value.
+type PipelineVariable struct {
+	V      int    `json:"v"`
+	Repo   string `json:"repo"`
+	Name   string `json:"name"`
+	Action string `json:"action"` // changed, removed
 }
 
 // Job is the payload of TypeJobStarted and TypeJobFinished; the subject is the

@@ -37,6 +37,7 @@ var payloads = map[string]any{
 	event.TypeRunFinished:       event.RunFinished{},
 	event.TypeRunRefused:        event.RunRefused{},
 	event.TypeRunRepeated:       event.RunRepeated{},
+	event.TypePipelineVariable:  event.PipelineVariable{},
 	event.TypeStageFinished:     event.StageFinished{},
 	event.TypeJobStarted:        event.Job{},
 	event.TypeJobFinished:       event.Job{},

@@ -38,6 +38,9 @@ func (s *Service) advance(ctx context.Context, tx *store.Tx, r *runRow) error {
 		return err
 	}
 	sc := &schedule{s: s, ctx: ctx, tx: tx, run: r, stages: stages, jobs: jobs, now: s.clock.Now()}
+	if err := sc.leaveOut(); err != nil {
+		return err
+	}
 	if err := sc.gates(); err != nil {
 		return err
 	}

@@ -24,6 +24,8 @@ type Order struct {
 	Reason     string // Build.Reason
 	Requester  string // user
 	Parameters map[string]string
+	Variables  map[string]string // given by who started it
+	Skip       []string          // stages that are left out
 	RerunOf    int64
 	Pull       *PullOrder // of a pull request, else nil
 	Schedule   string     // display name of the schedule, of a scheduled run
@@ -69,10 +71,15 @@ func (s *Service) predefined(o Order, run int64) []plan.Value {
 
 func (s *Service) cloneURL(repo string) string { return s.opts.URL + "/" + repo + ".git" }
 
-// Start starts a run by hand. ref is a branch, tag or full ref; "" means the default
+// Start is StartWith without variables and with every stage.
+func (s *Service) Start(ctx context.Context, a identity.Actor, repo, ref string, parameters map[string]string) (Run, error) {
+	return s.StartWith(ctx, a, repo, Request{Ref: ref, Parameters: parameters})
+}
+
+// StartWith starts a run by hand. ref is a branch, tag or full ref; "" means the default
 // branch. parameters are by name; values that are no scalars are YAML text. It needs
 // the write role. A file that does not compile is fault.Invalid with its errors.
-func (s *Service) Start(ctx context.Context, a identity.Actor, repo, ref string, parameters map[string]string) (Run, error) {
+func (s *Service) StartWith(ctx context.Context, a identity.Actor, repo string, in Request) (Run, error) {
 	project, _, ok := strings.Cut(repo, "/")
 	if !ok {
 		return Run{}, fault.New(fault.Invalid, "%q is not the name of a repository.", repo).WithNext("write project/repo")
@@ -80,7 +87,7 @@ func (s *Service) Start(ctx context.Context, a identity.Actor, repo, ref string,
 	if err := s.auth.Require(ctx, a, project, identity.Write); err != nil {
 		return Run{}, err
 	}
-	full, commit, title, err := s.source.Resolve(ctx, a, repo, ref)
+	full, commit, title, err := s.source.Resolve(ctx, a, repo, in.Ref)
 	if err != nil {
 		return Run{}, err
 	}
@@ -89,24 +96,37 @@ func (s *Service) Start(ctx context.Context, a identity.Actor, repo, ref string,
 			WithNext("rerun the last one with: towpath run rerun, or start a run of the branch")
 	}
 	return s.order(ctx, Order{
-		Repo: repo, Project: project, Ref: full, Commit: commit, Title: title, Reason: "Manual", Requester: a.Name, Parameters: parameters, actor: a.String(),
+		Repo: repo, Project: project, Ref: full, Commit: commit, Title: title, Reason: "Manual", Requester: a.Name, Parameters: in.Parameters,
+		Variables: in.Variables, Skip: in.Skip, actor: a.String(),
 	})
 }
 
 // order compiles and starts.
 func (s *Service) order(ctx context.Context, o Order) (Run, error) {
-	compiled, found, err := s.compile(ctx, o)
-	if fault.Is(err, fault.NotFound) {
-		return Run{}, fault.New(fault.NotFound, "The commit %.12s of %s has no %s.", o.Commit, o.Repo, File).WithNext("add the file and push")
-	}
+	p, err := s.compiled(ctx, o)
 	if err != nil {
 		return Run{}, err
 	}
+	if err := s.checkRequest(ctx, o, p); err != nil {
+		return Run{}, err
+	}
+	return s.start(ctx, o, p)
+}
+
+// compiled is the plan of an order; a file that gives none is a fault with its errors.
+func (s *Service) compiled(ctx context.Context, o Order) (*plan.Plan, error) {
+	compiled, found, err := s.compile(ctx, o)
+	if fault.Is(err, fault.NotFound) {
+		return nil, fault.New(fault.NotFound, "The commit %.12s of %s has no %s.", o.Commit, o.Repo, File).WithNext("add the file and push")
+	}
+	if err != nil {
+		return nil, err
+	}
 	if found.Failed() {
-		return Run{}, fault.New(fault.Invalid, "The pipeline does not compile:\n%s", strings.Join(messages(found), "\n")).
+		return nil, fault.New(fault.Invalid, "The pipeline does not compile:\n%s", strings.Join(messages(found), "\n")).
 			WithNext("mend the file; check it with: towpath pipeline validate")
 	}
-	return s.start(ctx, o, compiled)
+	return compiled, nil
 }
 
 // Rerun starts a new run of the same commit with the same parameters. It needs the
@@ -123,6 +143,11 @@ func (s *Service) Rerun(ctx context.Context, a identity.Actor, n int64) (Run, er
 	if err != nil {
 		return Run{}, err
 	}
+	before, err := s.loadGiven(ctx, n)
+	if err != nil {
+		return Run{}, err
+	}
+	o.Variables, o.Skip = before.Variables, before.Skip
 	if r.Pull > 0 {
 		// What may not deploy the first time may not the second time either.
 		o.Reason = reasonPull
@@ -151,6 +176,9 @@ func (s *Service) start(ctx context.Context, o Order, p *plan.Plan) (Run, error)
 			return err
 		}
 		if err := s.insertRun(ctx, tx, &r, o); err != nil {
+			return err
+		}
+		if err := leaveOut(ctx, tx, &r, o); err != nil {
 			return err
 		}
 		if err := s.log.Append(ctx, tx, s.runFact(event.TypeRunQueued, &r, o.actor)); err != nil {
@@ -185,6 +213,9 @@ func (s *Service) makeRun(ctx context.Context, tx *store.Tx, o Order, p *plan.Pl
 	values := plan.Values{}
 	for _, v := range s.predefined(o, n) {
 		values.Set(v)
+	}
+	if err := ownVariables(ctx, tx, o, values); err != nil {
+		return r, err
 	}
 	values, err := p.RootVariables(values, s.runtime(ctx, tx, o.Repo, now, o.Pull != nil))
 	if err != nil {
