@@ -44,10 +44,15 @@ func (a *server) pipelineRoutes() {
 		Body struct {
 			Ref        string            `json:"ref,omitempty" doc:"branch or full ref; empty means the default branch" maxLength:"256"`
 			Parameters map[string]string `json:"parameters,omitempty"`
+			Variables  map[string]string `json:"variables,omitempty" doc:"of the variables of the pipeline that are settable"`
+			Skip       []string          `json:"skip,omitempty" doc:"stages to leave out" maxItems:"200"`
 		}
 	}) (*Body[pipeline.Run], error) {
-		return body(a.Pipeline.Start(ctx, actor(ctx), in.full(), in.Body.Ref, in.Body.Parameters))
+		return body(a.Pipeline.StartWith(ctx, actor(ctx), in.full(), pipeline.Request{
+			Ref: in.Body.Ref, Parameters: in.Body.Parameters, Variables: in.Body.Variables, Skip: in.Body.Skip,
+		}))
 	})
+	a.pipelineSettings()
 	op(a, http.MethodGet, "/runs/{run}", "run-show", "A run with stages, jobs, steps, tests, artifacts and images", func(ctx context.Context, in *InRun) (*Body[*pipeline.Detail], error) {
 		return body(a.Pipeline.Show(ctx, actor(ctx), in.Run))
 	})

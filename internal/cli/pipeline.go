@@ -16,7 +16,7 @@ import (
 )
 
 func (e *env) pipelines() *cobra.Command {
-	return noun("pipeline", "Pipeline files: check, expand, plan, run", e.pipelineValidate(), e.pipelineExpand(), e.pipelinePlan(), e.pipelineRun())
+	return noun("pipeline", "Pipeline files: check, expand, plan, run", e.pipelineValidate(), e.pipelineExpand(), e.pipelinePlan(), e.pipelineRun(), e.pipelineParameters(), e.pipelineVariables())
 }
 
 func (e *env) pipelineValidate() *cobra.Command {
@@ -164,15 +164,16 @@ func hooksOf(j plan.Job) []plan.Hook {
 
 func (e *env) pipelineRun() *cobra.Command {
 	var ref string
-	var params map[string]string
+	var params, vars map[string]string
+	var skip []string
 	run := e.inProject(&cobra.Command{
-		Use: "run REPO", Short: "Run the pipeline of a branch now", Args: cobra.ExactArgs(1), Example: "  towpath pipeline run shop --project shop --ref main",
+		Use: "run REPO", Short: "Run the pipeline of a branch now", Args: cobra.ExactArgs(1), Example: "  towpath pipeline run shop --project shop --ref main\n  towpath pipeline run shop -p size=large --var LEVEL=debug --skip Deploy",
 		RunE: func(c *cobra.Command, args []string) error {
 			path, err := e.projectPath("/repos/" + url.PathEscape(args[0]) + "/runs")
 			if err != nil {
 				return err
 			}
-			in := map[string]any{"ref": ref, "parameters": params}
+			in := map[string]any{"ref": ref, "parameters": params, "variables": vars, "skip": skip}
 			got, err := send[pipeline.Run](c.Context(), e, http.MethodPost, path, in)
 			if err != nil {
 				return err
@@ -183,7 +184,9 @@ func (e *env) pipelineRun() *cobra.Command {
 		},
 	})
 	run.Flags().StringVar(&ref, "ref", "", "branch or full ref (default: the default branch)")
-	run.Flags().StringToStringVar(&params, "param", nil, "parameters, NAME=VALUE")
+	run.Flags().StringToStringVarP(&params, "param", "p", nil, "parameters, NAME=VALUE")
+	run.Flags().StringToStringVar(&vars, "var", nil, "variables that are settable, NAME=VALUE")
+	run.Flags().StringSliceVar(&skip, "skip", nil, "stages to leave out")
 	return run
 }
 

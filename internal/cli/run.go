@@ -85,7 +85,8 @@ func (e *env) runs() *cobra.Command {
 	logs.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the run ends; exit 1 when it failed")
 	logs.Flags().StringVar(&job, "job", "", "only this job, STAGE.JOB")
 	logs.Flags().IntVar(&attempt, "attempt", 0, "of an attempt before the last, from 1")
-	return noun("run", "Runs of pipelines", list, show, logs, e.cancelRun(), e.rerun(), e.runAttachment(), e.retryStage())
+	return noun("run", "Runs of pipelines", list, show, logs, e.cancelRun(), e.rerun(), e.runAttachment(), e.retryStage(), e.onStage("start", "Start a manual stage"),
+		e.onStage("skip", "Leave out a stage that has not started"))
 }
 
 func (e *env) cancelRun() *cobra.Command {

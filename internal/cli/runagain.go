@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/spf13/cobra"
 
@@ -50,6 +51,24 @@ func (e *env) rerun() *cobra.Command {
 	c.Flags().StringVar(&part.Stage, "stage", "", "only this stage")
 	c.Flags().BoolVar(&part.Following, "following", false, "and the stages that depend on it, also those that ran already")
 	return c
+}
+
+// onStage does something with one stage of a run.
+func (e *env) onStage(verb, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " RUN STAGE", Short: short, Args: cobra.ExactArgs(2), Example: "  towpath run " + verb + " 7 Deploy",
+		RunE: func(c *cobra.Command, args []string) error {
+			n, err := runNumber(args[0])
+			if err != nil {
+				return err
+			}
+			got, err := send[pipeline.Detail](c.Context(), e, http.MethodPost, fmt.Sprintf("/runs/%d/stages/%s/%s", n, url.PathEscape(args[1]), verb), nil)
+			if err != nil {
+				return err
+			}
+			return e.print(got, func() table { return runTable(got) })
+		},
+	}
 }
 
 // attemptLogs prints the logs of an attempt that was made again.
