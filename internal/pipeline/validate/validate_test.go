@@ -65,6 +65,9 @@ func TestPublishedData(t *testing.T) {
 		t.Errorf("%d tasks", got)
 	}
 	for _, own := range validate.Builtin().Tasks() {
+		if own.Name == "PublishCodeCoverageResults" && own.Major == 2 {
+			continue // It is newer than the published schema, which has version 1 alone.
+		}
 		if _, ok := validate.PublishedTasks().Task(own.Name, own.Major); !ok {
 			t.Errorf("the task %s@%d is none of the service", own.Name, own.Major)
 		}
