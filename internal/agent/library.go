@@ -36,7 +36,7 @@ func downloadSecureFile(ctx context.Context, s *stepRun) error {
 	if want == "" {
 		return errors.New("DownloadSecureFile needs the input secureFile")
 	}
-	res, err := s.agent.client.send(ctx, http.MethodGet, protocol.Prefix+"/jobs/"+s.job.ID+"/secure-files/"+url.PathEscape(want), s.job.Lease, nil, nil)
+	res, err := s.agent.client.send(ctx, http.MethodGet, "jobs/"+s.job.ID+"/secure-files/"+url.PathEscape(want), s.job.Lease, nil, nil)
 	if err != nil {
 		return fmt.Errorf("downloading the secure file %s: %w", want, err)
 	}

@@ -206,13 +206,18 @@ func op[I, O any](a *server, method, path, id, summary string, handle func(conte
 	register(a, operation(method, path, id, summary), handle)
 }
 
-// sized is op for a body of at most limit bytes, which is held in memory: only an
-// administrator may send it, and that is asked before it is read.
+// sized is op for a body of at most limit bytes, which is held in memory: only who
+// maintains the project of the path, or an administrator where there is none, may send it,
+// and that is asked before it is read.
 func sized[I, O any](a *server, limit int64, method, path, id, summary string, handle func(context.Context, *I) (*O, error)) {
 	o := operation(method, path, id, summary)
 	o.MaxBodyBytes = limit
 	o.Middlewares = huma.Middlewares{func(h huma.Context, next func(huma.Context)) {
-		err := a.Identity.RequireAdmin(h.Context(), actor(h.Context()))
+		who := actor(h.Context())
+		err := a.Identity.RequireAdmin(h.Context(), who)
+		if project := h.Param("project"); project != "" {
+			err = a.Identity.Require(h.Context(), who, project, identity.Maintain)
+		}
 		if err == nil {
 			next(h)
 			return

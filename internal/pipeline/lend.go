@@ -56,10 +56,11 @@ func (s *Service) group(ctx context.Context, tx *store.Tx, repo, name string, pu
 
 // loan is what a job gets of the library when an agent takes it.
 type loan struct {
-	groups  map[string]map[string]string // secrets by lower-case group and name
-	names   []string                     // of the resources, for the logbook
-	clones  []string                     // repositories of other projects
-	refused string                       // why the job cannot have what it needs; it fails
+	groups      map[string]map[string]string // secrets by lower-case group and name
+	names       []string                     // of the resources, for the logbook
+	connections []protocol.Connection
+	clones      []string // repositories of other projects
+	refused     string   // why the job cannot have what it needs; it fails
 }
 
 // lend collects what a job needs of the library. Whether the pipeline may have it is asked
@@ -84,9 +85,41 @@ func (s *Service) lend(ctx context.Context, tx *store.Tx, run *runRow, spec *pro
 		}
 		l.groups[key] = secrets
 	}
+	if err := s.lendConnections(ctx, tx, run, spec, &l); err != nil || l.refused != "" {
+		return l, err
+	}
 	var err error
 	l.clones, err = s.clones(ctx, tx, run, spec.Repositories)
 	return l, err
+}
+
+// lendConnections lends the service connections that the tasks of a job name. A name that
+// no connection has means nothing here; the run of a pull request gets none.
+func (s *Service) lendConnections(ctx context.Context, tx *store.Tx, run *runRow, spec *protocol.Job, l *loan) error {
+	stage := run.plan.Stage(spec.Stage)
+	if s.library == nil || run.Pull > 0 || stage == nil || stage.Job(spec.Name) == nil {
+		return nil
+	}
+	for _, r := range check.OfJob(run.plan, stage.Job(spec.Name), run.Repo).Resources {
+		if r.Kind != check.Connection {
+			continue
+		}
+		c, err := s.library.LendConnection(ctx, tx, run.Project, r.Name)
+		if fault.Is(err, fault.NotFound) {
+			continue
+		}
+		if refusal(err, l) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if ok, err := s.lendable(ctx, tx, run, r, l); err != nil || !ok {
+			return err
+		}
+		l.connections = append(l.connections, protocol.Connection{Name: c.Name, Type: c.Type, URL: c.URL, Scheme: c.Scheme, Auth: c.Auth, Secret: c.Secret})
+	}
+	return nil
 }
 
 // lendable reports whether a run may have a resource now, and notes it for the logbook.
@@ -128,6 +161,10 @@ func (s *Service) announceLoan(ctx context.Context, tx *store.Tx, run *runRow, r
 // fill puts what was lent into what an agent is told, and returns what a log must hide.
 func (l loan) fill(job *protocol.Job) []string {
 	var secrets []string
+	job.Connections = l.connections
+	for _, c := range l.connections {
+		secrets = append(secrets, c.Secret...)
+	}
 	for i := range job.Variables {
 		v := &job.Variables[i]
 		if !v.Secret || v.From == "" {

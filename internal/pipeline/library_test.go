@@ -227,3 +227,108 @@ func TestJ002APullRequestGetsNoSecrets(t *testing.T) {
 		t.Errorf("%d events say that secrets were lent", got)
 	}
 }
+
+const lending = `
+steps:
+- checkout: none
+- task: DownloadSecureFile@1
+  name: key
+  inputs: {secureFile: signing.key}
+- bash: |
+    cat "$(key.secureFilePath)" | wc -c
+    stat -c %a "$(key.secureFilePath)"
+`
+
+func TestJ003SecureFilesReachJobs(t *testing.T) {
+	w := newWorld(t)
+	w.agent()
+	content := strings.Repeat("line of a private key\n", 40_000) // more than one sealed part
+	if _, err := w.svc.Library().UploadFile(t.Context(), ada, "shop", "signing.key", strings.NewReader(content), false); err != nil {
+		t.Fatal(err)
+	}
+	commit := w.pipeline(lending)
+	if _, hold := w.held(commit); hold.Resource.Kind != check.File {
+		t.Fatalf("the run is held by %+v", hold)
+	}
+	if err := w.svc.Checks().Permit(t.Context(), ada, check.Resource{Kind: check.File, Project: "shop", Name: "signing.key"}, repoName, true); err != nil {
+		t.Fatal(err)
+	}
+	d := w.wait(commit, over)
+	log := w.everything(d)
+	if d.Result != plan.Succeeded || !strings.Contains(log, "880000") || !strings.Contains(log, "600") {
+		t.Errorf("the run ended %s:\n%s", d.Result, log)
+	}
+	w.nowhere("line of a private key")
+	left, err := filepath.Glob(filepath.Join(w.dir, "*", "*", "_temp", "signing.key"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("the file stays behind: %v %v", left, err)
+	}
+	head := w.push("azure-pipelines.yml", lending)
+	if _, err := w.svc.StartPull(t.Context(), pipeline.PullOrder{Repo: repoName, Number: 8, Title: "a change", Source: "refs/heads/fix", Target: "refs/heads/main", Head: head, Merge: head, Requester: "mallory"}); err != nil {
+		t.Fatal(err)
+	}
+	var judged *pipeline.Detail
+	w.until("the run of the pull request", func() bool {
+		list, err := w.svc.Runs(t.Context(), ada, pipeline.Filter{Repo: repoName, Pull: 8})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(list) == 1 && list[0].Status == plan.Completed {
+			judged = w.ends(list[0].Number)
+		}
+		return judged != nil
+	})
+	if log := w.everything(judged); judged.Result != plan.Failed || !strings.Contains(log, "pull request gets nothing that is secret") {
+		t.Errorf("the pull request ended %s:\n%s", judged.Result, log)
+	}
+}
+
+func TestJ003NamesAndSizes(t *testing.T) {
+	w := newWorld(t)
+	lib := w.svc.Library()
+	for _, name := range []string{"../x", "-x", ".hidden", "a/b", ""} {
+		if _, err := lib.UploadFile(t.Context(), ada, "shop", name, strings.NewReader("x"), false); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	if _, err := lib.UploadFile(t.Context(), ada, "shop", "big", strings.NewReader(strings.Repeat("x", library.MaxFile+1)), false); !fault.Is(err, fault.TooLarge) {
+		t.Errorf("a file that is too large: %v", err)
+	}
+	if _, err := lib.UploadFile(t.Context(), writer, "shop", "mine", strings.NewReader("x"), false); !fault.Is(err, fault.Denied) {
+		t.Errorf("a writer keeps a file: %v", err)
+	}
+}
+
+func TestJ004Connections(t *testing.T) {
+	w := newWorld(t)
+	lib := w.svc.Library()
+	for _, tt := range []struct {
+		name string
+		c    library.Connection
+		want string
+	}{
+		{"azurerm", library.Connection{Name: "a", Type: "azurerm", URL: "https://x"}, "no connections of the type azurerm"},
+		{"another type", library.Connection{Name: "a", Type: "ftp", URL: "https://x"}, "no type of a connection"},
+		{"a password in the address", library.Connection{Name: "a", Type: library.Generic, URL: "https://u:p@x"}, "without a password"},
+		{"a plain password", library.Connection{Name: "a", Type: library.Generic, URL: "https://x", Parameters: []library.Value{{Name: "Password", Value: "x"}}}, "is a secret"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := lib.CreateConnection(t.Context(), ada, "shop", tt.c, false); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+	got, err := lib.CreateConnection(t.Context(), ada, "shop", library.Connection{Name: "Hub", Type: library.DockerRegistry, URL: "https://registry.example.com",
+		Parameters: []library.Value{{Name: "username", Value: "robot"}, {Name: "password", Value: secretText, Secret: true}}}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := got.Parameters[1]; !v.Secret || v.Value != "" {
+		t.Errorf("the password is %+v", v)
+	}
+	lent, err := lib.LendConnection(t.Context(), w.db, "shop", "hub")
+	if err != nil || lent.Auth["password"] != secretText || lent.Scheme != "UsernamePassword" {
+		t.Errorf("lent %v, %v", lent.Scheme, err)
+	}
+	w.nowhere(secretText)
+}

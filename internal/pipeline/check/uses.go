@@ -34,6 +34,14 @@ func Of(p *plan.Plan, stage *plan.Stage, repo string, deploys bool) Uses {
 	return u.Uses
 }
 
+// OfJob lists what one job of a plan uses by itself, without the variables of its stage.
+func OfJob(p *plan.Plan, job *plan.Job, repo string) Uses {
+	project, _, _ := strings.Cut(repo, "/")
+	u := &uses{project: project}
+	u.job(p, job)
+	return u.Uses
+}
+
 type uses struct {
 	Uses
 	project string
