@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"towpath.dev/towpath/internal/agent/router"
 	"towpath.dev/towpath/internal/deploy/route"
@@ -60,4 +61,21 @@ func TestAPodOnItsWayOut(t *testing.T) {
 		t.Errorf("a request that was cut is answered %d after %d connections", resp.StatusCode, taken.Load()-before)
 	}
 	shows(t, r, "/metrics", `towpath_router_requests_total{service="cart",track="stable",code="200"} 2`)
+}
+
+// TestAPodThatComesUp: while the addresses of a service point to a pod that has gone, its
+// callers wait a moment for the next one.
+func TestAPodThatComesUp(t *testing.T) {
+	cart := one(t, "cart", route.HTTP)
+	start(t, route.Table{Version: 1, Services: []route.Service{cart}})
+	late := time.AfterFunc(100*time.Millisecond, func() { backend(t, hostStable, cart.Ports[0].Port, says("late")) })
+	defer late.Stop()
+	resp, err := client(t, false).Post("http://"+front(cart)+"/", "text/plain", strings.NewReader("order"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "late" {
+		t.Errorf("the caller is answered %d %q, %v", resp.StatusCode, got, err)
+	}
 }
