@@ -143,7 +143,7 @@ func portWords(ports []dev.Port) string {
 func (e *env) devList() *cobra.Command {
 	var all bool
 	c := e.inProject(&cobra.Command{
-		Use: "list", Short: "List the sessions of a project", Args: cobra.NoArgs, Example: "  towpath dev list --project shop",
+		Use: "list", Aliases: []string{"ls"}, Short: "List the sessions of a project", Args: cobra.NoArgs, Example: "  towpath dev list --project shop",
 		RunE: func(c *cobra.Command, _ []string) error {
 			path, err := e.projectPath("/sessions")
 			if err != nil {
