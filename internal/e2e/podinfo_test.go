@@ -124,7 +124,7 @@ func TestPodinfo(t *testing.T) {
 		t.Errorf("the release is %s", r.Result)
 	}
 	greets(good.Commit)
-	p.cell(bad.Commit, evidence.LockDeploy, evidence.Shut, "rejected")
+	p.cell(bad.Commit, evidence.LockDeploy, evidence.Shut, "rolled-back")
 
 	next := p.deployed("Good again", p.imageStage(), p.podinfoStage())
 	p.trial(next.Commit, canary.Promoted)
