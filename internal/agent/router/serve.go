@@ -191,8 +191,8 @@ func (f *forward) mark(resp *http.Response) {
 // pauses lie before a backend is asked again that could not be asked or broke the connection.
 // A Service's addresses follow the end of a pod with a delay that grows with the load of the
 // node, and until then the same address may be picked more than once.
-func pauses() []time.Duration {
-	return []time.Duration{50 * time.Millisecond, 150 * time.Millisecond, 400 * time.Millisecond}
+func pauses() [3]time.Duration {
+	return [...]time.Duration{50 * time.Millisecond, 150 * time.Millisecond, 400 * time.Millisecond}
 }
 
 // RoundTrip sends the request to its target, and again when that did not answer and may be

@@ -17,22 +17,28 @@ import (
 const noData = `{"apiVersion":"templates.gatekeeper.sh/v1","kind":"ConstraintTemplate","metadata":{"name":"nodata"},"spec":{"crd":{"spec":{"names":{"kind":"NoData"}}},
 	"targets":[{"target":"admission.k8s.gatekeeper.sh","code":[{"engine":"K8sNativeValidation","source":{"validations":[{"expression":"!has(object.data)","message":"data: must be absent"}]}}]}]}}`
 
-// Objects without a spec can be let go of as well, and no part of them can change meanwhile.
-func TestLettingGoWithoutASpec(t *testing.T) {
-	template, err := engine.ParseTemplate([]byte(noData))
+// denying is a world in which one rule refuses what breaks it.
+func denying(t *testing.T, name, template string, source string, kinds ...rule.GroupKinds) *world {
+	t.Helper()
+	parsed, err := engine.ParseTemplate([]byte(template))
 	if err != nil {
 		t.Fatal(err)
 	}
 	rules := []rule.Rule{{
-		Assignment: "no-data", Reference: "no-data", Definition: "no-data", Policy: "sha256:p", Scope: rule.Scope{Kind: rule.Platform}, Effect: rule.Deny, Enforced: true,
-		Source: rule.Original, Match: rule.Match{Kinds: []rule.GroupKinds{{Groups: []string{""}, Kinds: []string{"ConfigMap"}}}}, Template: template,
+		Assignment: name, Reference: name, Definition: name, Policy: "sha256:p", Scope: rule.Scope{Kind: rule.Platform}, Effect: rule.Deny, Enforced: true,
+		Source: source, Match: rule.Match{Kinds: kinds}, Template: parsed,
 	}}
 	set, err := engine.Compile(t.Context(), rules, nil, nil, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
 	pairs := emit(t, rules, nil, nil, now)
-	w := &world{rules: rules, pairs: pairs, set: set, server: newServer(t, pairs, "n")}
+	return &world{rules: rules, pairs: pairs, set: set, server: newServer(t, pairs, "n")}
+}
+
+// Objects without a spec can be let go of as well, and no part of them can change meanwhile.
+func TestLettingGoWithoutASpec(t *testing.T) {
+	w := denying(t, "no-data", noData, rule.Original, rule.GroupKinds{Groups: []string{""}, Kinds: []string{"ConfigMap"}})
 	defer w.server.stop()
 	deleted := func(data map[string]string, binary map[string][]byte, finalizers ...string) *corev1.ConfigMap {
 		c := configMap(data)
@@ -65,20 +71,7 @@ const noOwner = `{"apiVersion":"templates.gatekeeper.sh/v1","kind":"ConstraintTe
 // A rule that the old version of a workload breaks must not keep it running when the new
 // one keeps the rule.
 func TestAnOldVersionGetsSmaller(t *testing.T) {
-	template, err := engine.ParseTemplate([]byte(noOwner))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rules := []rule.Rule{{
-		Assignment: "owner", Reference: "owner", Definition: "owner", Policy: "sha256:p", Scope: rule.Scope{Kind: rule.Platform}, Effect: rule.Deny, Enforced: true,
-		Source: rule.All, Match: rule.Match{Kinds: []rule.GroupKinds{{Groups: []string{""}, Kinds: []string{"Pod"}}, {Groups: []string{"apps"}, Kinds: []string{"ReplicaSet"}}}}, Template: template,
-	}}
-	set, err := engine.Compile(t.Context(), rules, nil, nil, func() time.Time { return now })
-	if err != nil {
-		t.Fatal(err)
-	}
-	pairs := emit(t, rules, nil, nil, now)
-	w := &world{rules: rules, pairs: pairs, set: set, server: newServer(t, pairs, "n")}
+	w := denying(t, "owner", noOwner, rule.All, rule.GroupKinds{Groups: []string{""}, Kinds: []string{"Pod"}}, rule.GroupKinds{Groups: []string{"apps"}, Kinds: []string{"ReplicaSet"}})
 	defer w.server.stop()
 	version := func(replicas int32, change ...func(*appsv1.ReplicaSet)) *appsv1.ReplicaSet {
 		r := &appsv1.ReplicaSet{
