@@ -11,12 +11,12 @@ KUBE_LD := -s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION) -X 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LD := -s -w -X main.version=$(VERSION)
 
-.PHONY: demo test deps build lake kube check unit slow cluster bench picture help
+.PHONY: demo test deps build lake kube check unit slow cluster prove bench picture help
 
 demo: deps ## Install what is missing, build, start everything, run the loop, stay up. ONCE=1: end after it and write build/demo.json.
 	@$(GO) run ./cmd/towpath-demo $(if $(ONCE),--once)
 
-test: deps build kube unit cluster slow ## Every test, the cluster ones included.
+test: deps build kube unit cluster slow ## Every test but the long proofs (prove), the cluster ones included.
 	@echo "All suites passed."
 
 deps: ## Install the host packages that are missing (root, Debian).
@@ -54,6 +54,13 @@ unit: ## Unit and store tests, the latter on SQLite and on a private PostgreSQL;
 slow: export TOWPATH_BIN = $(BIN)
 slow: build kube ## Scenarios on the built programs, the browser, and deployments on a live cluster.
 	@$(GOTEST) -count=1 -p 1 -timeout 25m $(SLOW)
+
+# Each of these lives on one cluster for minutes; `make test` has the shorter ones beside them.
+PROVE ?= TestNineSteps|TestSessions|TestManySessions|TestTunnel|TestSaves|TestFaults|TestCleanDeploys|TestPodinfo
+
+prove: export TOWPATH_BIN = $(BIN)
+prove: build kube ## The long proofs on a live cluster: the nine steps, sessions in trouble, seeded faults, clean deployments, somebody else's chart. ARGS='-deploys 50 -sessions 50 -upload 1024 -faults all' for the numbers of docs/benchmarks.md.
+	@$(GOTEST) -tags prove -count=1 -timeout 90m -v -run '$(PROVE)' ./internal/e2e $(if $(ARGS),-args $(ARGS))
 
 cluster: export CGO_ENABLED = 1
 cluster: kube ## The embedded cluster by itself, end to end.

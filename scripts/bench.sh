@@ -22,7 +22,7 @@ run 'Queries beside plain DuckDB' 'TOWPATH_BENCH_LINES=1000000 CGO_ENABLED=1 go 
 run 'KQL: cost of a compile' 'go test ./internal/monitor/kql/bind -run "^$" -bench Bind'
 run 'OTLP, samples, tailer' 'go test ./internal/monitor/otlp ./internal/monitor/metric ./internal/monitor/tail -run "^$" -bench . -benchtime 1x'
 run 'Hop through the router' 'go test ./internal/agent/router -run "^$" -bench Hop -benchtime 2000x'
-live() { run "$1" "TOWPATH_BIN=\$PWD/bin go test ./internal/e2e -v -timeout 30m -run '$2' -args $3 | grep -E '_test.go:[0-9]+: |^---'"; }
+live() { run "$1" "TOWPATH_BIN=\$PWD/bin go test -tags prove ./internal/e2e -v -timeout 30m -run '$2' -args $3 | grep -E '_test.go:[0-9]+: |^---'"; }
 live 'Session start; save to seen of a small and a large service, --run and --sync' 'TestSaves$' '-saves 20'
 live 'A thousand requests at once, two developers on one service' 'TestSessionsApart$' '-requests 1000'
 live 'Fifty sessions on fifty services' 'TestManySessions$' '-sessions 50'

@@ -23,8 +23,8 @@ func (e *env) approvals() *cobra.Command {
 func (e *env) approvalList() *cobra.Command {
 	var run string
 	c := e.inProject(&cobra.Command{
-		Use: "ls", Short: "List what holds stages now, whom it waits for, and since when", Args: cobra.NoArgs,
-		Example: "  towpath approval ls --project shop\n  towpath approval ls --run 7",
+		Use: "list", Short: "List what holds stages now, whom it waits for, and since when", Args: cobra.NoArgs,
+		Example: "  towpath approval list --project shop\n  towpath approval list --run 7",
 		RunE: func(c *cobra.Command, _ []string) error {
 			path := ""
 			if run != "" {

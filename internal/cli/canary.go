@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -85,6 +86,9 @@ func (e *env) canary(c *cobra.Command, method, release, rest string, in any) err
 			{"services", strings.Join(v.Services, " ")}, {"workloads", strings.Join(v.Workloads, " ")},
 			{"samples", fmt.Sprintf("%d of %d", v.Samples, v.MinSamples)},
 		}}
+		if !v.Deadline.IsZero() {
+			t.rows = append(t.rows, []string{"decide by", v.Deadline.Local().Format(time.DateTime) + ", else it is rejected"})
+		}
 		for _, m := range v.Counts {
 			l := m.Last
 			t.rows = append(t.rows, []string{m.Service, m.Metric, l.Outcome, fmt.Sprintf("canary %.4g, baseline %.4g, %d requests, p %.2g", l.Canary, l.Baseline, l.Samples, l.P)})

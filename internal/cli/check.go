@@ -22,7 +22,7 @@ func (e *env) gates() []*cobra.Command {
 
 func (e *env) gateList() *cobra.Command {
 	return e.inProject(&cobra.Command{
-		Use: "ls", Short: "List the checks on the resources that pipelines use", Args: cobra.NoArgs, Example: "  towpath check ls --project shop",
+		Use: "list", Short: "List the checks on the resources that pipelines use", Args: cobra.NoArgs, Example: "  towpath check list --project shop",
 		RunE: func(c *cobra.Command, _ []string) error {
 			path, err := e.projectPath("/gates")
 			if err != nil {

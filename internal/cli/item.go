@@ -98,7 +98,7 @@ func (e *env) itemList() *cobra.Command {
 	for name, text := range map[string]string{
 		"state": "a state, a category, open or closed", "type": "bug, task, story or security", "assignee": "user, or none", "label": "with this label",
 		"severity": "critical, high, medium or low", "sprint": "name, @current, @next or none", "source": "of the signal that made it, or any",
-		"text": "words of the title", "after": "the page after this one",
+		"text": "words of the title", "link": "subject that they link to, such as release:shop/production/48; of commit:<hash> also what links to what became of it", "after": "the page after this one",
 	} {
 		f[name] = c.Flags().String(name, "", text)
 	}

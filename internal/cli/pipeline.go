@@ -20,7 +20,6 @@ func (e *env) pipelines() *cobra.Command {
 }
 
 func (e *env) pipelineValidate() *cobra.Command {
-	var flags pipelineFlags
 	c := &cobra.Command{
 		Use: "validate [FILE]", Short: "Check an azure-pipelines.yml on this machine", Args: cobra.MaximumNArgs(1),
 		Long: "Expands the file with its templates and checks the result, without a server or the network. Every finding is\n" +
@@ -29,12 +28,7 @@ func (e *env) pipelineValidate() *cobra.Command {
 		Example: "  towpath pipeline validate\n  towpath pipeline validate azure-pipelines.yml -p environment=test --resource templates=../templates",
 	}
 	strict := c.Flags().Bool("strict", false, "what this version of Towpath cannot run is an error")
-	flags.add(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		p, err := flags.open(args)
-		if err != nil {
-			return err
-		}
+	return onFile(c, func(p *localPipeline) error {
 		p.options.Question = validate.Correct
 		if *strict {
 			p.options.Question = validate.Runnable
@@ -45,12 +39,10 @@ func (e *env) pipelineValidate() *cobra.Command {
 		}
 		fmt.Fprintf(e.err, "%s is valid\n", p.shown)
 		return nil
-	}
-	return c
+	})
 }
 
 func (e *env) pipelineExpand() *cobra.Command {
-	var flags pipelineFlags
 	c := &cobra.Command{
 		Use: "expand [FILE]", Short: "Print the pipeline with its templates and ${{ }} expanded", Args: cobra.MaximumNArgs(1),
 		Long: "Prints the YAML that remains when templates and ${{ }} are gone, without a server or the network. The same files,\n" +
@@ -58,42 +50,43 @@ func (e *env) pipelineExpand() *cobra.Command {
 		Example: "  towpath pipeline expand examples/shop/azure-pipelines.yml\n" +
 			"  towpath pipeline expand build/ci.yml --repo . -p configuration=Release --resource templates@refs/tags/v1=../templates",
 	}
-	flags.add(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		p, err := flags.open(args)
-		if err != nil {
-			return err
-		}
+	return onFile(c, func(p *localPipeline) error {
 		p.options.Question = validate.Expandable
 		text, found := compile.Expand(c.Context(), p.file, p, p.options)
 		if err := e.diagnostics(found, p); err != nil {
 			return err
 		}
-		_, err = e.out.Write(text)
+		_, err := e.out.Write(text)
 		return err
-	}
-	return c
+	})
 }
 
 func (e *env) pipelinePlan() *cobra.Command {
-	var flags pipelineFlags
 	c := &cobra.Command{
 		Use: "plan [FILE]", Short: "Print the stages, jobs and steps that a pipeline would run", Args: cobra.MaximumNArgs(1),
 		Long: "Compiles the file as the server does and prints what would run, in which order and under which conditions.\n" +
 			"-o json or yaml prints the whole plan.",
 		Example: "  towpath pipeline plan examples/shop/azure-pipelines.yml\n  towpath pipeline plan azure-pipelines.yml -p environment=test -o json",
 	}
-	flags.add(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		p, err := flags.open(args)
-		if err != nil {
-			return err
-		}
+	return onFile(c, func(p *localPipeline) error {
 		planned, found := compile.Compile(c.Context(), p.file, p, p.options)
 		if err := e.diagnostics(found, p); err != nil {
 			return err
 		}
 		return e.print(planned, func() table { return planTable(planned) })
+	})
+}
+
+// onFile gives a command the flags of a pipeline file, and has it do something with that file.
+func onFile(c *cobra.Command, do func(p *localPipeline) error) *cobra.Command {
+	var flags pipelineFlags
+	flags.add(c)
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		p, err := flags.open(args)
+		if err != nil {
+			return err
+		}
+		return do(p)
 	}
 	return c
 }

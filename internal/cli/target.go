@@ -27,8 +27,8 @@ func (e *env) targetPath(environment string, name ...string) (string, error) {
 
 func (e *env) targetList() *cobra.Command {
 	return e.inProject(&cobra.Command{
-		Use: "ls ENVIRONMENT", Aliases: []string{"list"}, Short: "List the targets of an environment", Args: cobra.ExactArgs(1),
-		Example: "  towpath env target ls production --project shop",
+		Use: "list ENVIRONMENT", Short: "List the targets of an environment", Args: cobra.ExactArgs(1),
+		Example: "  towpath env target list production --project shop",
 		RunE: func(c *cobra.Command, args []string) error {
 			path, err := e.targetPath(args[0])
 			if err != nil {

@@ -147,7 +147,7 @@ func (s *Service) driftsOf(ctx context.Context, env Environment, h *helm, r Rele
 		if err != nil && !apierrors.IsNotFound(err) {
 			return nil, fmt.Errorf("reading %s %s: %w", kindOf(o), nameOf(o), err)
 		}
-		f := found{object: o, Drift: Drift{Release: r.ID(), Object: fmt.Sprintf("%s %s/%s", kindOf(o), env.Namespace, nameOf(o)), Fields: []string{deletedObject}, Found: s.Clock.Now()}}
+		f := found{object: o, Drift: Drift{Release: r.ID(), Object: fmt.Sprintf("%s %s/%s", kindOf(o), env.Namespace, nameOf(o)), Fields: []string{DeletedObject}, Found: s.Clock.Now()}}
 		var content map[string]any
 		if err == nil {
 			content = got.Object

@@ -16,8 +16,8 @@ import (
 // maxDriftFields is how many fields of an object are told of.
 const maxDriftFields = 20
 
-// deletedObject stands for the fields of an object that is not there at all.
-const deletedObject = "deleted"
+// DeletedObject stands for the fields of an object that is not there at all.
+const DeletedObject = "deleted"
 
 // Drift is an object of a release that is not as it was deployed.
 type Drift struct {

@@ -180,7 +180,7 @@ func (p *project) saved(a *developer, dir string) {
 func (p *project) known(a *developer, bob person) {
 	p.t.Helper()
 	var list []dev.Session
-	if err := p.read(&list, "dev", "ls", "--project", p.name); err != nil || len(list) != 1 || list[0].ID != a.session.ID || list[0].Key != "" {
+	if err := p.read(&list, "dev", "list", "--project", p.name); err != nil || len(list) != 1 || list[0].ID != a.session.ID || list[0].Key != "" {
 		p.t.Errorf("ls shows %+v, %v", list, err)
 	}
 	out, err := p.as(a.who, "dev", "share", a.session.ID, "--ttl", "10m")

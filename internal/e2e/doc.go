@@ -10,4 +10,7 @@
 // `towpath-kube check` asks for, and fails with that program's words where they are
 // missing. `go test -short` leaves all of it out. The programs are taken from
 // $TOWPATH_BIN, ../../bin by default; `make build kube` makes them.
+//
+// What takes minutes by itself has the build tag prove: `make prove` runs it, `make test`
+// does not.
 package e2e

@@ -24,7 +24,6 @@ import (
 // has the commands.
 var (
 	requestsFlag = flag.Int("requests", 1000, "requests that are open at once")
-	sessionsFlag = flag.Int("sessions", 4, "services, each with a session")
 	uploadFlag   = flag.Int64("upload", 64, "MiB that go up and come down through router and tunnel")
 )
 

@@ -1,3 +1,5 @@
+//go:build prove
+
 package e2e_test
 
 import (
@@ -151,7 +153,7 @@ func (p *project) told(v *developer, words string) {
 func (p *project) expired(n int) {
 	p.t.Helper()
 	var list []dev.Session
-	if err := p.read(&list, "dev", "ls", "--all", "--project", p.name); err != nil || len(list) != n {
+	if err := p.read(&list, "dev", "list", "--all", "--project", p.name); err != nil || len(list) != n {
 		p.t.Errorf("there were %+v, %v", list, err)
 	}
 	for _, s := range list {

@@ -1,3 +1,5 @@
+//go:build prove
+
 package e2e_test
 
 import (
@@ -72,7 +74,7 @@ func TestSessionsOutliveTheServer(t *testing.T) {
 func (p *project) stillLive(ids []string) {
 	p.t.Helper()
 	var list []dev.Session
-	if err := p.read(&list, "dev", "ls", "--all", "--project", p.name); err != nil || len(list) != len(ids) {
+	if err := p.read(&list, "dev", "list", "--all", "--project", p.name); err != nil || len(list) != len(ids) {
 		p.t.Errorf("there are %+v, %v", list, err)
 	}
 	for _, s := range list {

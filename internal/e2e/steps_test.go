@@ -1,3 +1,5 @@
+//go:build prove
+
 package e2e_test
 
 import (
@@ -56,6 +58,27 @@ func step(t *testing.T) *project {
 	p := ground.p.in(t)
 	p.must("env", "edit", "production", "--project", p.name, "--strategy", "none")
 	return p
+}
+
+// TestNineSteps is the reference architecture, step by step.
+func TestNineSteps(t *testing.T) {
+	t.Parallel()
+	for _, s := range []struct {
+		name string
+		test func(t *testing.T)
+	}{
+		{"Step1_DevelopersIterateTogetherInOneCluster", step1DevelopersIterateTogetherInOneCluster},
+		{"Step2_MergedCodeIsBuiltAndTested", step2MergedCodeIsBuiltAndTested},
+		{"Step3_EachChangeRunsTheDeploymentStrategy", step3EachChangeRunsTheDeploymentStrategy},
+		{"Step4_ChartsDefineTheDesiredState", step4ChartsDefineTheDesiredState},
+		{"Step5_ImagesAreKeptScannedAndSigned", step5ImagesAreKeptScannedAndSigned},
+		{"Step6_OperatorsDefinePolicies", step6OperatorsDefinePolicies},
+		{"Step7_PolicyJudgesAtTheControlPlane", step7PolicyJudgesAtTheControlPlane},
+		{"Step8_TelemetryShowsHealth", step8TelemetryShowsHealth},
+		{"Step9_InsightsFeedTheNextPlan", step9InsightsFeedTheNextPlan},
+	} {
+		t.Run(s.name, s.test)
+	}
 }
 
 // toProduction are the stages of a change that is well.
@@ -125,9 +148,9 @@ func (p *project) states(commit string) string {
 	return strings.Join(out, ", ")
 }
 
-// TestStep1DevelopersIterateTogetherInOneCluster: a developer's program takes the place of
+// step1DevelopersIterateTogetherInOneCluster: a developer's program takes the place of
 // a service for the requests with the developer's key, and nothing on the Path moves.
-func TestStep1DevelopersIterateTogetherInOneCluster(t *testing.T) {
+func step1DevelopersIterateTogetherInOneCluster(t *testing.T) {
 	p := step(t)
 	stage := strings.NewReplacer("environment: production", "environment: development", "namespace: loop\n", "namespace: loop-dev\n", "host=loop.", "host=loop-dev.").
 		Replace(p.helmStage(p.byDigest()))
@@ -154,9 +177,9 @@ func TestStep1DevelopersIterateTogetherInOneCluster(t *testing.T) {
 	}
 }
 
-// TestStep2MergedCodeIsBuiltAndTested: a change is reviewed, merged, built and tested; the
+// step2MergedCodeIsBuiltAndTested: a change is reviewed, merged, built and tested; the
 // locks review, build and test hold, shut and open.
-func TestStep2MergedCodeIsBuiltAndTested(t *testing.T) {
+func step2MergedCodeIsBuiltAndTested(t *testing.T) {
 	p := step(t)
 	red := p.branch("red", "Break a test", nil, testStage(2, 1, 0))
 	none := p.branch("none", "Skip all tests", nil, testStage(0, 0, 2))
@@ -172,7 +195,7 @@ func TestStep2MergedCodeIsBuiltAndTested(t *testing.T) {
 	}
 	i := slices.IndexFunc(runs, func(r pipeline.Run) bool { return r.Commit == slow })
 	p.must("run", "cancel", fmt.Sprint(runs[i].Number))
-	p.cell(slow, evidence.LockBuild, evidence.Held, "canceled")
+	p.cell(slow, evidence.LockBuild, evidence.Held, "cancelled by")
 
 	change := p.branch("change", "A change that is well", nil, p.toProduction()...)
 	var made pull.Pull
@@ -200,9 +223,9 @@ func TestStep2MergedCodeIsBuiltAndTested(t *testing.T) {
 	p.serves(merged)
 }
 
-// TestStep3EachChangeRunsTheDeploymentStrategy: production's strategy tries each change on
+// step3EachChangeRunsTheDeploymentStrategy: production's strategy tries each change on
 // a share of the traffic and asks a person; the lock deploy passes, holds, opens and shuts.
-func TestStep3EachChangeRunsTheDeploymentStrategy(t *testing.T) {
+func step3EachChangeRunsTheDeploymentStrategy(t *testing.T) {
 	p := step(t)
 	p.must("env", "edit", "production", "--project", p.name, "--strategy", `{"steps":[{"weight":40,"pause":"5s"},{"weight":60,"person":true}],"minSamples":20}`)
 	stop := p.shoppers("/")
@@ -226,9 +249,9 @@ func TestStep3EachChangeRunsTheDeploymentStrategy(t *testing.T) {
 	p.ended(next.Number)
 }
 
-// TestStep4ChartsDefineTheDesiredState: what the chart says is what lives: a release that
+// step4ChartsDefineTheDesiredState: what the chart says is what lives: a release that
 // does not come up is rolled back, and what is changed by hand is put back.
-func TestStep4ChartsDefineTheDesiredState(t *testing.T) {
+func step4ChartsDefineTheDesiredState(t *testing.T) {
 	p := step(t)
 	good := p.deployed("Charted", p.toProduction()...)
 	p.cell(good.Commit, evidence.LockDeploy, evidence.Open, "production")
@@ -253,9 +276,9 @@ func TestStep4ChartsDefineTheDesiredState(t *testing.T) {
 	p.must("env", "edit", "production", "--project", p.name, "--drift", deploy.Off)
 }
 
-// TestStep5ImagesAreKeptScannedAndSigned: the image of a run is there by digest, with SBOM,
+// step5ImagesAreKeptScannedAndSigned: the image of a run is there by digest, with SBOM,
 // signature and provenance; the locks scan and sign open, hold and shut.
-func TestStep5ImagesAreKeptScannedAndSigned(t *testing.T) {
+func step5ImagesAreKeptScannedAndSigned(t *testing.T) {
 	p := step(t)
 	advise := func(id, of, severity string) {
 		t.Helper()
@@ -334,9 +357,9 @@ func (p *project) demand(assignment, label string) {
 	p.inForce()
 }
 
-// TestStep6OperatorsDefinePolicies: what an operator assigns refuses the next deployment
+// step6OperatorsDefinePolicies: what an operator assigns refuses the next deployment
 // and lets in one that complies; the lock policy shuts and opens.
-func TestStep6OperatorsDefinePolicies(t *testing.T) {
+func step6OperatorsDefinePolicies(t *testing.T) {
 	p := step(t)
 	p.demand("loop-owner", owned)
 	t.Cleanup(func() { p.must("policy", "unassign", "loop-owner") })
@@ -352,10 +375,10 @@ func TestStep6OperatorsDefinePolicies(t *testing.T) {
 	p.labelled(", "+owned+": loop", "")
 }
 
-// TestStep7PolicyJudgesAtTheControlPlane: the API server refuses what a person applies by
+// step7PolicyJudgesAtTheControlPlane: the API server refuses what a person applies by
 // the same policies, and what lives already and violates a new one is found; the lock
 // policy opens, and shuts with the next deployment.
-func TestStep7PolicyJudgesAtTheControlPlane(t *testing.T) {
+func step7PolicyJudgesAtTheControlPlane(t *testing.T) {
 	p := step(t)
 	p.inForce()
 	_, err := p.apply(p.name, podOf("peeks", "privileged: true"))
@@ -377,9 +400,9 @@ func TestStep7PolicyJudgesAtTheControlPlane(t *testing.T) {
 	p.cell(again.Commit, evidence.LockPolicy, evidence.Shut, "denied")
 }
 
-// TestStep8TelemetryShowsHealth: lines, metrics and alerts of what runs are there; the lock
+// step8TelemetryShowsHealth: lines, metrics and alerts of what runs are there; the lock
 // health opens, shuts and opens again.
-func TestStep8TelemetryShowsHealth(t *testing.T) {
+func step8TelemetryShowsHealth(t *testing.T) {
 	p := step(t)
 	run := p.deployed("Watched", p.toProduction()...)
 	p.serves(run.Commit)
@@ -405,9 +428,9 @@ func TestStep8TelemetryShowsHealth(t *testing.T) {
 	p.cell(run.Commit, evidence.LockHealth, evidence.Open, "")
 }
 
-// TestStep9InsightsFeedTheNextPlan: a regression that traffic shows becomes one item of the
+// step9InsightsFeedTheNextPlan: a regression that traffic shows becomes one item of the
 // current sprint, with its suspect; the lock backlog is not open until the mend serves.
-func TestStep9InsightsFeedTheNextPlan(t *testing.T) {
+func step9InsightsFeedTheNextPlan(t *testing.T) {
 	p := step(t)
 	today := time.Now().UTC()
 	p.must("sprint", "create", "Loop 1", "--project", p.name, "--start", today.Format(time.DateOnly), "--end", today.AddDate(0, 0, 13).Format(time.DateOnly), "--capacity", "20")

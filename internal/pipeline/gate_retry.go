@@ -17,18 +17,7 @@ import (
 // the checks are now. Stages behind it that have not started since follow. It needs the
 // write role.
 func (s *Service) RetryStage(ctx context.Context, a identity.Actor, n int64, stage string) error {
-	if _, err := s.authorized(ctx, a, n, identity.Write); err != nil {
-		return err
-	}
-	return s.again(ctx, func(tx *store.Tx) error {
-		r, err := s.loadRun(ctx, tx, n)
-		if err != nil {
-			return err
-		}
-		planned := r.plan.Stage(stage)
-		if planned == nil {
-			return fault.New(fault.NotFound, "Run %d has no stage %q.", n, clip(stage))
-		}
+	return s.onStage(ctx, a, n, stage, func(tx *store.Tx, r *runRow, planned *plan.Stage) error {
 		if r.canceled != "" {
 			return fault.New(fault.Conflict, "Run %d was cancelled.", n).WithNext("run the same commit again: towpath run rerun %d", n)
 		}

@@ -191,7 +191,7 @@ func (s *Service) answer(ctx context.Context, a identity.Actor, id, action strin
 // mayAnswer refuses who cannot be an approver, whatever a list says, and returns the
 // project of the entry. An entry of a project that the actor may not read does not exist.
 func (s *Service) mayAnswer(ctx context.Context, a identity.Actor, id string) (string, error) {
-	none := fault.New(fault.NotFound, "There is no approval %q.", clip(id)).WithNext("list them with: towpath approval ls")
+	none := fault.New(fault.NotFound, "There is no approval %q.", clip(id)).WithNext("list them with: towpath approval list")
 	var project string
 	err := s.db.QueryRow(ctx, `SELECT project FROM pipeline_entry WHERE id = ?`, id).Scan(&project)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -241,7 +241,7 @@ func (s *Service) Permit(ctx context.Context, a identity.Actor, entry string) (H
 		return Hold{}, err
 	}
 	if e == nil || e.Type != check.Permission {
-		return Hold{}, fault.New(fault.Conflict, "This is no permission that could be given.").WithNext("list them with: towpath approval ls")
+		return Hold{}, fault.New(fault.Conflict, "This is no permission that could be given.").WithNext("list them with: towpath approval list")
 	}
 	if err := s.checks.Permit(ctx, a, e.Resource, e.Pipeline, true); err != nil {
 		return Hold{}, err

@@ -211,7 +211,7 @@ func (s *Service) machine(ctx context.Context, h store.Handle, project, environm
 	list, err := s.machines(ctx, h, `project = ? AND environment = ? AND name = ?`, project, environment, name)
 	if err == nil && len(list) == 0 {
 		return Machine{}, fault.New(fault.NotFound, "Environment %s of project %s has no target %q.", environment, project, name).
-			WithNext("list them: towpath env target ls %s --project %s", environment, project)
+			WithNext("list them: towpath env target list %s --project %s", environment, project)
 	}
 	if err != nil {
 		return Machine{}, err

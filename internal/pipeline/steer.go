@@ -35,18 +35,7 @@ func (s *Service) Cancel(ctx context.Context, a identity.Actor, n int64) error {
 // StartStage starts a manual stage once the stages it depends on are complete. It needs
 // the write role.
 func (s *Service) StartStage(ctx context.Context, a identity.Actor, n int64, stage string) error {
-	if _, err := s.authorized(ctx, a, n, identity.Write); err != nil {
-		return err
-	}
-	return s.again(ctx, func(tx *store.Tx) error {
-		r, err := s.loadRun(ctx, tx, n)
-		if err != nil {
-			return err
-		}
-		planned := r.plan.Stage(stage)
-		if planned == nil {
-			return fault.New(fault.NotFound, "Run %d has no stage %q.", n, stage)
-		}
+	return s.onStage(ctx, a, n, stage, func(tx *store.Tx, r *runRow, planned *plan.Stage) error {
 		if !planned.Manual {
 			return fault.New(fault.Conflict, "The stage %s starts by itself.", planned.Name)
 		}
@@ -58,6 +47,24 @@ func (s *Service) StartStage(ctx context.Context, a identity.Actor, n int64, sta
 			return errors.Join(err, fault.New(fault.Conflict, "The stage %s has been started already.", planned.Name))
 		}
 		return s.advance(ctx, tx, r)
+	})
+}
+
+// onStage does something to a stage of a run in one transaction. It needs the write role.
+func (s *Service) onStage(ctx context.Context, a identity.Actor, n int64, stage string, do func(*store.Tx, *runRow, *plan.Stage) error) error {
+	if _, err := s.authorized(ctx, a, n, identity.Write); err != nil {
+		return err
+	}
+	return s.again(ctx, func(tx *store.Tx) error {
+		r, err := s.loadRun(ctx, tx, n)
+		if err != nil {
+			return err
+		}
+		planned := r.plan.Stage(stage)
+		if planned == nil {
+			return fault.New(fault.NotFound, "Run %d has no stage %q.", n, clip(stage))
+		}
+		return do(tx, r, planned)
 	})
 }
 

@@ -90,6 +90,9 @@ func (h *handler) environment(w http.ResponseWriter, r request) error {
 	if v.Sessions, err = h.intercepting(r, name); err != nil {
 		return err
 	}
+	if v.Drifts, err = h.drift(r, env, ""); err != nil {
+		return err
+	}
 	if v.Alerts, err = h.Alerts.Alerts(r.Context(), r.actor, alert.Filter{Project: r.project(), Environment: name, State: alert.Firing, Limit: alertsPerPage}); err != nil {
 		return err
 	}
@@ -118,6 +121,13 @@ func (h *handler) release(w http.ResponseWriter, r request) error {
 	}
 	v := page.ReleaseView{Release: rel}
 	v.MayRedeploy = rel.Result == deploy.Deployed && (env.Current == nil || env.Current.Number != n) && (h.holds(r, identity.Maintain) || !env.Production() && h.holds(r, identity.Write))
+	drifts, err := h.drift(r, env, rel.ID())
+	if err != nil {
+		return err
+	}
+	if env.Current != nil && env.Current.Number == n || len(drifts.Now)+len(drifts.Mended) > 0 {
+		v.Drifts = &drifts
+	}
 	if err := h.found(r, &v); err != nil {
 		return err
 	}

@@ -1,10 +1,13 @@
 package web_test
 
 import (
+	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
+	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/web/webtest"
 )
 
@@ -83,5 +86,86 @@ func TestSettingsOfAnEnvironment(t *testing.T) {
 	}
 	if staging := ada.get("/projects/shop/environments/staging").body; !strings.Contains(staging, "go to everybody at once") {
 		t.Error("staging does not say how it is deployed to")
+	}
+}
+
+// TestTheBacklogOfAChange follows the cell of the Path to all items that it counts.
+func TestTheBacklogOfAChange(t *testing.T) {
+	v := newSite(t).as(t, "ada")
+	link := "link=commit%3A" + webtest.Second
+	if body := v.get("/projects/shop").body; !strings.Contains(body, `href="/projects/shop/backlog?`+link+`"`) ||
+		!strings.Contains(body, `href="/projects/shop/backlog?link=commit%3A`+webtest.Fourth+`&amp;show=all"`) {
+		t.Error("the Path does not lead to the items of a change, or not to the closed ones of one whose items are done")
+	}
+	body := v.get("/projects/shop/backlog?" + link).body
+	for _, want := range []string{
+		`data-item="41"`, `data-item="39"`, "Only items of", `href="/projects/shop/trace/commit/` + webtest.Second + `"`,
+		`href="/projects/shop/backlog?` + link + `&amp;show=mine"`, `name="link" value="commit:` + webtest.Second + `"`, `href="/projects/shop/backlog">Show all items`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the backlog of a commit does not have %s", want)
+		}
+	}
+	if strings.Contains(body, `data-item="40"`) {
+		t.Error("the backlog of a commit has an item of another one")
+	}
+	if body := v.get("/projects/shop/backlog?link=commit:" + strings.Repeat("0", 40)).body; !strings.Contains(body, "No item fits this filter.") {
+		t.Error("a commit without items has no empty state")
+	}
+}
+
+// TestDriftIsShown looks at what differs, what was put back, and where nothing does.
+func TestDriftIsShown(t *testing.T) {
+	s := newSite(t)
+	ada := s.as(t, "ada")
+	mended := func(object, release string) {
+		payload, err := json.Marshal(event.DriftFound{
+			V: 1, Release: release, Environment: strings.Split(release, "/")[1], Object: object, Fields: []string{"spec.replicas"}, Manager: "helm-by-hand", Mended: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Append(event.Event{
+			Type: event.TypeDriftFound, Project: "shop", Time: webtest.Now.Add(-time.Hour), Subject: event.Of(event.KindRelease, release),
+			Payload: payload,
+		})
+	}
+	const differs = "spec.replicas, spec.template.spec.containers[cart].image"
+	has := func(path string, yes []string, no ...string) {
+		t.Helper()
+		body := ada.get("/projects/shop/environments" + path).body
+		for _, want := range yes {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s does not have %s", path, want)
+			}
+		}
+		for _, bad := range no {
+			if strings.Contains(body, bad) {
+				t.Errorf("%s has %s", path, bad)
+			}
+		}
+	}
+	has("", []string{"2 objects differ from what was deployed", `href="/projects/shop/environments/production#drift"`})
+	has("/production", []string{
+		"2 objects differ", "Deployment shop-production/cart", differs, "kubectl-edit", "it is not there any more", "not put back: &lt;script&gt;",
+		"stays: drift is only told of here", `href="/projects/shop/environments/production/releases/46"`,
+	}, "put back</span>")
+	has("/staging", []string{"nothing differs", "nothing had to be put back"})
+	has("/production/releases/46", []string{"2 objects differ", differs})
+	has("/production/releases/45", nil, `id="drift"`)
+	mended("Service shop-staging/cart", "shop/staging/3")
+	mended("Service shop-production/web", "shop/production/45")
+	has("/staging", []string{"nothing differs", "Service shop-staging/cart", "helm-by-hand", "put back</span>", `href="/projects/shop/environments/staging/releases/3"`}, "shop-production/web")
+	has("/production/releases/45", []string{"Service shop-production/web", "nothing differs"}, differs)
+}
+
+// TestADecisionHasADeadline says until when a canary waits for a person.
+func TestADecisionHasADeadline(t *testing.T) {
+	v := newSite(t).as(t, "ada")
+	if body := v.get("/projects/shop/environments/production/releases/48").body; !strings.Contains(body, "Without a decision it is rejected in 23 h 58 min") || !strings.Contains(body, "2026-11-24 14:00:00 UTC") {
+		t.Error("the release does not say when its canary is rejected")
+	}
+	if body := v.get("/projects/shop/environments/production").body; !strings.Contains(body, "at most 24h, then it is rejected") {
+		t.Error("the environment does not say how long it waits for a person")
 	}
 }

@@ -121,7 +121,7 @@ func (h *handler) change(r request, row evidence.Row, shown []string) (page.Chan
 	}
 	for _, cell := range row.Cells {
 		if slices.Contains(shown, cell.Lock) {
-			c.Locks = append(c.Locks, lock(r.project(), cell))
+			c.Locks = append(c.Locks, lock(r.project(), row.Commit, cell))
 		}
 	}
 	if !c.Opened {
@@ -135,21 +135,29 @@ func (h *handler) change(r request, row evidence.Row, shown []string) (page.Chan
 	return c, err
 }
 
-// lock turns a cell into what is drawn of it.
-func lock(project string, c evidence.Cell) page.Lock {
+// lock turns a cell of a commit into what is drawn of it.
+func lock(project, commit string, c evidence.Cell) page.Lock {
 	states := map[evidence.State]page.State{
 		evidence.Open: page.Open, evidence.Passing: page.Passing, evidence.Held: page.Held, evidence.Shut: page.Shut, evidence.None: page.Wait,
 	}
-	l := page.Lock{Name: title(c.Lock), State: states[c.State], Fact: c.Fact, Note: c.Detail, When: c.Since, Href: cellHref(project, c)}
+	l := page.Lock{Name: title(c.Lock), State: states[c.State], Fact: c.Fact, Note: c.Detail, When: c.Since, Href: cellHref(project, commit, c)}
 	if c.State == evidence.None && c.Fact != "" {
 		l.State = page.Note // A fact without a verdict, such as a scan that knew nothing.
 	}
 	return l
 }
 
-// cellHref leads to the evidence behind a cell.
-func cellHref(project string, c evidence.Cell) string {
+// cellHref leads to the evidence behind a cell of a commit. The backlog's is all items that
+// the cell counts, those that are done where all are.
+func cellHref(project, commit string, c evidence.Cell) string {
 	at, id := "/projects/"+project, c.Link.ID()
+	if c.Lock == evidence.LockBacklog && c.Link != "" {
+		show := ""
+		if c.State == evidence.Open {
+			show = "all"
+		}
+		return at + "/backlog" + page.Query("show", show, "link", string(event.Of(event.KindCommit, commit)))
+	}
 	switch c.Link.Kind() {
 	case event.KindRun:
 		if c.Lock == evidence.LockTest {
@@ -175,8 +183,6 @@ func cellHref(project string, c evidence.Cell) string {
 		return at + "/policy/decisions/" + page.Esc(id)
 	case event.KindAlert:
 		return at + "/monitor/alerts/" + page.Esc(id)
-	case event.KindItem:
-		return at + "/items/" + page.Esc(id)
 	case "":
 		return ""
 	}

@@ -115,8 +115,8 @@ func (h *handler) backlog(w http.ResponseWriter, r request) error {
 		return err
 	}
 	s.Scripts = []string{"work.js"}
-	v := page.BacklogView{Query: r.query("q"), MayWrite: h.holds(r, identity.Write)}
-	f := work.Filter{Text: v.Query, After: r.query("after"), Limit: itemsPerPage}
+	v := page.BacklogView{Query: r.query("q"), Link: r.query("link"), MayWrite: h.holds(r, identity.Write)}
+	f := work.Filter{Text: v.Query, Link: v.Link, After: r.query("after"), Limit: itemsPerPage}
 	show, known := r.query("show"), false
 	for _, p := range backlogFilters {
 		on := p.key == show
@@ -124,7 +124,7 @@ func (h *handler) backlog(w http.ResponseWriter, r request) error {
 			p.narrow(&f, r.actor.Name)
 			known = true
 		}
-		v.Filters = append(v.Filters, page.Filter{Key: p.key, Text: p.text, Count: -1, On: on, Href: s.At("/backlog" + page.Query("show", p.key, "q", v.Query))})
+		v.Filters = append(v.Filters, page.Filter{Key: p.key, Text: p.text, Count: -1, On: on, Href: s.At("/backlog" + page.Query("show", p.key, "q", v.Query, "link", v.Link))})
 	}
 	if !known {
 		f.State = show // The board leads here with the name of a state.
@@ -133,7 +133,7 @@ func (h *handler) backlog(w http.ResponseWriter, r request) error {
 		return err
 	}
 	if v.Backlog.Next != "" {
-		v.More = s.At("/backlog" + page.Query("show", show, "q", v.Query, "after", v.Backlog.Next))
+		v.More = s.At("/backlog" + page.Query("show", show, "q", v.Query, "link", v.Link, "after", v.Backlog.Next))
 	}
 	return h.render(w, r, page.BacklogPage(s, v))
 }

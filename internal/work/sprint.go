@@ -91,9 +91,12 @@ func (s *Service) sprints(ctx context.Context, h store.Handle, project string) (
 	return list, nil
 }
 
-// tally counts what is in the sprints that are not closed.
+// tally counts what is in the sprints that are not closed. It goes from the sprints to their
+// items, because most items of a project are in none of them.
 func tally(ctx context.Context, h store.Handle, project string, list []sprintRow) error {
-	rows, err := h.Query(ctx, `SELECT sprint, category, COUNT(*), SUM(points) FROM work_item WHERE project = ? AND sprint <> '' AND category <> ? GROUP BY sprint, category`, project, Removed)
+	rows, err := h.Query(ctx, `SELECT sprint, category, COUNT(*), SUM(points) FROM work_item
+		WHERE sprint IN (SELECT id FROM work_sprint WHERE project = ? AND state <> ?) AND sprint <> '' AND category <> ? GROUP BY sprint, category`,
+		project, SprintClosed, Removed)
 	if err != nil {
 		return fmt.Errorf("counting the items of sprints: %w", err)
 	}

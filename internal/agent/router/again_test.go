@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"towpath.dev/towpath/internal/agent/router"
 	"towpath.dev/towpath/internal/deploy/route"
@@ -25,7 +26,8 @@ func TestAPodOnItsWayOut(t *testing.T) {
 	if resp, got := fetch(t, c, "http://"+front(cart)+"/"); got != "stable" || resp.Header.Get(router.HeaderTrack) != route.Stable {
 		t.Errorf("while the canary is gone, %d %q answers", resp.StatusCode, got)
 	}
-	// The canary takes connections and breaks them.
+	// The canary takes requests and breaks their connections. It has read something before: a
+	// connection that breaks earlier can fail while it is made, and then nothing was asked.
 	ln, err := net.Listen("tcp", net.JoinHostPort(hostCanary, strconv.Itoa(cart.Ports[0].Port)))
 	if err != nil {
 		t.Fatal(err)
@@ -39,6 +41,7 @@ func TestAPodOnItsWayOut(t *testing.T) {
 				return
 			}
 			taken.Add(1)
+			_, _ = conn.Read(make([]byte, 1))
 			_ = conn.(*net.TCPConn).SetLinger(0)
 			_ = conn.Close()
 		}
@@ -58,4 +61,21 @@ func TestAPodOnItsWayOut(t *testing.T) {
 		t.Errorf("a request that was cut is answered %d after %d connections", resp.StatusCode, taken.Load()-before)
 	}
 	shows(t, r, "/metrics", `towpath_router_requests_total{service="cart",track="stable",code="200"} 2`)
+}
+
+// TestAPodThatComesUp: while the addresses of a service point to a pod that has gone, its
+// callers wait a moment for the next one.
+func TestAPodThatComesUp(t *testing.T) {
+	cart := one(t, "cart", route.HTTP)
+	start(t, route.Table{Version: 1, Services: []route.Service{cart}})
+	late := time.AfterFunc(100*time.Millisecond, func() { backend(t, hostStable, cart.Ports[0].Port, says("late")) })
+	defer late.Stop()
+	resp, err := client(t, false).Post("http://"+front(cart)+"/", "text/plain", strings.NewReader("order"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "late" {
+		t.Errorf("the caller is answered %d %q, %v", resp.StatusCode, got, err)
+	}
 }

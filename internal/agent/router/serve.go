@@ -188,20 +188,26 @@ func (f *forward) mark(resp *http.Response) {
 	}
 }
 
-// retryAfter is the pause before a backend that refused the connection is asked again:
-// another pod of it may answer.
-const retryAfter = 50 * time.Millisecond
+// pauses lie before a backend is asked again that could not be asked or broke the connection.
+// A Service's addresses follow the end of a pod with a delay that grows with the load of the
+// node, and until then the same address may be picked more than once.
+func pauses() [3]time.Duration {
+	return [...]time.Duration{50 * time.Millisecond, 150 * time.Millisecond, 400 * time.Millisecond}
+}
 
-// RoundTrip sends the request to its target, and once more when that did not answer and may
-// be asked twice: then to the stable track, should it have gone to another one. A request
-// whose session with fallback is away goes to the service's track.
+// RoundTrip sends the request to its target, and again when that did not answer and may be
+// asked more than once: then to the stable track, should it have gone to another one. A
+// request whose session with fallback is away goes to the service's track.
 func (f *forward) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := f.try(req)
-	if err != nil && f.mayRepeat(req, err) {
+	for _, pause := range pauses() {
+		if err == nil || !f.mayRepeat(req, err) {
+			break
+		}
 		select {
 		case <-req.Context().Done():
 			return resp, err // nobody waits for the answer any more
-		case <-time.After(retryAfter):
+		case <-time.After(pause):
 		}
 		if f.session == nil && f.track.Name != route.Stable {
 			f.track = f.p.stable(f.track)

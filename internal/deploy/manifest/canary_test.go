@@ -41,6 +41,23 @@ func objects(t *testing.T, name string) []map[string]any {
 	}
 }
 
+// golden wants a text to be that of BASE.golden.yaml, which -update writes.
+func golden(t *testing.T, base, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(base+".golden.yaml", []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(base + ".golden.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("objects (-want +got):\n%s", diff)
+	}
+}
+
 // TestSplit makes the canary of each fixture NAME-PERCENT.in.yaml, beside what lives by
 // NAME-PERCENT.live.yaml, and wants the objects of NAME-PERCENT.golden.yaml in that order.
 func TestSplit(t *testing.T) {
@@ -55,16 +72,8 @@ func TestSplit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			lives := objects(t, base+".live.yaml")
 			in := manifest.Expand(objects(t, name))
-			got, err := manifest.Split(in, percent, func(kind, name string) (map[string]any, error) {
-				for _, o := range lives {
-					if o["kind"] == kind && o["metadata"].(map[string]any)["name"] == name {
-						return o, nil
-					}
-				}
-				return nil, nil
-			})
+			got, err := manifest.Split(in, percent, among(objects(t, base+".live.yaml")))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,18 +92,7 @@ func TestSplit(t *testing.T) {
 			for _, o := range manifest.Copies(in) {
 				out.WriteString("# " + o.APIVersion + " " + o.Kind + " " + o.Name + "\n")
 			}
-			if *update {
-				if err := os.WriteFile(base+".golden.yaml", []byte(out.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(base + ".golden.yaml")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), out.String()); diff != "" {
-				t.Errorf("objects (-want +got):\n%s", diff)
-			}
+			golden(t, base, out.String())
 		})
 	}
 }

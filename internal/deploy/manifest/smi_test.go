@@ -1,7 +1,6 @@
 package manifest_test
 
 import (
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -70,18 +69,7 @@ func TestSplitBySMI(t *testing.T) {
 			if diff := cmp.Diff(objects(t, name), in); diff != "" {
 				t.Errorf("the manifests were changed:\n%s", diff)
 			}
-			if *update {
-				if err := os.WriteFile(base+".golden.yaml", []byte(out.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(base + ".golden.yaml")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), out.String()); diff != "" {
-				t.Errorf("objects (-want +got):\n%s", diff)
-			}
+			golden(t, base, out.String())
 		})
 	}
 }

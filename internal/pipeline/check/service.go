@@ -319,7 +319,7 @@ func (s *Service) say(ctx context.Context, tx *store.Tx, a identity.Actor, r Res
 }
 
 func missing(project, id string) error {
-	return fault.New(fault.NotFound, "There is no check %q in project %s.", clip(id), project).WithNext("list them with: towpath check ls")
+	return fault.New(fault.NotFound, "There is no check %q in project %s.", clip(id), project).WithNext("list them with: towpath check list")
 }
 
 // wrap adds what was being done to an error that has no words for people.

@@ -1,6 +1,10 @@
 package engine
 
-import "reflect"
+import (
+	"reflect"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
 
 // Leaving is the condition of Leaves in the words of the API server's CEL, for policies
 // that it judges by itself. Both must say the same; a test of package vap compares them.
@@ -34,4 +38,39 @@ func Leaves(operation string, object, old map[string]any) bool {
 		}
 	}
 	return true
+}
+
+// Shrinking is the condition of Shrinks in the words of the API server's CEL. Both must say
+// the same; a test of package vap compares them.
+const Shrinking = `request.operation == "UPDATE" && request.kind.group == "apps" && request.kind.kind == "ReplicaSet" && ` +
+	`(!has(request.subResource) || request.subResource == "") && oldObject != null && ` +
+	`has(object.spec.replicas) && has(oldObject.spec.replicas) && object.spec.replicas <= oldObject.spec.replicas && ` +
+	`object.spec.all(k, k == "replicas" || k in oldObject.spec && object.spec[k] == oldObject.spec[k]) && oldObject.spec.all(k, k in object.spec) && ` +
+	`object.metadata.?labels == oldObject.metadata.?labels`
+
+// Shrinks reports whether a request only takes pods from a ReplicaSet, or only notes
+// something on it: an UPDATE after which it wants no more replicas, with the same template,
+// selector and labels. It is not judged, because a rule that an old version breaks would
+// keep that version running: a Deployment goes over to a version that keeps the rule by
+// making the old ReplicaSet smaller. No pod comes in that way; those that a ReplicaSet makes
+// are judged one by one.
+func Shrinks(kind schema.GroupKind, sub, operation string, object, old map[string]any) bool {
+	if operation != "UPDATE" || sub != "" || kind.Group != "apps" || kind.Kind != "ReplicaSet" || object == nil || old == nil {
+		return false
+	}
+	is, _ := object["spec"].(map[string]any)
+	was, _ := old["spec"].(map[string]any)
+	now, ok := is["replicas"].(int64)
+	before, had := was["replicas"].(int64)
+	if !ok || !had || now > before || len(is) != len(was) {
+		return false
+	}
+	for k, v := range is {
+		if other, had := was[k]; k != "replicas" && !(had && reflect.DeepEqual(v, other)) {
+			return false
+		}
+	}
+	meta, _ := object["metadata"].(map[string]any)
+	oldMeta, _ := old["metadata"].(map[string]any)
+	return reflect.DeepEqual(meta["labels"], oldMeta["labels"])
 }

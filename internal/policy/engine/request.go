@@ -106,9 +106,13 @@ func (q *request) ready(object map[string]any) *unstructured.Unstructured {
 	return u
 }
 
-// leaves reports whether the request only lets go of an object that was deleted.
+// leaves reports whether the request only lets go: of an object that was deleted, or of pods
+// of a ReplicaSet.
 func (q *request) leaves() bool {
-	return q.object != nil && q.old != nil && Leaves(q.operation, q.object.Object, q.old.Object)
+	if q.object == nil || q.old == nil {
+		return false
+	}
+	return Leaves(q.operation, q.object.Object, q.old.Object) || Shrinks(q.kind.GroupKind(), q.sub, q.operation, q.object.Object, q.old.Object)
 }
 
 // expanded returns the request for the pod that the object would make; nil when it makes

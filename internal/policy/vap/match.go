@@ -55,8 +55,9 @@ func targetOf(r rule.Rule, o Options) (t target, why string) {
 	}
 	add(metav1.LabelSelectorOpIn, in)
 	add(metav1.LabelSelectorOpNotIn, notIn)
-	// What only lets go of a deleted object is not judged, here as in the engine.
-	t.Conditions = append(globConditions(r, reach), admissionv1.MatchCondition{Name: "not-leaving", Expression: "!(" + engine.Leaving + ")"})
+	// What only lets go of a deleted object, or of pods, is not judged, here as in the engine.
+	t.Conditions = append(globConditions(r, reach), admissionv1.MatchCondition{Name: "not-leaving", Expression: "!(" + engine.Leaving + ")"},
+		admissionv1.MatchCondition{Name: "not-shrinking", Expression: "!(" + engine.Shrinking + ")"})
 	t.Actions = actions(r)
 	return t, ""
 }

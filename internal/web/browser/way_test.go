@@ -86,6 +86,33 @@ func TestThePathMovesByItself(t *testing.T) {
 	}
 }
 
+// TestNoFactIsCut draws the Path in a font wider than any that a system falls back to: what
+// a cell says stays inside it, on every size of window.
+func TestNoFactIsCut(t *testing.T) {
+	w := start(t)
+	ctx := limited(t)
+	for _, width := range []int{1440, 1200, 1000, 390} {
+		p := w.signIn(ctx, t, width, 900)
+		must(t, p.Go(ctx, w.url+"/projects/shop"))
+		var cut []string
+		must(t, p.Eval(ctx, `(() => {
+			document.documentElement.style.setProperty("--sans", '"DejaVu Sans", Verdana, sans-serif');
+			document.querySelector("#path").style.letterSpacing = ".06em";
+			const cut = [];
+			for (const fact of document.querySelectorAll(".lock i > span:not(.sr)")) {
+				const text = document.createRange();
+				text.selectNodeContents(fact);
+				const is = text.getBoundingClientRect(), lock = fact.closest(".lock").getBoundingClientRect(), cell = fact.closest("td").getBoundingClientRect();
+				if (is.right > lock.right + 1 || is.bottom > lock.bottom + 1 || lock.bottom > cell.bottom + 1 || fact.scrollWidth > fact.clientWidth + 1) cut.push(fact.textContent);
+			}
+			return document.querySelectorAll(".lock i > span:not(.sr)").length < 20 ? ["there are no facts"] : cut;
+		})()`, &cut))
+		if len(cut) > 0 {
+			t.Errorf("%d pixels: cut are %q", width, cut)
+		}
+	}
+}
+
 // TestALongLog looks at a line in the middle of a log of many lines: only what is near is
 // in the page, and every line can be reached by its address.
 func TestALongLog(t *testing.T) {

@@ -35,6 +35,27 @@ func canaryNext(v canary.View) string {
 	return "Promote"
 }
 
+// deadlineWords says until when a person may decide; "" when nobody is asked.
+func (s Shell) deadlineWords(v canary.View) string {
+	switch left := v.Deadline.Sub(s.Now); {
+	case v.Deadline.IsZero() || !v.Finished.IsZero():
+		return ""
+	case left < time.Minute:
+		return "Without a decision it is rejected now"
+	default:
+		return "Without a decision it is rejected in " + TookSoFar(left.Truncate(time.Minute))
+	}
+}
+
+// holdWords says how long a strategy waits for a person.
+func holdWords(st *canary.Strategy) string {
+	hold := canary.DefaultHold
+	if st.Hold > 0 {
+		hold = time.Duration(st.Hold)
+	}
+	return spell(hold) + ", then it is rejected"
+}
+
 // stepClass marks steps that are done, the one that goes on, and those to come.
 func stepClass(v canary.View, i int) string {
 	switch {

@@ -27,6 +27,7 @@ type EnvironmentView struct {
 	Alerts   []alert.Alert // that fire here
 	Sessions []dev.Session // that are on
 	Canary   *canary.View  // that goes on
+	Drifts   DriftView
 	// Machines are its targets, Deployments the newest jobs that deployed to it or them.
 	Machines    []pipeline.Machine
 	Deployments []pipeline.Deployment

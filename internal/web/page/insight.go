@@ -249,6 +249,7 @@ type ReleaseView struct {
 	Groups     []insight.Group         // errors that came with it
 	Canary     *canary.View            // nil for one that was not tried
 	MayDecide  bool                    // about the canary
+	Drifts     *DriftView              // nil for one that does not serve and of which nothing was put back
 	// MayRedeploy is of releases that served and do not any more.
 	MayRedeploy bool
 }

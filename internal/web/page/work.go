@@ -47,6 +47,7 @@ type BacklogView struct {
 	Backlog  work.Backlog
 	Sprints  []work.Sprint
 	Query    string
+	Link     string // subject that the items link to; "" for all
 	Filters  []Filter
 	More     string // address of the next page
 	MayWrite bool

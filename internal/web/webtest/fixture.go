@@ -214,7 +214,7 @@ func (l Logbook) Read(_ context.Context, q event.Query) ([]event.Event, error) {
 	defer l.f.Unlock()
 	var out []event.Event
 	for _, e := range l.f.Events {
-		if e.Seq > q.After && (q.Project == "" || e.Project == q.Project) {
+		if e.Seq > q.After && (q.Project == "" || e.Project == q.Project) && (q.Type == "" || e.Type == q.Type) && (q.Subject == "" || e.Subject == q.Subject) {
 			out = append(out, e)
 		}
 	}

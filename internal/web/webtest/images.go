@@ -163,6 +163,10 @@ func (d Deploy) Environment(ctx context.Context, a identity.Actor, project, name
 	return deploy.Environment{
 		Project: project, Name: name, Namespace: "shop-production", Created: Now.Add(-80 * 24 * time.Hour), Current: &list[2], Latest: &list[0],
 		Settings: deploy.Settings{Routing: deploy.On, Sessions: deploy.Forbidden, Drift: deploy.Warn, Strategy: &canary.Strategy{Steps: canarySteps(), MinSamples: 100}},
+		Drifted: []deploy.Drift{
+			{Release: "shop/production/46", Object: "Deployment shop-production/cart", Fields: []string{"spec.replicas", "spec.template.spec.containers[cart].image"}, Manager: "kubectl-edit", Found: Now.Add(-3 * time.Minute)},
+			{Release: "shop/production/46", Object: "ConfigMap shop-production/prices", Fields: []string{"deleted"}, Why: "<script> is not allowed", Found: Now.Add(-9 * time.Minute)},
+		},
 	}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"towpath.dev/towpath/internal/deploy"
@@ -73,6 +74,11 @@ func (k Work) Board(ctx context.Context, a identity.Actor, project, sprint, lane
 	return b, nil
 }
 
+// itemsOf are the items of what they link to.
+var itemsOf = map[string][]int64{
+	"commit:" + Newest: {41}, "commit:" + Second: {41, 39}, "commit:" + Third: {40}, "commit:" + Fourth: {38}, "release:shop/production/48": {41},
+}
+
 // Backlog lists the items.
 func (k Work) Backlog(ctx context.Context, a identity.Actor, project string, f work.Filter) (work.Backlog, error) {
 	b := work.Backlog{Items: []work.Item{}}
@@ -80,6 +86,9 @@ func (k Work) Backlog(ctx context.Context, a identity.Actor, project string, f w
 		return b, err
 	}
 	for _, i := range items() {
+		if f.Link != "" && !slices.Contains(itemsOf[f.Link], i.Number) {
+			continue
+		}
 		if f.State == "closed" && i.Open() || f.State == "open" && !i.Open() || f.Source != "" && i.Insight == nil || f.Sprint != "" && f.Sprint != i.SprintID && (f.Sprint != "none" || i.SprintID != "") {
 			continue
 		}
@@ -302,7 +311,7 @@ func (d Deploy) Canary(ctx context.Context, a identity.Actor, release string) (c
 	v := canary.View{
 		Release: release, Project: "shop", Environment: "production", Stable: "shop/production/46", State: canary.Paused, Why: "step 2 of 3 asks for a person <script>", Driver: "environment",
 		Step: 2, Steps: canarySteps(), Weight: 25, Samples: 812, MinSamples: 100,
-		Workloads: []string{"cart"}, Services: []string{"cart"}, Started: Now.Add(-6 * time.Minute), StepSince: Now.Add(-2 * time.Minute),
+		Workloads: []string{"cart"}, Services: []string{"cart"}, Started: Now.Add(-6 * time.Minute), StepSince: Now.Add(-2 * time.Minute), Deadline: Now.Add(23*time.Hour + 58*time.Minute),
 		Operations: []event.Operation{{Role: "cart", Name: "GET /api/cart", Requests: 812, FailureShare: 0.051, FailureBefore: 0}},
 	}
 	for _, m := range []string{"error-rate", "latency-p95"} {

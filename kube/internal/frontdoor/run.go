@@ -137,7 +137,7 @@ func (r routes) update(door *Door) ([]*networkingv1.Ingress, error) {
 	}
 	sources := Sources{Services: map[string]*corev1.Service{}, Slices: map[string][]*discoveryv1.EndpointSlice{}}
 	for _, ingress := range all {
-		if class := ingress.Spec.IngressClassName; class != nil && *class == bootstrap.IngressClass {
+		if ours(ingress) {
 			sources.Ingresses = append(sources.Ingresses, ingress)
 		}
 	}
@@ -150,6 +150,21 @@ func (r routes) update(door *Door) ([]*networkingv1.Ingress, error) {
 	}
 	door.Replace(NewTable(sources))
 	return sources.Ingresses, nil
+}
+
+// legacyClass is how Ingresses named their class before the field was there.
+const legacyClass = "kubernetes.io/ingress.class"
+
+// ours says whether the door serves an Ingress: one of its class, or one that names none,
+// since the class is the default and nobody else serves here. The API server writes the
+// default into an Ingress when it is made only; a later server-side apply of a manifest
+// without a class takes it away again.
+func ours(ingress *networkingv1.Ingress) bool {
+	if class := ingress.Spec.IngressClassName; class != nil {
+		return *class == bootstrap.IngressClass
+	}
+	class := ingress.Annotations[legacyClass]
+	return class == "" || class == bootstrap.IngressClass
 }
 
 // publish writes the front door's address into the status of Ingresses that do not show it yet; tools wait for that.
