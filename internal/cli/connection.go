@@ -113,7 +113,7 @@ func (e *env) connectionCreate() *cobra.Command {
 
 // parameters reads plain parameters and at most one secret.
 func (e *env) parameters(set []string, secret string) ([]library.Value, error) {
-	values, err := assignments(set)
+	values, err := libraryValues(set)
 	if err != nil || secret == "" {
 		return values, err
 	}

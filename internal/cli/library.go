@@ -87,7 +87,7 @@ func (e *env) groupCreate() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			var err error
 			in.Name = args[0]
-			if in.Variables, err = assignments(set); err != nil {
+			if in.Variables, err = libraryValues(set); err != nil {
 				return err
 			}
 			path, err := e.projectPath("/variable-groups")
@@ -115,7 +115,7 @@ func (e *env) groupSet() *cobra.Command {
 			"nobody can read it again. A variable that was secret and is set without --secret is plain from then on.",
 		Example: "  towpath variable-group set production region=eu tier=2 --project shop\n  towpath variable-group set production --secret token --project shop < token.txt",
 		RunE: func(c *cobra.Command, args []string) error {
-			values, err := assignments(args[1:])
+			values, err := libraryValues(args[1:])
 			if err != nil {
 				return err
 			}
@@ -144,8 +144,8 @@ func (e *env) groupSet() *cobra.Command {
 	return c
 }
 
-// assignments reads NAME=VALUE.
-func assignments(list []string) ([]library.Value, error) {
+// libraryValues reads NAME=VALUE in the order in which they were given.
+func libraryValues(list []string) ([]library.Value, error) {
 	var out []library.Value
 	for _, text := range list {
 		name, value, ok := strings.Cut(text, "=")

@@ -363,7 +363,7 @@ func decode(it item, into any) error {
 
 func missing(r check.Resource) error {
 	next := map[check.Kind]string{check.Group: "towpath variable-group list", check.File: "towpath secure-file list", check.Connection: "towpath connection list"}[r.Kind]
-	return fault.New(fault.NotFound, "There is no %s in project %s.", r, r.Project).WithNext("list them with: " + next)
+	return fault.New(fault.NotFound, "There is no %s in project %s.", r, r.Project).WithNext("list them with: %s", next)
 }
 
 func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), 100)], "?") }
