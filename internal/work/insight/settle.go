@@ -125,7 +125,7 @@ func (s *Service) open(ctx context.Context, r row, now time.Time) error {
 		}
 	}
 	c.Item = n
-	if err := s.keepCause(ctx, c); err != nil {
+	if err := s.keepCause(ctx, c, raised.What == work.RaisedRepeated || raised.What == work.RaisedJoined); err != nil {
 		return err
 	}
 	return s.change(ctx, r, func(is *row) bool {
