@@ -91,7 +91,6 @@ var payloads = map[string]any{
 	event.TypeLibraryChanged:     event.LibraryChanged{},
 	event.TypeWebhookReceived:    event.WebhookReceived{},
 	event.TypeLibraryLent:        event.LibraryLent{},
-	event.TypeWebhookReceived:    event.WebhookReceived{},
 	event.TypeCanaryStepped:      event.Canary{},
 	event.TypeCanaryFinished:     event.Canary{},
 	event.TypeDriftFound:         event.DriftFound{},
