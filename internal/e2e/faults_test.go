@@ -222,7 +222,7 @@ func (m *market) breaks(s seed, serving string, had int64) int64 {
 		// Another fault of an operation that had one before is its item's again.
 		m.soon("an open item about it", func() bool {
 			for _, i := range m.items() {
-				if i.Ended.IsZero() && !slices.ContainsFunc(before, func(b work.Item) bool { return b.Number == i.Number }) {
+				if i.Ended.IsZero() && !slices.ContainsFunc(before, func(b work.Item) bool { return b.Number == i.Number && b.Ended.IsZero() }) {
 					number = i.Number
 				}
 			}
