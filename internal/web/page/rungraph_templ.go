@@ -241,7 +241,7 @@ func (s Shell) drawing(v RunView, d dag) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "\" rx=\"7\"></rect> <g transform=\"translate(11 12)\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "\" rx=\"7\"></rect> <svg x=\"11\" y=\"12\" width=\"15\" height=\"15\" viewBox=\"0 0 16 16\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -249,12 +249,12 @@ func (s Shell) drawing(v RunView, d dag) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 20, "</g> <text class=\"name\" x=\"32\" y=\"24\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 20, "</svg> <text class=\"name\" x=\"32\" y=\"24\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var17 string
-				templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(fitted(n.Title, 24))
+				templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(fitted(n.Title, 20))
 				if templ_7745c5c3_Err != nil {
 					return templ.Error{Err: templ_7745c5c3_Err, FileName: `page/rungraph.templ`, Line: 24, Col: 60}
 				}
@@ -308,7 +308,7 @@ func (s Shell) drawing(v RunView, d dag) templ.Component {
 					}
 				} else {
 					var templ_7745c5c3_Var21 string
-					templ_7745c5c3_Var21, templ_7745c5c3_Err = templ.JoinStringErrs(fitted(n.Note, 33))
+					templ_7745c5c3_Var21, templ_7745c5c3_Err = templ.JoinStringErrs(fitted(n.Note, 27))
 					if templ_7745c5c3_Err != nil {
 						return templ.Error{Err: templ_7745c5c3_Err, FileName: `page/rungraph.templ`, Line: 30, Col: 28}
 					}
@@ -555,7 +555,7 @@ func (s Shell) issues(v RunView) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				if i.State == Held || i.State == Passing {
+				if i.State != Shut && i.Errors == 0 && i.Step != "" {
 					templ_7745c5c3_Err = mark(Held).Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err

@@ -144,7 +144,7 @@ type GivenChange struct {
 func sorted(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
 // The measures of the graph of a run, in pixels.
-var dagSize = graph.Size{Width: 208, Height: 58, Across: 40, Between: 18}
+var dagSize = graph.Size{Width: 216, Height: 58, Across: 36, Between: 18}
 
 // dagMargin keeps outlines inside of the drawing.
 const dagMargin = 3
