@@ -31,6 +31,10 @@ type Config struct {
 	Environment string
 	// Tags are what deployments choose the machine by, unless the server has some for it.
 	Tags []string
+	// Pool is the pool that the agent belongs to; "" means that of its token, or Default.
+	Pool string
+	// Capabilities are what the owner of the host says that it has, beside what is found.
+	Capabilities map[string]string
 	// UID and GID are the user that steps run as; nil means the agent's own. A
 	// root agent without them is refused unless AllowRoot says otherwise.
 	UID, GID  *uint32
@@ -133,7 +137,7 @@ func (a *Agent) register(ctx context.Context) (time.Duration, error) {
 	err := retry(ctx, func() error {
 		return a.client.call(ctx, "register", "", protocol.Register{
 			Name: a.cfg.Name, OS: runtime.GOOS, Arch: runtime.GOARCH, Version: a.cfg.Version, Slots: a.cfg.Slots,
-			Environment: a.cfg.Environment, Tags: a.cfg.Tags,
+			Environment: a.cfg.Environment, Tags: a.cfg.Tags, Pool: a.cfg.Pool, Capabilities: a.capabilities(),
 		}, &out)
 	})
 	if err != nil && ctx.Err() == nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -66,12 +65,7 @@ func lookPath(name string, env []string) string {
 		if !ok {
 			continue
 		}
-		for _, dir := range filepath.SplitList(path) {
-			full := filepath.Join(dir, name)
-			if info, err := os.Stat(full); filepath.IsAbs(dir) && err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
-				return full
-			}
-		}
+		return lookup(filepath.SplitList(path), name)
 	}
 	return ""
 }

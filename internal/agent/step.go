@@ -83,6 +83,10 @@ func (s *stepRun) run(status plan.Result, expired bool) plan.Result {
 	}
 	s.started = time.Now()
 	s.jobRun.spool.report(sp, protocol.StepUpdate{Status: plan.Running, Started: s.started})
+	for _, n := range s.job.Notices {
+		s.print("##[warning]" + n)
+	}
+	s.job.Notices = nil
 	return s.end(s.attempts(status))
 }
 

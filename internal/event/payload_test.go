@@ -90,6 +90,7 @@ var payloads = map[string]any{
 	event.TypeCheckDecided:       event.CheckHeld{},
 	event.TypeLibraryChanged:     event.LibraryChanged{},
 	event.TypeLibraryLent:        event.LibraryLent{},
+	event.TypePoolChanged:        event.PoolChanged{},
 	event.TypeCanaryStepped:      event.Canary{},
 	event.TypeCanaryFinished:     event.Canary{},
 	event.TypeDriftFound:         event.DriftFound{},

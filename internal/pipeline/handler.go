@@ -124,14 +124,8 @@ func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request, c caller
 		answer(w, http.StatusOK, protocol.Registered{LeaseSeconds: s.opts.Lease.Seconds(), Tags: tags})
 		return nil
 	}
-	err := s.db.Tx(r.Context(), func(tx *store.Tx) error {
-		_, err := tx.Exec(r.Context(), `INSERT INTO pipeline_agent (name, os, arch, version, slots, seen) VALUES (?,?,?,?,?,?)
-			ON CONFLICT (name) DO UPDATE SET os = excluded.os, arch = excluded.arch, version = excluded.version, slots = excluded.slots, seen = excluded.seen`,
-			in.Name, in.OS, in.Arch, in.Version, in.Slots, millis(s.clock.Now()))
+	if err := s.pools.Register(r.Context(), c.pool, in); err != nil {
 		return err
-	})
-	if err != nil {
-		return fmt.Errorf("registering an agent: %w", err)
 	}
 	answer(w, http.StatusOK, protocol.Registered{LeaseSeconds: s.opts.Lease.Seconds()})
 	return nil

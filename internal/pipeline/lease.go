@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -26,33 +25,34 @@ import (
 // Lost is why a job ended whose agent was not heard of any more.
 const Lost = "agent lost: its heartbeats stopped"
 
-// claim hands the oldest job that is ready for an agent to it; nil when there is none. The
-// agents of the server get the jobs that are for no machine, that of a machine its own. A job
+// claim hands the oldest job that is ready for an agent to it; nil when there is none. A job
 // that was handed out for the same ticket before, in an answer that was lost, is handed
 // out again.
 func (s *Service) claim(ctx context.Context, c caller, agent, ticket string) (*protocol.Job, error) {
-	const ready = `FROM pipeline_job WHERE machine = ? AND (status = 'Queued' OR status = 'Running' AND ticket <> '' AND ticket = ?)`
-	var n int
-	if err := s.db.QueryRow(ctx, `SELECT COUNT(*) `+ready, c.id(), ticket).Scan(&n); err != nil || n == 0 {
+	shelves, err := s.shelves(ctx, c, agent)
+	if err != nil {
+		return nil, err
+	}
+	// Whoever only looks needs no transaction that writes.
+	if id, err := s.pick(ctx, s.db, shelves, c, agent, ticket, ""); err != nil || id == "" {
 		return nil, err
 	}
 	lease := rand.Text() + rand.Text()
 	var row *jobRow
 	var run *runRow
 	var given loan
-	err := s.again(ctx, func(tx *store.Tx) error {
+	err = s.again(ctx, func(tx *store.Tx) error {
 		lock := ""
 		if tx.Postgres() {
 			lock = " FOR UPDATE SKIP LOCKED"
 		}
-		var spec string
-		var err error
-		row, err = scanJob(tx.QueryRow(ctx, `SELECT `+jobColumns+`, spec `+ready+` ORDER BY CASE status WHEN 'Running' THEN 0 ELSE 1 END, queued, position, id LIMIT 1`+lock, c.id(), ticket), &spec)
-		if errors.Is(err, sql.ErrNoRows) {
-			row = nil
-			return nil
+		row = nil
+		id, err := s.pick(ctx, tx, shelves, c, agent, ticket, lock)
+		if err != nil || id == "" {
+			return err
 		}
-		if err != nil {
+		var spec string
+		if row, err = scanJob(tx.QueryRow(ctx, `SELECT `+jobColumns+`, spec FROM pipeline_job WHERE id = ?`, id), &spec); err != nil {
 			return fmt.Errorf("claiming a job: %w", err)
 		}
 		if run, err = s.loadRun(ctx, tx, row.run); err != nil {

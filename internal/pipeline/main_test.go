@@ -433,6 +433,13 @@ func (everyone) Require(_ context.Context, a identity.Actor, project string, r i
 	return nil
 }
 
+func (everyone) RequireAdmin(_ context.Context, a identity.Actor) error {
+	if !a.Admin {
+		return fault.New(fault.Denied, "Only an administrator may.")
+	}
+	return nil
+}
+
 type tokens struct{}
 
 func (tokens) IssueJob(_ context.Context, c identity.JobClaims, audience string, groups []string, ttl time.Duration) (string, error) {

@@ -22,6 +22,7 @@ import (
 	"towpath.dev/towpath/internal/pipeline/logs"
 	"towpath.dev/towpath/internal/pipeline/mask"
 	"towpath.dev/towpath/internal/pipeline/plan"
+	"towpath.dev/towpath/internal/pipeline/pool"
 	"towpath.dev/towpath/internal/pipeline/validate"
 	"towpath.dev/towpath/internal/store"
 )
@@ -34,6 +35,8 @@ type Authorizer interface {
 	// Require returns nil when the actor has the role in the project, and a fault
 	// otherwise: NotFound when the actor may not know of the project.
 	Require(ctx context.Context, a identity.Actor, project string, r identity.Role) error
+	// RequireAdmin returns nil for an administrator of the installation.
+	RequireAdmin(ctx context.Context, a identity.Actor) error
 }
 
 // Source answers questions about commits. Repositories are full names,
@@ -184,6 +187,7 @@ type Service struct {
 	catalog      validate.Catalog
 	checks       *check.Service
 	library      *library.Service
+	pools        *pool.Service
 	outside      check.Outside
 	holds        holds
 
@@ -211,7 +215,7 @@ func New(p Parts, o Options) (*Service, error) {
 		o.CacheLimit = 10 << 30
 	}
 	if o.Features == nil {
-		o.Features = &validate.Features{PowerShell: true, Matrix: true, Canary: true, Rolling: true}
+		o.Features = &validate.Features{PowerShell: true, Matrix: true, Canary: true, Rolling: true, Containers: true}
 	}
 	s := &Service{
 		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, environments: p.Environments,
@@ -219,6 +223,8 @@ func New(p Parts, o Options) (*Service, error) {
 		plans: map[int64]*plan.Plan{}, leases: map[string]time.Time{}, maskers: map[string]*mask.Masker{}, outside: p.Outside,
 	}
 	s.checks = check.New(check.Parts{DB: p.DB, Log: p.Log, Auth: p.Auth, Clock: p.Clock, Registry: check.NewRegistry(), Internal: p.Internal}, s.reconsider)
+	s.pools = pool.New(pool.Parts{DB: p.DB, Log: p.Log, Auth: p.Auth, Clock: p.Clock, Absence: o.Absence})
+	s.checks.Registry.Register(check.Pool, restricted{s.pools})
 	if p.Vault != nil {
 		s.library = library.New(library.Parts{DB: p.DB, Log: p.Log, Auth: p.Auth, Clock: p.Clock, Vault: p.Vault, Checks: s.checks})
 	}
