@@ -215,7 +215,7 @@ func New(p Parts, o Options) (*Service, error) {
 		o.CacheLimit = 10 << 30
 	}
 	if o.Features == nil {
-		o.Features = &validate.Features{PowerShell: true, Matrix: true, Canary: true, Rolling: true, Containers: true}
+		o.Features = &validate.Features{PowerShell: true, Matrix: true, Canary: true, Rolling: true, Containers: true, PullRequests: true, Schedules: true, PipelineTriggers: true}
 	}
 	s := &Service{
 		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, environments: p.Environments,

@@ -129,9 +129,9 @@ func (h *handler) status(w http.ResponseWriter, r request) error {
 		case a.Running > 0:
 			state, word = page.Passing, "working"
 		case !a.Enabled:
-			state, word = page.Canceled, "disabled"
+			state, word = page.Held, "disabled"
 		case !a.Online:
-			state, word = page.Failing, "offline"
+			state, word = page.Shut, "offline"
 		}
 		agents = append(agents, page.Agent{
 			Name: a.Name, System: a.OS + "/" + a.Arch, Version: a.Version, Busy: strconv.Itoa(a.Running) + " of " + strconv.Itoa(a.Slots),
