@@ -152,7 +152,7 @@ func TestPredefinedVariables(t *testing.T) {
 		{"P003 the reason of a push", map[string]string{"Build.Reason": "IndividualCI"}},
 		{"P004 Common and Pipeline", map[string]string{"Common.TestResultsDirectory": "*/1/TestResults", "Pipeline.Workspace": "*/1"}},
 		{"P006 System", map[string]string{
-			"System.ArtifactsDirectory": "*/1/a", "System.CollectionId": "*", "System.CollectionUri": "*/", "System.DefaultWorkingDirectory": "*/1/s", "System.DefinitionId": "shop/web",
+			"System.ArtifactsDirectory": "*/1/a", "System.CollectionId": "*", "System.CollectionUri": "*/", "System.DefaultWorkingDirectory": "*/1/s", "System.DefinitionId": "1",
 			"System.HostType": "build", "System.JobAttempt": "1", "System.JobDisplayName": "Build it", "System.JobId": "*", "System.JobName": "B", "System.PhaseAttempt": "1",
 			"System.PhaseDisplayName": "Build it", "System.PhaseName": "B", "System.PlanId": "1", "System.StageAttempt": "1", "System.StageDisplayName": "First", "System.StageName": "S",
 			"System.TeamProject": "shop", "System.TeamProjectId": "shop", "System.ServerType": "Hosted", "System.Culture": "en-US", "System.WorkFolder": "*", "System.AccessToken": "***",

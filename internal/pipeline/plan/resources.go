@@ -75,7 +75,8 @@ type PipelineResource struct {
 type UsedRun struct {
 	Number    int64  `json:"number"`
 	Name      string `json:"name"`
-	Repo      string `json:"repo"` // "project/repo"
+	Repo      string `json:"repo"`     // "project/repo"
+	Pipeline  int64  `json:"pipeline"` // its System.DefinitionId
 	Ref       string `json:"ref"`
 	Commit    string `json:"commit"`
 	Requester string `json:"requester"`
