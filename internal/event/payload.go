@@ -860,6 +860,8 @@ type PoolChanged struct {
 	Agent string `json:"agent,omitempty"` // when it is about one agent
 	Field string `json:"field"`           // created, settings, token, enabled, capabilities, removed
 	Value string `json:"value,omitempty"` // what it is now; never a token
+}
+
 // WebhookReceived is the payload of TypeWebhookReceived: a call from outside with the right
 // signature. The subject is the project.
 type WebhookReceived struct {
