@@ -14,6 +14,9 @@ import (
 func runPowerShell(ctx context.Context, s *stepRun) error {
 	env := s.environment()
 	pwsh := lookPath("pwsh", env)
+	if s.in != nil {
+		pwsh = "/usr/bin/pwsh" // The agent does not see the files of the container.
+	}
 	if pwsh == "" {
 		return errors.New("PowerShell is not installed on this agent: install pwsh where its steps find programs, or use bash")
 	}

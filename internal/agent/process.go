@@ -30,7 +30,11 @@ func (s *stepRun) process(ctx context.Context, dir string, env []string, argv []
 			return warden.Exit{}, errors.Join(err, out.Close(), outW.Close())
 		}
 	}
-	p, err := s.warden.Start(warden.Command{Path: argv[0], Args: argv, Env: env, Dir: dir, UID: s.space.uid, GID: s.space.gid}, outW, errW)
+	starter := s.warden
+	if s.in != nil {
+		starter = s.in.warden
+	}
+	p, err := starter.Start(warden.Command{Path: argv[0], Args: argv, Env: env, Dir: dir, UID: s.space.uid, GID: s.space.gid}, outW, errW)
 	cerr := outW.Close()
 	if stderr != nil {
 		cerr = errors.Join(cerr, errW.Close())

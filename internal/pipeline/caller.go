@@ -19,7 +19,8 @@ import (
 // An agent of a pool bears the token of the server, or that of its pool.
 type caller struct {
 	machine *Machine
-	pool    string // folded name of the pool whose token it bears; "" for the server's own
+	pool    string  // folded name of the pool whose token it bears; "" for the server's own
+	pod     *podRow // the pod that the agent is in, whose one job it may have
 }
 
 // id is the machine whose jobs the caller may have, "" for the server's own agents.
@@ -45,6 +46,8 @@ func (s *Service) caller(ctx context.Context, r *http.Request) (caller, error) {
 	switch {
 	case ok && s.isAgent(token):
 		return caller{}, nil
+	case ok && strings.HasPrefix(token, podToken):
+		return s.podOf(ctx, token)
 	case ok && strings.HasPrefix(token, pool.TokenPrefix):
 		bound, err := s.pools.Bearer(ctx, token)
 		return caller{pool: bound}, err
@@ -67,7 +70,7 @@ func (s *Service) caller(ctx context.Context, r *http.Request) (caller, error) {
 func (s *Service) mine(ctx context.Context, c caller, job string) error {
 	var machine, in string
 	err := s.db.QueryRow(ctx, `SELECT machine, pool FROM pipeline_job WHERE id = ?`, job).Scan(&machine, &in)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && (machine != c.id() || c.pool != "" && in != c.pool) {
+	if errors.Is(err, sql.ErrNoRows) || err == nil && (machine != c.id() || c.pool != "" && in != c.pool || c.pod != nil && job != c.pod.job) {
 		return fault.New(fault.NotFound, "There is no such job, or its lease is not yours.")
 	}
 	if err != nil {

@@ -124,6 +124,13 @@ func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request, c caller
 		answer(w, http.StatusOK, protocol.Registered{LeaseSeconds: s.opts.Lease.Seconds(), Tags: tags})
 		return nil
 	}
+	if c.pod != nil {
+		if err := s.podCame(r.Context(), c, in.Name); err != nil {
+			return err
+		}
+		answer(w, http.StatusOK, protocol.Registered{LeaseSeconds: s.opts.Lease.Seconds()})
+		return nil
+	}
 	if err := s.pools.Register(r.Context(), c.pool, in); err != nil {
 		return err
 	}
@@ -148,6 +155,9 @@ func (s *Service) serveClaim(w http.ResponseWriter, r *http.Request, c caller) e
 	}
 	if c.machine != nil && in.Agent != c.machine.Name {
 		return fault.New(fault.Denied, "The token is that of the target %s, not of %s.", c.machine.Name, in.Agent)
+	}
+	if c.pod != nil && in.Agent != c.pod.name {
+		return fault.New(fault.Denied, "The token is that of the pod %s, not of %s.", c.pod.name, in.Agent)
 	}
 	timeout := wait(in.WaitSeconds)
 	there := time.NewTicker(s.opts.Absence / 3)

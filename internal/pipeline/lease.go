@@ -69,6 +69,9 @@ func (s *Service) claim(ctx context.Context, c caller, agent, ticket string) (*p
 		if _, err := tx.Exec(ctx, `UPDATE pipeline_job SET ticket = ? WHERE id = ?`, ticket, row.id); err != nil {
 			return err
 		}
+		if err := s.use(ctx, tx, c, ticket); err != nil {
+			return err
+		}
 		var told protocol.Job
 		if err := json.Unmarshal([]byte(spec), &told); err != nil {
 			return fmt.Errorf("decoding job %s: %w", row.path(), err)
@@ -328,13 +331,19 @@ func (s *Service) resume(ctx context.Context) error {
 // sweep ends the jobs whose leases have ended, and those whose machines are away, until
 // ctx ends.
 func (s *Service) sweep(ctx context.Context) {
-	t := time.NewTicker(max(s.opts.Lease/6, 10*time.Millisecond))
+	t := time.NewTicker(max(s.opts.Lease/9, 10*time.Millisecond))
 	defer t.Stop()
+	last := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-t.C:
+			if now.Sub(last) > s.opts.Lease/3 {
+				// This server itself stood still: it heard of nobody, who may be there.
+				s.renewAll()
+			}
+			last = now
 			for _, id := range s.expired(now) {
 				if err := s.end(ctx, id, protocol.Complete{Result: plan.Failed, Why: Lost}); err != nil && ctx.Err() == nil {
 					s.logger.Error("ending a lost job", "job", id, "error", err)
@@ -344,6 +353,15 @@ func (s *Service) sweep(ctx context.Context) {
 				s.logger.Error("ending the jobs of targets that are away", "error", err)
 			}
 		}
+	}
+}
+
+// renewAll keeps all jobs alive for one more lease.
+func (s *Service) renewAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.leases {
+		s.leases[id] = time.Now().Add(s.opts.Lease)
 	}
 }
 

@@ -104,6 +104,14 @@ func (sc *schedule) place(row *jobRow, job *plan.Job, values plan.Values, spec *
 		}
 	}
 	spec.Notices = at.Notices
+	if row.refused == "" && at.Pool.Kind == pool.Kubernetes {
+		var notices []string
+		spec.Containers, notices, row.refused = pool.Contain(at.Pool.Settings, job, sc.run.plan.Resources.Containers, expand)
+		spec.Notices = append(spec.Notices, notices...)
+		if sc.s.pods == nil {
+			row.refused = "The agents of pool " + at.Pool.Name + " are pods, and this server has no cluster: start it with towpath up"
+		}
+	}
 	row.spec = text(spec)
 	return nil
 }
@@ -118,6 +126,9 @@ const maxShelves = 1000
 // shelves are those that an agent may take jobs from. There is an entry of an index for
 // every list of demands, and only these are looked at, however many jobs wait.
 func (s *Service) shelves(ctx context.Context, c caller, agent string) ([]shelf, error) {
+	if c.pod != nil {
+		return nil, nil
+	}
 	if c.machine != nil {
 		return []shelf{{machine: c.machine.ID}}, nil
 	}
@@ -151,6 +162,9 @@ func (s *Service) shelves(ctx context.Context, c caller, agent string) ([]shelf,
 // pick finds the job that an agent gets: the one that its ticket got before, or the oldest of
 // the shelves; "" when there is none.
 func (s *Service) pick(ctx context.Context, h store.Handle, shelves []shelf, c caller, agent, ticket, lock string) (string, error) {
+	if c.pod != nil {
+		return s.pickForPod(ctx, h, c, ticket, lock)
+	}
 	var best struct {
 		id               string
 		queued, position int64

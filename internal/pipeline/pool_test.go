@@ -108,9 +108,9 @@ func TestDemandsThatNobodyMeetsSaySoJ011(t *testing.T) {
 		t.Errorf("the job ended %s with\n%s\nwant\n%s", got.Result, got.Why, want)
 	}
 	for yaml, want := range map[string]string{
-		"pool: nowhere\nsteps: [{bash: 'true'}]\n":                                   `There is no agent pool nowhere; make it with: towpath pool create "nowhere"`,
-		"pool: linux\ncontainer: node:22\nsteps: [{bash: 'true'}]\n":                 "The agents of pool linux are hosts, which have no containers; name a pool of kind kubernetes, such as Kubernetes",
-		"pool: {name: Kubernetes, demands: [gpu]}\nsteps: [{bash: 'true'}]\n":        `The agents of pool Kubernetes do not meet the demands of the job: they lack gpu; say that its image has it: towpath pool edit "Kubernetes" --capability NAME=VALUE`,
+		"pool: nowhere\nsteps: [{bash: 'true'}]\n":                            `There is no agent pool nowhere; make it with: towpath pool create "nowhere"`,
+		"pool: linux\ncontainer: node:22\nsteps: [{bash: 'true'}]\n":          "The agents of pool linux are hosts, which have no containers; name a pool of kind kubernetes, such as Kubernetes",
+		"pool: {name: Kubernetes, demands: [gpu]}\nsteps: [{bash: 'true'}]\n": `The agents of pool Kubernetes do not meet the demands of the job: they lack gpu; say that its image has it: towpath pool edit "Kubernetes" --capability NAME=VALUE`,
 	} {
 		d := w.wait(w.pipeline(yaml), over)
 		if got := find(d, "__default.Job"); got.Why != want {
@@ -239,7 +239,6 @@ func TestAgentsAreManagedJ011(t *testing.T) {
 		t.Error("an agent that is there was removed:", err)
 	}
 }
-
 
 func TestClosedPoolsJ011(t *testing.T) {
 	w := newWorld(t)

@@ -124,6 +124,8 @@ type Job struct {
 	CancelSeconds  float64 `json:"cancel_seconds"`
 	// LogLimit is the size in bytes after which the log of a step is cut off.
 	LogLimit int64 `json:"log_limit"`
+	// Containers are those of the pod that the job runs in; none on a host.
+	Containers []Container `json:"containers,omitempty"`
 	// Notices are what the log of the first step says before anything else.
 	Notices []string `json:"notices,omitempty"`
 }
