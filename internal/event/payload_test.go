@@ -91,6 +91,7 @@ var payloads = map[string]any{
 	event.TypeLibraryChanged:     event.LibraryChanged{},
 	event.TypeWebhookReceived:    event.WebhookReceived{},
 	event.TypeLibraryLent:        event.LibraryLent{},
+	event.TypePoolChanged:        event.PoolChanged{},
 	event.TypeCanaryStepped:      event.Canary{},
 	event.TypeCanaryFinished:     event.Canary{},
 	event.TypeDriftFound:         event.DriftFound{},

@@ -247,7 +247,7 @@ func (p Pipeline) Changed(int64) <-chan struct{} { return Logbook(p).Changed() }
 
 // Agents lists one.
 func (p Pipeline) Agents(context.Context, identity.Actor) ([]pipeline.Agent, error) {
-	return []pipeline.Agent{{Name: "host-1", OS: "linux", Arch: "amd64", Version: "v0.1.0", Slots: 2, Seen: Now.Add(-4 * time.Second), Running: 1}}, nil
+	return []pipeline.Agent{{Name: "host-1", OS: "linux", Arch: "amd64", Version: "v0.1.0", Slots: 2, Enabled: true, Online: true, Seen: Now.Add(-4 * time.Second), Running: 1}}, nil
 }
 
 // Machines lists those of production: one that is there, one that went away, one that never
