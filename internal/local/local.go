@@ -79,7 +79,7 @@ func RunWarden() int { return warden.Main() }
 
 // Features are the optional parts of the language that run on a host.
 func Features() validate.Features {
-	return validate.Features{PowerShell: true, Matrix: true, Canary: true, Rolling: true}
+	return validate.Features{PowerShell: true, Matrix: true, Canary: true, Rolling: true, PullRequests: true, Schedules: true, PipelineTriggers: true}
 }
 
 // host is the pipeline domain of one run with its agent.
