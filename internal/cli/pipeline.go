@@ -13,7 +13,7 @@ import (
 )
 
 func (e *env) pipelines() *cobra.Command {
-	return noun("pipeline", "Pipeline files: check, expand, plan, run", e.pipelineValidate(), e.pipelineExpand(), e.pipelinePlan(), e.pipelineRun(), e.pipelineParameters(), e.pipelineVariables())
+	return noun("pipeline", "Pipeline files: check, expand, plan, run", e.pipelineValidate(), e.pipelineExpand(), e.pipelinePlan(), e.pipelineRun(), e.pipelineLSP(), e.pipelineParameters(), e.pipelineVariables())
 }
 
 func (e *env) pipelineValidate() *cobra.Command {
