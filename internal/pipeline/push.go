@@ -145,8 +145,12 @@ func (s *Service) compile(ctx context.Context, o Order) (*plan.Plan, parse.Diagn
 	for _, v := range s.predefined(o, 0) {
 		static[v.Name] = v.Text
 	}
+	catalog, err := s.gallery.Catalog(ctx, s.db, o.Project)
+	if err != nil {
+		return nil, nil, err
+	}
 	p, found := compile.Compile(ctx, File, loader, compile.Options{
-		Parameters: o.Parameters, Variables: static, Tasks: s.catalog, Features: *s.opts.Features,
+		Parameters: o.Parameters, Variables: static, Tasks: catalog, Features: *s.opts.Features,
 	})
 	if p != nil {
 		if err := repositories.pin(ctx, p); err != nil {
