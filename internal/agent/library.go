@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -75,5 +76,15 @@ func (s *stepRun) placeSecureFile(ctx context.Context, want, folder string) (kep
 	if err := s.space.write(at, content, 0o600); err != nil {
 		return "", "", fmt.Errorf("writing the secure file %s: %w", want, err)
 	}
+	s.borrowed = append(s.borrowed, at)
 	return name, at, nil
+}
+
+// giveBack removes the secure files of the job, before the server hears of its end.
+func (r *jobRun) giveBack() {
+	for _, at := range r.borrowed {
+		if err := r.space.root.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			r.log.Error("removing a secure file", "error", err)
+		}
+	}
 }

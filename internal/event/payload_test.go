@@ -90,6 +90,7 @@ var payloads = map[string]any{
 	event.TypeCheckDecided:       event.CheckHeld{},
 	event.TypeLibraryChanged:     event.LibraryChanged{},
 	event.TypeTaskChanged:        event.TaskChanged{},
+	event.TypeWebhookReceived:    event.WebhookReceived{},
 	event.TypeLibraryLent:        event.LibraryLent{},
 	event.TypeCanaryStepped:      event.Canary{},
 	event.TypeCanaryFinished:     event.Canary{},
