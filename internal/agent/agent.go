@@ -65,6 +65,8 @@ type Agent struct {
 	cfg    Config
 	client *client
 	log    *slog.Logger
+	// taskLock is held while the files of an added task are brought.
+	taskLock sync.Mutex
 }
 
 // New checks the configuration and prepares the working folder.
@@ -108,6 +110,10 @@ func (a *Agent) prepare() error {
 			return fmt.Errorf("making the agent's folder: %w", err)
 		}
 	}
+	// Steps read it: the files of added tasks.
+	if err := os.MkdirAll(a.tasksDir(), 0o755); err != nil {
+		return fmt.Errorf("making the agent's folder: %w", err)
+	}
 	for _, dir := range []string{"cache", "tools"} {
 		path := filepath.Join(a.cfg.Shared, dir)
 		if err := os.MkdirAll(path, 0o755); err != nil {
@@ -132,6 +138,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	defer held.Close()
 	go a.emptyTrash()
+	if err := a.pruneTasks(time.Now()); err != nil {
+		a.log.Error("removing the files of tasks that nothing uses", "error", err)
+	}
 	lease, err := a.register(ctx)
 	if err != nil || ctx.Err() != nil {
 		return err

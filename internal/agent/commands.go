@@ -26,6 +26,7 @@ var logging = map[string]known{
 	"task.setvariable":     {true, (*stepRun).setVariable},
 	"task.setsecret":       {true, (*stepRun).setSecret},
 	"task.logissue":        {true, (*stepRun).logIssue},
+	"task.issue":           {true, (*stepRun).logIssue}, // as the task library calls it
 	"task.complete":        {true, (*stepRun).complete},
 	"task.setprogress":     {true, (*stepRun).setProgress},
 	"task.logdetail":       {true, (*stepRun).logDetail},
@@ -58,8 +59,8 @@ func (s *stepRun) carryOut(c command) {
 		s.print("##[warning]The command ##vso [" + c.name + "] is not known here and has no effect.")
 		return
 	}
-	if t := s.step.Target; t != nil && t.RestrictedCommands && !k.restricted {
-		s.print("##[warning]The command " + c.name + " is not allowed in this step: its target restricts commands.")
+	if s.restricted() && !k.restricted {
+		s.print("##[warning]The command " + c.name + " is not allowed in this step: its target, or its task, restricts commands.")
 		return
 	}
 	if err := k.run(s, c); err != nil {

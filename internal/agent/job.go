@@ -35,6 +35,8 @@ type jobRun struct {
 	cased     map[string]bool
 	endpoints map[string]*endpoint // service connections by lower-case id
 	debug     bool
+	taskVars  map[int]plan.Values // of the tasks, by the numbers of their steps
+	nodes     []nodeProgram       // of this host, once a task has asked for them
 
 	outputs []protocol.Output
 	later   []func(context.Context) // what steps do at the end of a phase that succeeded

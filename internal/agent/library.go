@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"towpath.dev/towpath/internal/pipeline/plan"
@@ -19,9 +20,12 @@ import (
 // name them (K002).
 func (r *jobRun) takeConnections() {
 	for _, c := range r.job.Connections {
-		e := &endpoint{url: c.URL, authenticationAs: c.Scheme, auth: map[string]string{}, data: map[string]string{}}
+		e := &endpoint{url: c.URL, authenticationAs: c.Scheme, data: map[string]string{}}
 		for k, v := range c.Auth {
-			e.auth[strings.ToUpper(k)] = v
+			e.setAuth(k, v)
+			if !slices.Contains(c.Secret, v) {
+				e.data[strings.ToUpper(k)] = v
+			}
 		}
 		for _, text := range c.Secret {
 			r.masker.Add(text)
@@ -37,30 +41,43 @@ func downloadSecureFile(ctx context.Context, s *stepRun) error {
 	if want == "" {
 		return errors.New("DownloadSecureFile needs the input secureFile")
 	}
+	_, at, err := s.placeSecureFile(ctx, want, dirTemp)
+	if err != nil {
+		return err
+	}
+	s.setOutput(s.outputName(), "secureFilePath", plan.Value{Text: s.space.path(at)})
+	s.print("Downloaded the secure file to " + s.space.path(at))
+	return nil
+}
+
+// placeSecureFile brings a secure file into a folder of the workspace and returns its name as
+// it is kept, and its place in the workspace.
+func (s *stepRun) placeSecureFile(ctx context.Context, want, folder string) (kept, at string, err error) {
 	res, err := s.agent.client.send(ctx, http.MethodGet, "jobs/"+s.job.ID+"/secure-files/"+url.PathEscape(want), s.job.Lease, nil, nil)
 	if err != nil {
-		return fmt.Errorf("downloading the secure file %s: %w", want, err)
+		return "", "", fmt.Errorf("downloading the secure file %s: %w", want, err)
 	}
 	defer res.Body.Close()
 	content, err := io.ReadAll(io.LimitReader(res.Body, protocol.MaxSecureFile+1))
 	if err != nil || len(content) > protocol.MaxSecureFile {
-		return fmt.Errorf("downloading the secure file %s: %w", want, errors.Join(err, errors.New("it did not come to its end")))
+		return "", "", fmt.Errorf("downloading the secure file %s: %w", want, errors.Join(err, errors.New("it did not come to its end")))
 	}
 	name := res.Header.Get("Towpath-Name")
 	if name != filepath.Base(name) || name == "." || name == ".." || name == "/" {
-		return fmt.Errorf("the server calls the secure file %q, which is no name", name)
+		return "", "", fmt.Errorf("the server calls the secure file %q, which is no name", name)
 	}
-	at := filepath.Join(dirTemp, name)
+	if err := s.space.mkdirAll(folder); err != nil {
+		return "", "", fmt.Errorf("writing the secure file %s: %w", want, err)
+	}
+	at = filepath.Join(folder, name)
 	if err := s.space.root.Remove(at); err == nil {
 		s.print("##[debug]The file was there and is replaced.")
 	}
 	if err := s.space.write(at, content, 0o600); err != nil {
-		return fmt.Errorf("writing the secure file %s: %w", want, err)
+		return "", "", fmt.Errorf("writing the secure file %s: %w", want, err)
 	}
 	s.borrowed = append(s.borrowed, at)
-	s.setOutput(s.outputName(), "secureFilePath", plan.Value{Text: s.space.path(at)})
-	s.print("Downloaded the secure file to " + s.space.path(at))
-	return nil
+	return name, at, nil
 }
 
 // giveBack removes the secure files of the job, before the server hears of its end.

@@ -33,7 +33,8 @@ type stepRun struct {
 	progress  int // percent
 	operation string
 	details   []protocol.Detail
-	taskVars  plan.Values // of ##vso[task.settaskvariable]
+	taskVars  plan.Values // of ##vso[task.settaskvariable], those of all stages of the task
+	added     *protocol.Added
 }
 
 // task does the work of a step; nil means that it succeeded. ctx ends when the step is
@@ -147,7 +148,7 @@ func (s *stepRun) attempt(status plan.Result) plan.Result {
 		t := time.AfterFunc(left, func() { cancel(errCanceled) })
 		defer t.Stop()
 	}
-	s.ctx, s.taskVars = ctx, plan.Values{}
+	s.ctx, s.taskVars = ctx, s.variablesOfTask(s.step)
 	err := s.perform(ctx)
 	cause := context.Cause(ctx)
 	switch {
@@ -208,6 +209,9 @@ func (s *stepRun) perform(ctx context.Context) error {
 		s.inputs[strings.ToLower(k)] = s.expand(v)
 	}
 	run, ok := tasks()[strings.ToLower(s.step.Task)]
+	if s.added = s.addedTask(); !ok && s.added != nil {
+		run, ok = runAdded, true
+	}
 	if !ok {
 		return fmt.Errorf("the task %s is not available on this agent", s.step.Task)
 	}
@@ -269,17 +273,14 @@ var reservedPrefixes = []string{"endpoint", "input", "secret", "securefile"}
 func (s *stepRun) environment() []string {
 	env := s.from(s.base)
 	for _, v := range s.vars {
-		name := envName(v.Name)
-		if s.cased[strings.ToLower(v.Name)] {
-			name = strings.NewReplacer(".", "_", " ", "_").Replace(v.Name)
-		}
+		name := s.variableKey(v)
 		if v.Secret || name == "PATH" || name == "HOME" || !validEnv(name, v.Text) ||
 			slices.ContainsFunc(reservedPrefixes, func(p string) bool { return strings.HasPrefix(strings.ToLower(v.Name), p) }) {
 			continue
 		}
 		env[name] = v.Text
 	}
-	maps.Copy(env, s.endpointVariables(false))
+	maps.Copy(env, s.endpointVariables())
 	for k, v := range s.step.Env {
 		if value := s.expand(v); validEnv(k, value) {
 			env[k] = value

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -83,14 +82,13 @@ func (s *stepRun) setVariable(c command) error {
 		return err
 	}
 	old, exists := s.vars.Get(name)
-	t := s.step.Target
 	switch {
 	case name == "" || strings.ContainsAny(name, "\n\x00"):
 		return errors.New("it needs the property variable")
 	case exists && old.ReadOnly || !c.flag("isoutput") && systemName(name):
 		s.print("##[warning]The variable " + name + " is read-only and was not set.")
 		return nil
-	case t != nil && t.SettableRestricted && !containsFold(t.Settable, name):
+	case !s.maySet(name):
 		s.print("##[warning]The variable " + name + " is not among the settableVariables of this step and was not set.")
 		return nil
 	case len(c.data) > protocol.MaxOutput:
@@ -157,13 +155,6 @@ func containsFold(list []string, name string) bool {
 	return slices.ContainsFunc(list, func(l string) bool { return strings.EqualFold(l, name) })
 }
 
-// endpoint is a service connection as tasks see it (K002).
-type endpoint struct {
-	url              string
-	auth, data       map[string]string // by key
-	authenticationAs string            // scheme
-}
-
 // systemEndpoints name the connection to the server itself.
 var systemEndpoints = []string{"SystemVssConnection", "system"}
 
@@ -182,7 +173,8 @@ func (s *stepRun) setEndpoint(c command) error {
 	}
 	e := s.endpoints[strings.ToLower(id)]
 	if e == nil {
-		e = &endpoint{auth: map[string]string{}, data: map[string]string{}}
+		// Only what a step makes itself is for every task: changing a connection opens it to nobody.
+		e = &endpoint{data: map[string]string{}, made: true}
 	}
 	switch strings.ToLower(field) {
 	case "url":
@@ -197,7 +189,7 @@ func (s *stepRun) setEndpoint(c command) error {
 		}
 		if strings.EqualFold(field, "authparameter") {
 			s.masker.Add(c.data)
-			e.auth[strings.ToUpper(key)] = c.data
+			e.setAuth(key, c.data)
 		} else {
 			e.data[strings.ToUpper(key)] = c.data
 		}
@@ -208,29 +200,12 @@ func (s *stepRun) setEndpoint(c command) error {
 	return nil
 }
 
-// endpointVariables are the variables in which a task finds the service connections
-// (K002). Those that hold secrets are for tasks that take them out of the environment
-// again before they start another program, as the task library does; with withSecrets
-// false they are left out.
-func (s *stepRun) endpointVariables(withSecrets bool) map[string]string {
+// endpointVariables are the variables in which a script finds the service connections of its
+// job; those that hold secrets are for tasks alone.
+func (s *stepRun) endpointVariables() map[string]string {
 	out := map[string]string{}
 	for id, e := range s.endpoints {
-		if e.url != "" {
-			out["ENDPOINT_URL_"+id] = e.url
-		}
-		for k, v := range e.data {
-			out["ENDPOINT_DATA_"+id+"_"+k] = v
-		}
-		if !withSecrets || len(e.auth) == 0 {
-			continue
-		}
-		for k, v := range e.auth {
-			out["ENDPOINT_AUTH_PARAMETER_"+id+"_"+k] = v
-		}
-		raw, err := json.Marshal(map[string]any{"scheme": e.authenticationAs, "parameters": maps.Clone(e.auth)})
-		if err == nil {
-			out["ENDPOINT_AUTH_"+id] = string(raw)
-		}
+		maps.Copy(out, e.variables(id, false))
 	}
 	return out
 }

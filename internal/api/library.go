@@ -47,6 +47,7 @@ func (a *server) libraryRoutes() {
 	})
 	a.connectionRoutes()
 	a.secureFileRoutes()
+	a.taskRoutes()
 }
 
 // InConnection names a service connection.

@@ -83,6 +83,7 @@ const (
 	TypeCheckAnswered      = "check.answered"
 	TypeCheckDecided       = "check.decided"
 	TypeLibraryChanged     = "library.changed"
+	TypeTaskChanged        = "task.changed"
 	TypeLibraryLent        = "library.lent"
 	TypePoolChanged        = "pool.changed"
 	TypeWebhookReceived    = "webhook.received"
@@ -840,6 +841,19 @@ type CheckChanged struct {
 	Title    string `json:"title,omitempty"`
 	Pipeline string `json:"pipeline,omitempty"` // of a permission: "shop/web", "*" for all
 	Action   string `json:"action"`             // added, removed, permitted, forbidden
+}
+
+// TaskChanged is the payload of TypeTaskChanged: a version of a task was added beside those
+// that are built in, or removed; the subject is the project, project:"" for a task of the
+// whole installation.
+type TaskChanged struct {
+	V         int    `json:"v"`
+	Name      string `json:"name"`
+	Version   string `json:"version"`
+	ID        string `json:"id"`
+	Digest    string `json:"digest"`
+	Extension string `json:"extension,omitempty"` // publisher.extension
+	Action    string `json:"action"`              // added, removed
 }
 
 // LibraryChanged is the payload of TypeLibraryChanged: a variable group, a secure file or a

@@ -89,6 +89,7 @@ var payloads = map[string]any{
 	event.TypeCheckAnswered:      event.CheckHeld{},
 	event.TypeCheckDecided:       event.CheckHeld{},
 	event.TypeLibraryChanged:     event.LibraryChanged{},
+	event.TypeTaskChanged:        event.TaskChanged{},
 	event.TypeWebhookReceived:    event.WebhookReceived{},
 	event.TypeLibraryLent:        event.LibraryLent{},
 	event.TypePoolChanged:        event.PoolChanged{},

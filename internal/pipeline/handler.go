@@ -57,6 +57,7 @@ func (s *Service) AgentHandler() http.Handler {
 	about("PUT jobs/{id}/cache", s.serveCacheWrite)
 	about("POST jobs/{id}/tasks/{task}", s.serveTask)
 	about("GET jobs/{id}/secure-files/{name}", s.serveSecureFile)
+	about("GET jobs/{id}/added/{digest}", s.serveAdded)
 	about("POST jobs/{id}/complete", s.serveComplete)
 	return mux
 }

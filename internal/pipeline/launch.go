@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
+	"towpath.dev/towpath/internal/pipeline/gallery"
 	"towpath.dev/towpath/internal/pipeline/plan"
 	"towpath.dev/towpath/internal/pipeline/protocol"
 )
@@ -22,6 +22,9 @@ func (sc *schedule) launch(rows []*jobRow) error {
 	}
 	if len(waits) == 0 {
 		return nil
+	}
+	if _, err := sc.tasksOf(); err != nil {
+		return err
 	}
 	row := waits[0]
 	p := sc.run.plan
@@ -162,8 +165,9 @@ func (sc *schedule) describe(row *jobRow, stage *plan.Stage, job *plan.Job, sett
 		ID: row.id, Run: r.Number, RunName: r.Name, Project: r.Project, Repo: r.Repo, Ref: r.Ref, Commit: r.Commit,
 		Stage: stage.Name, Name: job.Name, Leg: row.leg, DisplayName: job.DisplayName, Kind: job.Kind, CloneURL: sc.s.cloneURL(r.Repo),
 		TimeoutSeconds: settings.Timeout.Seconds(), CancelSeconds: settings.CancelTimeout.Seconds(), LogLimit: sc.s.opts.LogLimit,
-		Phases: sc.s.phases(job), Repositories: sc.s.checkouts(r.plan, job, r.Project),
+		Phases: phases(sc.catalog, job), Repositories: sc.s.checkouts(r.plan, job, r.Project),
 	}
+	spec.Added = addedTasks(sc.catalog, spec.Phases)
 	if job.Strategy != nil {
 		bare := *job.Strategy
 		bare.Hooks = make([]plan.Hook, len(job.Strategy.Hooks))
@@ -204,9 +208,9 @@ func (sc *schedule) describe(row *jobRow, stage *plan.Stage, job *plan.Job, sett
 
 // phases are the steps of a job with their numbers: one phase, or every round that a
 // deployment may come to.
-func (s *Service) phases(job *plan.Job) []protocol.Phase {
+func phases(c *gallery.Catalog, job *plan.Job) []protocol.Phase {
 	if job.Strategy == nil {
-		return []protocol.Phase{{Steps: s.numbered(job.Steps, 1)}}
+		return []protocol.Phase{{Steps: numbered(c, job.Steps, 1)}}
 	}
 	var out []protocol.Phase
 	var ended []plan.HookResult
@@ -216,8 +220,9 @@ func (s *Service) phases(job *plan.Job) []protocol.Phase {
 		if hook == nil {
 			return
 		}
-		out = append(out, protocol.Phase{Round: round, Steps: s.numbered(hook.Steps, number)})
-		number += len(hook.Steps)
+		steps := numbered(c, hook.Steps, number)
+		out = append(out, protocol.Phase{Round: round, Steps: steps})
+		number += len(steps)
 	}
 	for {
 		round, more := job.Strategy.Next(ended)
@@ -232,21 +237,6 @@ func (s *Service) phases(job *plan.Job) []protocol.Phase {
 		if round, more := job.Strategy.Next(ended[:1]); more {
 			add(round)
 		}
-	}
-	return out
-}
-
-// numbered gives steps their numbers and their tasks' default inputs.
-func (s *Service) numbered(steps []plan.Step, first int) []protocol.Step {
-	out := make([]protocol.Step, len(steps))
-	for i, step := range steps {
-		name, major, _ := strings.Cut(step.Task, "@")
-		if n, err := strconv.Atoi(major); err == nil {
-			if task, ok := s.catalog.Task(name, n); ok {
-				step.Inputs = task.WithDefaults(step.Inputs)
-			}
-		}
-		out[i] = protocol.Step{Number: first + i, Step: step}
 	}
 	return out
 }
@@ -267,7 +257,7 @@ func (sc *schedule) ready(row *jobRow, hold bool) error {
 		return fmt.Errorf("queueing job %s: %w", row.path(), err)
 	}
 	job := sc.run.plan.Stage(row.stage).Job(row.name)
-	for _, phase := range sc.s.phases(job) {
+	for _, phase := range phases(sc.catalog, job) {
 		for _, st := range phase.Steps {
 			_, err := sc.tx.Exec(sc.ctx, `INSERT INTO pipeline_step (job, number, hook, name, title, task, status, result, why, started, finished)
 				VALUES (?,?,?,?,?,?,?,'','',0,0)`, row.id, st.Number, phase.Round.Hook, st.Name, st.DisplayName, st.Task, plan.Pending)

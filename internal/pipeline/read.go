@@ -169,7 +169,7 @@ func (s *Service) showJob(j *jobRow, planned *plan.Job, steps []Step) Job {
 		return out
 	}
 	out.Steps = []Step{}
-	for _, phase := range s.phases(planned) {
+	for _, phase := range phases(s.builtin, planned) {
 		for _, st := range phase.Steps {
 			step := Step{Number: st.Number, Hook: phase.Round.Hook, Name: st.Name, DisplayName: st.DisplayName, Task: st.Task, Status: plan.Pending}
 			if j.status == plan.Completed {

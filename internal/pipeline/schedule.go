@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"towpath.dev/towpath/internal/event"
+	"towpath.dev/towpath/internal/pipeline/gallery"
 	"towpath.dev/towpath/internal/pipeline/plan"
 	"towpath.dev/towpath/internal/store"
 )
@@ -22,6 +23,8 @@ type schedule struct {
 	facts  []event.Fact
 	now    time.Time
 	queued bool
+	// catalog is set by launch, see tasksOf.
+	catalog *gallery.Catalog
 }
 
 // advance brings a run as far as it can go now. It is called after every change.

@@ -18,6 +18,7 @@ import (
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/job"
 	"towpath.dev/towpath/internal/pipeline/check"
+	"towpath.dev/towpath/internal/pipeline/gallery"
 	"towpath.dev/towpath/internal/pipeline/library"
 	"towpath.dev/towpath/internal/pipeline/logs"
 	"towpath.dev/towpath/internal/pipeline/mask"
@@ -189,7 +190,8 @@ type Service struct {
 	logs         *logs.Store
 	hub          hub
 	busy         busy
-	catalog      validate.Catalog
+	gallery      *gallery.Service
+	builtin      *gallery.Catalog // without the added tasks
 	checks       *check.Service
 	library      *library.Service
 	pools        *pool.Service
@@ -225,18 +227,23 @@ func New(p Parts, o Options) (*Service, error) {
 	}
 	s := &Service{
 		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, environments: p.Environments,
-		logger: p.Logger, opts: o, logs: logs.New(filepath.Join(o.Data, "logs")), catalog: validate.Builtin(),
+		logger: p.Logger, opts: o, logs: logs.New(filepath.Join(o.Data, "logs")),
 		plans: map[int64]*plan.Plan{}, leases: map[string]time.Time{}, maskers: map[string]*mask.Masker{}, outside: p.Outside,
 	}
 	s.checks = check.New(check.Parts{DB: p.DB, Log: p.Log, Auth: p.Auth, Clock: p.Clock, Registry: check.NewRegistry(), Internal: p.Internal}, s.reconsider)
 	s.pods = p.Pods
 	s.pools = pool.New(pool.Parts{DB: p.DB, Log: p.Log, Auth: p.Auth, Clock: p.Clock, Absence: o.Absence})
 	s.checks.Registry.Register(check.Pool, restricted{s.pools})
+	s.gallery = gallery.New(gallery.Parts{DB: p.DB, Log: p.Log, Auth: p.Auth, Clock: p.Clock, Blobs: p.Blobs, Builtin: validate.Builtin()})
+	s.builtin = &gallery.Catalog{Catalog: validate.Builtin()}
 	if p.Vault != nil {
 		s.library = library.New(library.Parts{DB: p.DB, Log: p.Log, Auth: p.Auth, Clock: p.Clock, Vault: p.Vault, Checks: s.checks})
 	}
 	return s, nil
 }
+
+// Gallery keeps the tasks that were added beside the built-in ones.
+func (s *Service) Gallery() *gallery.Service { return s.gallery }
 
 // Checks are the checks on resources, and the permissions to use them.
 func (s *Service) Checks() *check.Service { return s.checks }

@@ -132,7 +132,7 @@ func (s *Service) jobTargets(out []Target, known certainties, stage *plan.Stage,
 	}
 	for _, hook := range job.Strategy.Hooks {
 		known := known.inRound(job.Strategy, hook.Name)
-		for _, step := range s.numbered(hook.Steps, 1) {
+		for _, step := range numbered(s.builtin, hook.Steps, 1) {
 			if !step.Enabled {
 				continue
 			}

@@ -114,6 +114,12 @@ func (u *uses) step(p *plan.Plan, s *plan.Step) {
 	if !s.Enabled {
 		return
 	}
+	for _, name := range s.Connections {
+		u.add(Connection, name)
+	}
+	for _, name := range s.SecureFiles {
+		u.add(File, name)
+	}
 	task, _, _ := strings.Cut(strings.ToLower(s.Task), "@")
 	for _, name := range slices.Sorted(maps.Keys(s.Inputs)) {
 		value := s.Inputs[name]

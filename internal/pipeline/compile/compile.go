@@ -208,6 +208,16 @@ func (t taskNames) InputName(reference, name string) string {
 	return name
 }
 
+// InputType returns the type of an input.
+func (t taskNames) InputType(reference, name string) string {
+	if task, ok := t.task(reference); ok {
+		if input, ok := task.Input(name); ok {
+			return input.Type
+		}
+	}
+	return ""
+}
+
 // Title returns the title of a task.
 func (t taskNames) Title(reference string) string {
 	task, _ := t.task(reference)

@@ -17,6 +17,8 @@ type TaskNames interface {
 	// InputName returns the canonical name of an input that may be written as an
 	// alias or in another case (X003), or the name as it is when it is unknown.
 	InputName(task, input string) string
+	// InputType returns the type of an input, "" when nobody knows it.
+	InputType(task, input string) string
 	// Title returns the name of a task for people, or "" when it is unknown.
 	Title(task string) string
 }

@@ -277,6 +277,10 @@ type Step struct {
 	// expanded; defaults of the task are not filled in (see
 	// [validate.Task.WithDefaults]).
 	Inputs map[string]string `json:"inputs,omitempty"`
+	// Connections and SecureFiles are what inputs of an added task name, by the types of the
+	// inputs. What built-in tasks name is known by the names of their inputs.
+	Connections []string `json:"connections,omitempty"`
+	SecureFiles []string `json:"secureFiles,omitempty"`
 	// Env is the extra environment of the step, with macros.
 	Env map[string]string `json:"env,omitempty"`
 	// Condition is a bare expression, never empty (X112).

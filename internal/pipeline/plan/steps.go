@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -94,6 +96,7 @@ func (b *builder) body(s *Step, n *parse.Node) {
 		for _, p := range pairs(n.Get("inputs")) {
 			s.Inputs[b.inputName(s.Task, p.Key.Value)] = p.Value.Text()
 		}
+		b.references(s)
 		s.WorkingDirectory = or(s.WorkingDirectory, s.Inputs["workingDirectory"])
 	}
 }
@@ -106,6 +109,29 @@ func (b *builder) download(s *Step, value string) {
 		s.Inputs["source"] = value
 	default:
 		s.Inputs["source"], s.Inputs["pipeline"] = "specific", value
+	}
+}
+
+// references notes what the inputs of a task name by their types.
+func (b *builder) references(s *Step) {
+	if b.options.Tasks == nil {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Inputs)) {
+		var list *[]string
+		switch kind := strings.ToLower(b.options.Tasks.InputType(s.Task, name)); {
+		case strings.HasPrefix(kind, "connectedservice"):
+			list = &s.Connections
+		case kind == "securefile":
+			list = &s.SecureFiles
+		default:
+			continue
+		}
+		for one := range strings.SplitSeq(s.Inputs[name], ",") {
+			if one = strings.TrimSpace(one); one != "" {
+				*list = append(*list, one)
+			}
+		}
 	}
 }
 

@@ -109,6 +109,8 @@ type Job struct {
 	Repositories []Repository `json:"repositories,omitempty"`
 	// Connections are the service connections that the tasks of the job name.
 	Connections []Connection `json:"connections,omitempty"`
+	// Added are the tasks of its steps that are not built into the agent.
+	Added []Added `json:"added,omitempty"`
 
 	// Phases are the rounds of a deployment that may happen, of which Strategy
 	// picks the next, or one phase without a round.
@@ -175,6 +177,10 @@ type Output struct {
 // Step is a step with its number in the job, counted from 1 over all phases.
 type Step struct {
 	Number int `json:"number"`
+	// Stage is StagePre or StagePost for the step before or after the others that runs a
+	// stage of the task of step Of; empty for the step itself.
+	Stage string `json:"stage,omitempty"`
+	Of    int    `json:"of,omitempty"`
 	plan.Step
 }
 

@@ -24,6 +24,8 @@ type Catalog interface {
 type Task struct {
 	Name  string `json:"name"`
 	Major int    `json:"major"`
+	// ID is the GUID of an added task, in lower case, by which it may be named as well.
+	ID string `json:"id,omitempty"`
 	// Title is a short name for people, the default of a step's displayName.
 	Title string `json:"title"`
 	// About says in a sentence what the task does.
@@ -38,7 +40,8 @@ type Input struct {
 	Name string `json:"name"`
 	// Title is the label of the input for people.
 	Title string `json:"title,omitempty"`
-	// Type is "" for text, or "boolean" or "integer".
+	// Type is "" for text, or "boolean" or "integer"; of added tasks what their task.json
+	// writes, such as "filePath" and "connectedService:Generic".
 	Type    string   `json:"type,omitempty"`
 	Aliases []string `json:"aliases,omitempty"`
 	// Required inputs need a value, unless When is set and does not hold.
@@ -191,6 +194,9 @@ func newTaskCatalog(tasks []Task) *catalog {
 	c := &catalog{tasks: tasks, index: make(map[taskKey]int, len(tasks))}
 	for i, t := range tasks {
 		c.index[taskKey{strings.ToLower(t.Name), t.Major}] = i
+		if t.ID != "" {
+			c.index[taskKey{t.ID, t.Major}] = i
+		}
 	}
 	return c
 }

@@ -1,0 +1,1 @@
+throw new Error('not the one that fits best');
