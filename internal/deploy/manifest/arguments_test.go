@@ -11,8 +11,8 @@ import (
 	"towpath.dev/towpath/internal/fault"
 )
 
-// TestSecret makes Secrets of the options of kubectl; no error gives a value away.
-func TestSecret(t *testing.T) {
+// TestSecretK044 makes Secrets of the options of kubectl; no error gives a value away.
+func TestSecretK044(t *testing.T) {
 	for _, c := range []struct {
 		name, kind string
 		args       []string
