@@ -81,7 +81,7 @@ func labelsInCommon(ctx context.Context, c kubernetes.Interface, namespace strin
 	for _, p := range policies.Items {
 		selectors = append(selectors, selectorsOf(p)...)
 	}
-	return common(pods, selectors), nil
+	return shared(pods, selectors), nil
 }
 
 func selectorsOf(p networkingv1.NetworkPolicy) []map[string]string {
@@ -102,9 +102,9 @@ func selectorsOf(p networkingv1.NetworkPolicy) []map[string]string {
 	return out
 }
 
-// common are the labels that all pods have with one value, without those that anything selects
+// shared are the labels that all pods have with one value, without those that anything selects
 // by: the router must not be taken for one of the workloads.
-func common(pods, selectors []map[string]string) map[string]string {
+func shared(pods, selectors []map[string]string) map[string]string {
 	if len(pods) == 0 {
 		return nil
 	}

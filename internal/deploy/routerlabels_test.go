@@ -22,7 +22,7 @@ func TestLabelsInCommon(t *testing.T) {
 		{"a Service selects by it", []labels{{"tier": "web", "owner": "x"}}, []labels{{"tier": "web"}}, labels{"owner": "x"}},
 		{"whose it is", []labels{{"app.kubernetes.io/name": "web", "azure-pipelines/version": "stable", "owner": "x"}}, nil, labels{"owner": "x"}},
 	} {
-		if diff := cmp.Diff(c.want, common(c.pods, c.selectors), cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(c.want, shared(c.pods, c.selectors), cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
 	}
