@@ -68,21 +68,74 @@ type download struct {
 	to       string // folder
 	// nested gives the artifact a folder of its own name; all of them have one anyway.
 	nested   bool
-	patterns string // lines; "" means everything
+	patterns string     // lines; "" means everything
+	from     url.Values // names another run; empty means this one
+}
+
+// source reads which run a download takes artifacts from.
+func (s *stepRun) source(kind string) (url.Values, error) {
+	if kind == "" || strings.EqualFold(kind, "current") {
+		return nil, nil
+	}
+	q := url.Values{}
+	set := func(key string, inputs ...string) {
+		if v := s.input(inputs...); v != "" {
+			q.Set(key, v)
+		}
+	}
+	set(protocol.QueryPipeline, "pipeline", "definition")
+	set(protocol.QueryProject, "project")
+	if q.Get(protocol.QueryPipeline) == "" {
+		return nil, errors.New("download: the input pipeline is empty; name a pipeline resource, or a pipeline of the project")
+	}
+	switch version := s.input("runVersion", "buildVersionToDownload"); strings.ToLower(version) {
+	case "", "latest":
+	case "latestfrombranch":
+		set(protocol.QueryBranch, "runBranch", "branchName")
+	case "specific":
+		if set(protocol.QueryRun, "runId", "buildId"); q.Get(protocol.QueryRun) == "" {
+			return nil, errors.New("download: the input runId is empty; name a run, or set runVersion to latest")
+		}
+	default:
+		return nil, fmt.Errorf("download: runVersion is latest, latestFromBranch or specific, not %q", version)
+	}
+	set(protocol.QueryTags, "tags")
+	return q, nil
+}
+
+// artifactPath is the address of the artifacts of a run, or of one of them.
+func (s *stepRun) artifactPath(from url.Values, name string) string {
+	path := "jobs/" + s.job.ID + "/artifacts"
+	if name != "" {
+		path += "/" + url.PathEscape(name)
+	}
+	if len(from) > 0 {
+		path += "?" + from.Encode()
+	}
+	return path
 }
 
 // downloadArtifact is DownloadPipelineArtifact@2, the task behind "download".
 func downloadArtifact(ctx context.Context, s *stepRun) error {
-	if source := s.input("source"); source != "" && source != "current" {
-		return fmt.Errorf("download: only artifacts of this run can be downloaded (current), not of %q", source)
+	from, err := s.source(s.input("source", "buildType"))
+	if err != nil {
+		return err
 	}
-	d := download{artifact: s.input("artifact"), to: s.input("path"), patterns: s.input("patterns")}
+	d := download{artifact: s.input("artifact"), to: s.input("path"), patterns: s.input("patterns"), from: from}
 	if d.to == "" {
 		d.to = s.space.dir
 	}
 	// The short form gives every artifact its own folder, the task a named one none.
 	d.nested = s.step.Kind == plan.StepDownload && d.to == s.space.dir
-	return s.download(ctx, d)
+	if d.nested && len(from) > 0 {
+		d.to = filepath.Join(d.to, from.Get(protocol.QueryPipeline)) // a folder for the resource
+	}
+	err = s.download(ctx, d)
+	if r, ok := errors.AsType[*refusal](err); ok && r.status == http.StatusNotFound && s.step.Implicit {
+		s.print("Nothing to download: " + err.Error()) // Nobody asked for it.
+		return nil
+	}
+	return err
 }
 
 // publishBuildArtifact is PublishBuildArtifacts@1 (K026).
@@ -100,10 +153,11 @@ func publishBuildArtifact(ctx context.Context, s *stepRun) error {
 // downloadBuildArtifact is DownloadBuildArtifacts@1 (K026): each artifact gets a folder of
 // its own name.
 func downloadBuildArtifact(ctx context.Context, s *stepRun) error {
-	if kind := s.input("buildType"); kind != "" && !strings.EqualFold(kind, "current") {
-		return fmt.Errorf("only artifacts of this run can be downloaded (buildType: current), not of %q", kind)
+	from, err := s.source(s.input("buildType"))
+	if err != nil {
+		return err
 	}
-	d := download{to: s.input("downloadPath"), nested: true, patterns: s.input("itemPattern")}
+	d := download{to: s.input("downloadPath"), nested: true, patterns: s.input("itemPattern"), from: from}
 	if d.to == "" {
 		d.to = s.space.path(dirStaging)
 	}
@@ -126,7 +180,7 @@ func downloadBuildArtifact(ctx context.Context, s *stepRun) error {
 
 // download brings artifacts of the run.
 func (s *stepRun) download(ctx context.Context, d download) error {
-	res, err := s.agent.client.send(ctx, http.MethodGet, "jobs/"+s.job.ID+"/artifacts", s.job.Lease, nil, nil)
+	res, err := s.agent.client.send(ctx, http.MethodGet, s.artifactPath(d.from, ""), s.job.Lease, nil, nil)
 	if err != nil {
 		return fmt.Errorf("asking for the artifacts: %w", err)
 	}
@@ -146,7 +200,7 @@ func (s *stepRun) download(ctx context.Context, d download) error {
 		if d.nested || d.artifact == "" {
 			to = filepath.Join(to, a.Name)
 		}
-		if err := s.fetchArtifact(ctx, a.Name, to, d.patterns); err != nil {
+		if err := s.fetchArtifact(ctx, a.Name, to, d); err != nil {
 			return err
 		}
 	}
@@ -160,7 +214,7 @@ func (s *stepRun) download(ctx context.Context, d download) error {
 }
 
 // fetchArtifact unpacks one artifact into a folder.
-func (s *stepRun) fetchArtifact(ctx context.Context, name, to, only string) error {
+func (s *stepRun) fetchArtifact(ctx context.Context, name, to string, d download) error {
 	rel, err := s.space.inside(s.space.path(dirSources), to)
 	if err != nil {
 		return err
@@ -169,11 +223,11 @@ func (s *stepRun) fetchArtifact(ctx context.Context, name, to, only string) erro
 		return fmt.Errorf("making the folder %s: %w", to, err)
 	}
 	var match func(string) bool
-	if only != "" && only != "**" {
-		patterns := strings.Split(only, "\n")
+	if d.patterns != "" && d.patterns != "**" {
+		patterns := strings.Split(d.patterns, "\n")
 		match = func(file string) bool { return matchAny(patterns, file) || matchAny(patterns, name+"/"+file) }
 	}
-	res, err := s.agent.client.send(ctx, http.MethodGet, "jobs/"+s.job.ID+"/artifacts/"+url.PathEscape(name), s.job.Lease, nil, nil)
+	res, err := s.agent.client.send(ctx, http.MethodGet, s.artifactPath(d.from, name), s.job.Lease, nil, nil)
 	if err != nil {
 		return fmt.Errorf("downloading the artifact %s: %w", name, err)
 	}

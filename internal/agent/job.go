@@ -38,6 +38,8 @@ type jobRun struct {
 	outputs []protocol.Output
 	later   []func(context.Context) // what steps do at the end of a phase that succeeded
 	why     string                  // first error
+	// borrowed are the secure files that steps fetched, relative to the workspace.
+	borrowed []string
 
 	stop *stopper
 }
@@ -116,6 +118,7 @@ func (r *jobRun) run(slot int) (plan.Result, error) {
 		if err := r.warden.KillAll(); err != nil {
 			r.log.Error("ending the processes of the job", "error", err)
 		}
+		r.giveBack()
 	}()
 	r.base = r.agent.baseEnv(r.space)
 	r.vars = plan.Values{}

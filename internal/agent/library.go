@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -56,7 +57,17 @@ func downloadSecureFile(ctx context.Context, s *stepRun) error {
 	if err := s.space.write(at, content, 0o600); err != nil {
 		return fmt.Errorf("writing the secure file %s: %w", want, err)
 	}
+	s.borrowed = append(s.borrowed, at)
 	s.setOutput(s.outputName(), "secureFilePath", plan.Value{Text: s.space.path(at)})
 	s.print("Downloaded the secure file to " + s.space.path(at))
 	return nil
+}
+
+// giveBack removes the secure files of the job, before the server hears of its end.
+func (r *jobRun) giveBack() {
+	for _, at := range r.borrowed {
+		if err := r.space.root.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			r.log.Error("removing a secure file", "error", err)
+		}
+	}
 }

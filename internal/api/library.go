@@ -58,8 +58,8 @@ type InConnection struct {
 // NewConnection is a service connection to make.
 type NewConnection struct {
 	Name        string          `json:"name" maxLength:"256"`
-	Type        string          `json:"type" doc:"kubernetes, dockerregistry or generic" maxLength:"100"`
-	URL         string          `json:"url" maxLength:"2000"`
+	Type        string          `json:"type" doc:"kubernetes, dockerregistry, generic or incomingwebhook" maxLength:"100"`
+	URL         string          `json:"url,omitempty" maxLength:"2000" doc:"not for an incoming webhook"`
 	Description string          `json:"description,omitempty" maxLength:"2000"`
 	Parameters  []library.Value `json:"parameters,omitempty" maxItems:"100"`
 	Open        bool            `json:"open,omitempty" doc:"every pipeline of the project may use it"`

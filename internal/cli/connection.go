@@ -13,6 +13,7 @@ import (
 
 	"towpath.dev/towpath/internal/api"
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/pipeline/library"
 )
 
@@ -63,7 +64,11 @@ func (e *env) connectionShow() *cobra.Command {
 
 func (e *env) printConnection(x library.Connection) error {
 	return e.print(x, func() table {
-		t := table{rows: [][]string{{"name", x.Name}, {"type", x.Type}, {"url", x.URL}}}
+		address := x.URL
+		if at, err := e.chosen(); err == nil && x.Type == library.IncomingWebhook {
+			address = at.Server + api.Prefix + pipeline.HookPath(e.project, x.Name)
+		}
+		t := table{rows: [][]string{{"name", x.Name}, {"type", x.Type}, {"url", address}}}
 		for _, v := range x.Parameters {
 			value := v.Value
 			if v.Secret {
@@ -81,7 +86,8 @@ func (e *env) connectionCreate() *cobra.Command {
 	var secret string
 	c := e.inProject(&cobra.Command{
 		Use: "create CONNECTION", Short: "Make a service connection", Args: cobra.ExactArgs(1),
-		Long: "Makes a service connection of the type kubernetes, dockerregistry or generic. A secret parameter is read from standard input.\n" +
+		Long: "Makes a service connection of the type kubernetes, dockerregistry, generic or incomingwebhook. A secret parameter is read from standard input.\n" +
+			"An incoming webhook takes calls that are signed with its parameter secret; show prints the address.\n" +
 			"Pipelines are held until somebody permits them (`towpath check permit connection/NAME PROJECT/REPO`).",
 		Example: "  towpath connection create hub --type dockerregistry --url https://registry.example.com --set username=robot --secret password --project shop < password.txt",
 		RunE: func(c *cobra.Command, args []string) error {
@@ -102,8 +108,8 @@ func (e *env) connectionCreate() *cobra.Command {
 		},
 	})
 	f := c.Flags()
-	f.StringVar(&in.Type, "type", "", "kubernetes, dockerregistry or generic")
-	f.StringVar(&in.URL, "url", "", "address, https://HOST")
+	f.StringVar(&in.Type, "type", "", "kubernetes, dockerregistry, generic or incomingwebhook")
+	f.StringVar(&in.URL, "url", "", "address, https://HOST; not for an incoming webhook")
 	f.StringVar(&in.Description, "description", "", "what it is for")
 	f.StringArrayVar(&set, "set", nil, "a parameter that is no secret, NAME=VALUE")
 	f.StringVar(&secret, "secret", "", "`name` of a secret parameter, whose value is read from standard input")

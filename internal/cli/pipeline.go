@@ -160,7 +160,7 @@ func (e *env) pipelineRun() *cobra.Command {
 	var params, vars map[string]string
 	var skip []string
 	run := e.inProject(&cobra.Command{
-		Use: "run REPO", Short: "Run the pipeline of a branch now", Args: cobra.ExactArgs(1), Example: "  towpath pipeline run shop --project shop --ref main\n  towpath pipeline run shop -p size=large --var LEVEL=debug --skip Deploy",
+		Use: "run REPO", Short: "Run the pipeline of a branch now", Args: cobra.ExactArgs(1), Example: "  towpath pipeline run shop --project shop --ref main\n  towpath pipeline run shop --param size=large --var LEVEL=debug --skip Deploy",
 		RunE: func(c *cobra.Command, args []string) error {
 			path, err := e.projectPath("/repos/" + url.PathEscape(args[0]) + "/runs")
 			if err != nil {
@@ -177,7 +177,7 @@ func (e *env) pipelineRun() *cobra.Command {
 		},
 	})
 	run.Flags().StringVar(&ref, "ref", "", "branch or full ref (default: the default branch)")
-	run.Flags().StringToStringVarP(&params, "param", "p", nil, "parameters, NAME=VALUE")
+	run.Flags().StringToStringVar(&params, "param", nil, "parameters, NAME=VALUE")
 	run.Flags().StringToStringVar(&vars, "var", nil, "variables that are settable, NAME=VALUE")
 	run.Flags().StringSliceVar(&skip, "skip", nil, "stages to leave out")
 	return run

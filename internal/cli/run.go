@@ -32,12 +32,12 @@ func (e *env) runs() *cobra.Command {
 			}
 			return e.print(got, func() table {
 				t := table{
-					head: []string{"run", "result", "commit", "title", "ref", "by", "queued", "took"},
+					head: []string{"run", "result", "commit", "name", "ref", "by", "queued", "took"},
 					none: "No runs yet. A push with an " + pipeline.File + " starts one.",
 				}
 				for _, r := range got {
 					t.rows = append(t.rows, []string{
-						fmt.Sprint(r.Number), state(r.Status, r.Result), short(r.Commit), r.Title, strings.TrimPrefix(r.Ref, "refs/heads/"),
+						fmt.Sprint(r.Number), state(r.Status, r.Result), short(r.Commit), r.Label, strings.TrimPrefix(r.Ref, "refs/heads/"),
 						r.Requester, ago(r.Queued), took(r.Started, r.Finished),
 					})
 				}
@@ -156,9 +156,12 @@ func attemptOf(n int) string {
 
 func runTable(r pipeline.Detail) table {
 	t := table{rows: [][]string{
-		{fmt.Sprintf("run %d", r.Number), state(r.Status, r.Result), took(r.Started, r.Finished), r.Title},
+		{fmt.Sprintf("run %d", r.Number), state(r.Status, r.Result), took(r.Started, r.Finished), r.Label},
 		{"commit", r.Commit, "", r.Ref},
 	}}
+	if r.TriggeredBy > 0 {
+		t.rows = append(t.rows, []string{"started by", fmt.Sprintf("run %d", r.TriggeredBy), "", r.Reason})
+	}
 	if r.Why != "" {
 		t.rows = append(t.rows, []string{"why", r.Why, "", ""})
 	}

@@ -87,6 +87,7 @@ const (
 	TypeCheckDecided       = "check.decided"
 	TypeLibraryChanged     = "library.changed"
 	TypeLibraryLent        = "library.lent"
+	TypeWebhookReceived    = "webhook.received"
 )
 
 // UserCreated is the payload of TypeUserCreated; the subject is the user.
@@ -163,6 +164,8 @@ type Run struct {
 	Pipeline string `json:"pipeline"`
 	Pull     int64  `json:"pull,omitempty"` // of a pull request: its number
 	Head     string `json:"head,omitempty"` // of a pull request: the commit of its source; Commit is the merge
+	// TriggeredBy is the run that started this one, or that pushed the image that did.
+	TriggeredBy int64 `json:"triggered_by,omitempty"`
 	// Repositories are the other ones that the run is made of: templates and checkouts.
 	Repositories []LinkedRepo `json:"repositories,omitempty"`
 }
@@ -880,6 +883,17 @@ type LibraryChanged struct {
 	Resource string   `json:"resource"`         // "group/production"
 	Action   string   `json:"action"`           // created, changed, removed
 	Values   []string `json:"values,omitempty"` // names of the values that were set or removed
+}
+
+// WebhookReceived is the payload of TypeWebhookReceived: a call from outside with the right
+// signature. The subject is the project.
+type WebhookReceived struct {
+	V          int      `json:"v"`
+	Connection string   `json:"connection"`
+	Delivery   string   `json:"delivery"` // SHA-256 of the payload, hex
+	Bytes      int      `json:"bytes"`
+	Pipelines  []string `json:"pipelines,omitempty"` // that start
+	Held       []string `json:"held,omitempty"`      // that are not permitted to use the connection
 }
 
 // LibraryLent is the payload of TypeLibraryLent: a job was given secrets of the library;

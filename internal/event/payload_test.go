@@ -89,6 +89,7 @@ var payloads = map[string]any{
 	event.TypeCheckAnswered:      event.CheckHeld{},
 	event.TypeCheckDecided:       event.CheckHeld{},
 	event.TypeLibraryChanged:     event.LibraryChanged{},
+	event.TypeWebhookReceived:    event.WebhookReceived{},
 	event.TypeLibraryLent:        event.LibraryLent{},
 	event.TypeCanaryStepped:      event.Canary{},
 	event.TypeCanaryFinished:     event.Canary{},

@@ -151,7 +151,11 @@ func (s *Service) serveArtifacts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list, err := artifacts(r.Context(), s.db, row.run)
+	run, err := s.artifactsOf(r.Context(), row, r.URL.Query())
+	if err != nil {
+		return err
+	}
+	list, err := artifacts(r.Context(), s.db, run)
 	if err != nil {
 		return err
 	}
@@ -164,7 +168,11 @@ func (s *Service) serveArtifact(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	_, body, err := s.openArtifact(r.Context(), row.run, r.PathValue("name"))
+	run, err := s.artifactsOf(r.Context(), row, r.URL.Query())
+	if err != nil {
+		return err
+	}
+	_, body, err := s.openArtifact(r.Context(), run, r.PathValue("name"))
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,9 @@ func (r *resolver) resolve(ctx context.Context, alias, kind, name, ref string) p
 		return p
 	}
 	p := r.find(ctx, kind, name, ref)
+	if o := r.order.Origin; p.err == nil && o != nil && o.Category == categoryRepository && strings.EqualFold(o.Alias, alias) && o.Repo == p.repo {
+		p.ref, p.commit = o.Ref, o.Commit // The push that started the run.
+	}
 	r.known[key] = p
 	return p
 }

@@ -9,25 +9,28 @@ import (
 
 // Run is a run in a list. Times are zero until they have come.
 type Run struct {
-	Number    int64       `json:"number"` // unique in the installation
-	Name      string      `json:"name"`   // Build.BuildNumber
-	Project   string      `json:"project"`
-	Repo      string      `json:"repo"` // "project/repo"
-	File      string      `json:"file"`
-	Ref       string      `json:"ref"`
-	Commit    string      `json:"commit"`
-	Title     string      `json:"title"`          // first line of the commit's message
-	Reason    string      `json:"reason"`         // IndividualCI, Manual, PullRequest
-	Pull      int64       `json:"pull,omitempty"` // number of the pull request that it judges
-	Head      string      `json:"head,omitempty"` // of a pull request: the commit of its source; Commit is the merge
-	Requester string      `json:"requester"`
-	RerunOf   int64       `json:"rerun_of,omitempty"`
-	Status    plan.Status `json:"status"` // Pending, Running, Completed
-	Result    plan.Result `json:"result,omitempty"`
-	Why       string      `json:"why,omitempty"` // first error
-	Queued    time.Time   `json:"queued"`
-	Started   time.Time   `json:"started,omitzero"`
-	Finished  time.Time   `json:"finished,omitzero"`
+	Number    int64  `json:"number"` // unique in the installation
+	Name      string `json:"name"`   // Build.BuildNumber
+	Label     string `json:"label"`  // the name with the commit's message, unless the file says otherwise
+	Project   string `json:"project"`
+	Repo      string `json:"repo"` // "project/repo"
+	File      string `json:"file"`
+	Ref       string `json:"ref"`
+	Commit    string `json:"commit"`
+	Title     string `json:"title"`          // first line of the commit's message
+	Reason    string `json:"reason"`         // Build.Reason: IndividualCI, BatchedCI, Manual, PullRequest, Schedule, ResourceTrigger
+	Pull      int64  `json:"pull,omitempty"` // number of the pull request that it judges
+	Head      string `json:"head,omitempty"` // of a pull request: the commit of its source; Commit is the merge
+	Requester string `json:"requester"`
+	RerunOf   int64  `json:"rerun_of,omitempty"`
+	// TriggeredBy is the run that started this one, or that pushed the image that did.
+	TriggeredBy int64       `json:"triggered_by,omitempty"`
+	Status      plan.Status `json:"status"` // Pending, Running, Completed
+	Result      plan.Result `json:"result,omitempty"`
+	Why         string      `json:"why,omitempty"` // first error
+	Queued      time.Time   `json:"queued"`
+	Started     time.Time   `json:"started,omitzero"`
+	Finished    time.Time   `json:"finished,omitzero"`
 }
 
 // Detail is a run with everything in it.

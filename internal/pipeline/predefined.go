@@ -1,10 +1,35 @@
 package pipeline
 
 import (
+	"strconv"
 	"strings"
 
 	"towpath.dev/towpath/internal/pipeline/plan"
 )
+
+// pipelineVariables are those about the runs behind pipeline resources (P008):
+// resources.pipeline.ALIAS.projectID, .projectName, .pipelineName, .pipelineID, .runName,
+// .runID, .runURI, .sourceBranch, .sourceCommit, .sourceProvider, .requestedFor and
+// .requestedForID. A resource without a run has none.
+func pipelineVariables(p *plan.Plan) []plan.Value {
+	var out []plan.Value
+	for _, r := range p.Resources.Pipelines {
+		u := r.Used
+		if u == nil {
+			continue
+		}
+		project, name, _ := strings.Cut(u.Repo, "/")
+		n := strconv.FormatInt(u.Number, 10)
+		for _, kv := range [][2]string{
+			{"projectID", project}, {"projectName", project}, {"pipelineName", name}, {"pipelineID", strconv.FormatInt(u.Pipeline, 10)}, {"runName", u.Name}, {"runID", n},
+			{"runURI", "vstfs:///Build/Build/" + n}, {"sourceBranch", u.Ref}, {"sourceCommit", u.Commit}, {"sourceProvider", "TfsGit"},
+			{"requestedFor", u.Requester}, {"requestedForID", u.Requester},
+		} {
+			out = append(out, plan.Value{Name: "resources.pipeline." + r.Alias + "." + kv[0], Text: kv[1], ReadOnly: true})
+		}
+	}
+	return out
+}
 
 // resourceVariables are the variables about the containers and the repositories that the
 // pipeline names as resources (P008): resources.container.ALIAS.image and its parts,

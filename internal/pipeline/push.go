@@ -28,6 +28,9 @@ type pushed struct {
 
 // onEvent turns a pushed commit into a job, because compiling takes time.
 func (s *Service) onEvent(ctx context.Context, tx *store.Tx, e event.Event) error {
+	if err := s.onTrigger(ctx, tx, e); err != nil {
+		return err
+	}
 	if e.Type != event.TypeCommitPushed {
 		return nil
 	}
@@ -61,7 +64,7 @@ func (s *Service) onPush(ctx context.Context, payload json.RawMessage) error {
 	compiled, found, err := s.compile(ctx, order)
 	if fault.Is(err, fault.NotFound) {
 		// No pipeline file in this commit, or the repository is gone.
-		return s.keepSchedules(ctx, order, nil)
+		return s.keepTimed(ctx, order, nil)
 	}
 	if err != nil {
 		return err
@@ -73,7 +76,7 @@ func (s *Service) onPush(ctx context.Context, payload json.RawMessage) error {
 		return s.refuse(ctx, order, found)
 	}
 	if strings.HasPrefix(c.Ref, "refs/heads/") {
-		if err := s.keepSchedules(ctx, order, compiled.Schedules); err != nil {
+		if err := s.keepTimed(ctx, order, compiled); err != nil {
 			return err
 		}
 	}
@@ -91,6 +94,25 @@ func (s *Service) onPush(ctx context.Context, payload json.RawMessage) error {
 	}
 	_, err = s.start(ctx, order, compiled)
 	return s.refuseStart(ctx, order, err)
+}
+
+// keepTimed keeps what starts the pipeline of a branch beside its pushes; p is nil when the
+// branch has no file.
+func (s *Service) keepTimed(ctx context.Context, o Order, p *plan.Plan) error {
+	if !strings.HasPrefix(o.Ref, "refs/heads/") {
+		return nil
+	}
+	var schedules []plan.Schedule
+	if p != nil {
+		schedules = p.Schedules
+	}
+	if err := s.keepSchedules(ctx, o, schedules); err != nil {
+		return err
+	}
+	if err := s.keepWatches(ctx, o, p); !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	return nil
 }
 
 // refuseStart records that a run could not be made of a file that compiles, such as one
@@ -134,6 +156,9 @@ func (s *Service) compile(ctx context.Context, o Order) (*plan.Plan, parse.Diagn
 	if err != nil {
 		return nil, nil, err
 	}
+	if o.definition, err = s.definition(ctx, o.Repo); err != nil {
+		return nil, nil, err
+	}
 	repositories := &resolver{s: s, order: o, known: map[string]pin{}}
 	loader := expand.LoaderFunc(func(ctx context.Context, ref expand.Ref) ([]byte, error) {
 		if ref.Repository == nil && ref.Path == File {
@@ -146,9 +171,13 @@ func (s *Service) compile(ctx context.Context, o Order) (*plan.Plan, parse.Diagn
 		static[v.Name] = v.Text
 	}
 	p, found := compile.Compile(ctx, File, loader, compile.Options{
-		Parameters: o.Parameters, Variables: static, Tasks: s.catalog, Features: *s.opts.Features,
+		Parameters: o.Parameters, Variables: static, Payloads: o.payloads(), Tasks: s.catalog, Features: *s.opts.Features,
 	})
 	if p != nil {
+		if err := s.pinResources(ctx, o, p); err != nil {
+			found.Errorf(parse.Pos{File: File}, "Y046", "%s", sentence(err))
+			return nil, found, ctx.Err()
+		}
 		if err := repositories.pin(ctx, p); err != nil {
 			found.Errorf(parse.Pos{File: File}, "Y047", "%s", sentence(err))
 			p = nil

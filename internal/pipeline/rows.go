@@ -24,8 +24,18 @@ const (
 type runRow struct {
 	Run
 	canceled  string // who or what cancelled it
+	appends   bool   // the commit's message belongs to the name (X032)
 	variables plan.Values
 	plan      *plan.Plan
+}
+
+// label makes the name under which lists show the run: its name and the commit's message,
+// which one dot in the middle separates (X032).
+func (r *runRow) label() {
+	r.Label = r.Name
+	if r.appends && r.Title != "" {
+		r.Label += " • " + r.Title
+	}
 }
 
 // stageRow is a stage as it is kept.
@@ -105,20 +115,22 @@ func text(v any) string {
 	return string(b)
 }
 
-const runColumns = `number, project, repo, file, name, reason, ref, hash, title, requester, rerun_of, status, result, why, canceled, queued, started, finished, pull, head`
+const runColumns = `number, project, repo, file, name, reason, ref, hash, title, requester, rerun_of, status, result, why, canceled, queued, started, finished, pull, head, triggered_by, appends`
 
 // scanner is a row of a query.
 type scanner interface{ Scan(dest ...any) error }
 
 func scanRun(row scanner, more ...any) (runRow, error) {
 	var r runRow
-	var q, st, fi int64
+	var q, st, fi, appends int64
 	var status, result string
 	dest := append([]any{&r.Number, &r.Project, &r.Repo, &r.File, &r.Name, &r.Reason, &r.Ref, &r.Commit, &r.Title, &r.Requester, &r.RerunOf,
-		&status, &result, &r.Why, &r.canceled, &q, &st, &fi, &r.Pull, &r.Head}, more...)
+		&status, &result, &r.Why, &r.canceled, &q, &st, &fi, &r.Pull, &r.Head, &r.TriggeredBy, &appends}, more...)
 	if err := row.Scan(dest...); err != nil {
 		return r, err
 	}
+	r.appends = appends != 0
+	r.label()
 	r.Status, r.Result = plan.Status(status), plan.Result(result)
 	r.Queued, r.Started, r.Finished = fromMillis(q), fromMillis(st), fromMillis(fi)
 	return r, nil

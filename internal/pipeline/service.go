@@ -218,7 +218,7 @@ func New(p Parts, o Options) (*Service, error) {
 		o.CacheLimit = 10 << 30
 	}
 	if o.Features == nil {
-		o.Features = &validate.Features{PowerShell: true, Matrix: true, Canary: true, Rolling: true}
+		o.Features = &validate.Features{PowerShell: true, Matrix: true, Canary: true, Rolling: true, PullRequests: true, Schedules: true, PipelineTriggers: true}
 	}
 	s := &Service{
 		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, environments: p.Environments,
@@ -240,6 +240,7 @@ const (
 	consumer   = "pipeline"
 	kindPush   = "pipeline.push"
 	kindSettle = "pipeline.settle"
+	kindOrigin = "pipeline.origin"
 )
 
 // Run starts runs for pushed commits and ends jobs whose agents are lost, until ctx
@@ -255,10 +256,11 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	var wg sync.WaitGroup
-	var errs [3]error
+	var errs [4]error
 	wg.Go(func() { errs[0] = s.log.Consume(ctx, consumer, s.onEvent, s.logger) })
 	wg.Go(func() { errs[1] = s.queue.Work(ctx, kindPush, 2, s.onPush, s.logger) })
 	wg.Go(func() { errs[2] = s.queue.Work(ctx, kindSettle, 2, s.onSettle, s.logger) })
+	wg.Go(func() { errs[3] = s.queue.Work(ctx, kindOrigin, 2, s.onOrigin, s.logger) })
 	wg.Go(func() { s.sweep(ctx) })
 	wg.Go(func() { s.watchGates(ctx) })
 	wg.Go(func() { s.watchTriggers(ctx) })

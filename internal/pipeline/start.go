@@ -29,9 +29,12 @@ type Order struct {
 	RerunOf    int64
 	Pull       *PullOrder // of a pull request, else nil
 	Schedule   string     // display name of the schedule, of a scheduled run
+	Origin     *Origin    // what started it from outside of its repository, else nil
 
 	cause string // what made it, once; "" when it may be repeated
 	actor string // as in the logbook
+	// definition is the number of the pipeline, and origin that of the pipeline of Origin.
+	definition, origin int64
 }
 
 // predefined are the variables that the server knows of a run (P002, P006). run is 0
@@ -46,13 +49,16 @@ func (s *Service) predefined(o Order, run int64) []plan.Value {
 		{"Build.RequestedForId", o.Requester}, {"Build.QueuedById", o.Requester}, {"Build.RequestedForEmail", ""},
 		{"Build.Repository.Name", o.Repo}, {"Build.Repository.ID", o.Repo}, {"Build.Repository.Provider", "TfsGit"}, {"Build.Repository.Uri", s.cloneURL(o.Repo)},
 		{"Build.DefinitionName", repo}, {"Build.DefinitionVersion", "1"}, {"Build.Repository.Clean", "False"}, {"Build.Repository.Git.SubmoduleCheckout", "False"},
-		{"System.TeamProject", o.Project}, {"System.TeamProjectId", o.Project}, {"System.DefinitionId", o.Repo}, {"System.HostType", "build"},
+		{"System.TeamProject", o.Project}, {"System.TeamProjectId", o.Project}, {"System.DefinitionId", strconv.FormatInt(o.definition, 10)}, {"System.HostType", "build"},
 		{"System.CollectionUri", s.opts.URL + "/"}, {"System.TeamFoundationCollectionUri", s.opts.URL + "/"}, {"System.CollectionId", s.opts.URL},
 		{"System.ServerType", "Hosted"}, {"System.Culture", "en-US"}, {"System.StageAttempt", "1"}, {"System.PhaseAttempt", "1"}, {"System.JobAttempt", "1"},
 		{"Towpath.Registry", s.opts.Registry}, {"Towpath.Url", s.opts.URL},
 	}
 	if o.Reason == reasonSchedule {
 		values = append(values, [2]string{"Build.CronSchedule.DisplayName", o.Schedule})
+	}
+	if o.Origin != nil {
+		values = append(values, o.Origin.variables(o.origin)...)
 	}
 	if o.Pull != nil {
 		values = append(values, pullVariables(o.Pull, s.cloneURL(o.Repo))...)
@@ -148,6 +154,9 @@ func (s *Service) Rerun(ctx context.Context, a identity.Actor, n int64) (Run, er
 		return Run{}, err
 	}
 	o.Variables, o.Skip = before.Variables, before.Skip
+	if o.Origin, err = s.originOf(ctx, n); err != nil {
+		return Run{}, err
+	}
 	if r.Pull > 0 {
 		// What may not deploy the first time may not the second time either.
 		o.Reason = reasonPull
@@ -161,7 +170,16 @@ func (s *Service) Rerun(ctx context.Context, a identity.Actor, n int64) (Run, er
 // start makes the rows of a run and starts what can start, in one transaction.
 func (s *Service) start(ctx context.Context, o Order, p *plan.Plan) (Run, error) {
 	var r runRow
-	err := s.again(ctx, func(tx *store.Tx) error {
+	var err error
+	if o.definition, err = s.definition(ctx, o.Repo); err != nil {
+		return Run{}, err
+	}
+	if o.Origin != nil && o.Origin.Repo != "" {
+		if o.origin, err = s.definition(ctx, o.Origin.Repo); err != nil {
+			return Run{}, err
+		}
+	}
+	err = s.again(ctx, func(tx *store.Tx) error {
 		n, err := next(ctx, tx, "run", 1)
 		if err != nil {
 			return err
@@ -179,6 +197,9 @@ func (s *Service) start(ctx context.Context, o Order, p *plan.Plan) (Run, error)
 			return err
 		}
 		if err := leaveOut(ctx, tx, &r, o); err != nil {
+			return err
+		}
+		if err := noteOrigin(ctx, tx, &r, o); err != nil {
 			return err
 		}
 		if err := s.log.Append(ctx, tx, s.runFact(event.TypeRunQueued, &r, o.actor)); err != nil {
@@ -210,8 +231,14 @@ func (s *Service) makeRun(ctx context.Context, tx *store.Tx, o Order, p *plan.Pl
 	if o.Pull != nil {
 		r.Pull, r.Head = o.Pull.Number, o.Pull.Head
 	}
+	if o.Origin != nil {
+		r.TriggeredBy = o.Origin.Run
+	}
 	values := plan.Values{}
 	for _, v := range s.predefined(o, n) {
+		values.Set(v)
+	}
+	for _, v := range pipelineVariables(p) {
 		values.Set(v)
 	}
 	if err := ownVariables(ctx, tx, o, values); err != nil {
@@ -229,7 +256,8 @@ func (s *Service) makeRun(ctx context.Context, tx *store.Tx, o Order, p *plan.Pl
 		return r, err
 	}
 	values.Set(plan.Value{Name: "Build.BuildNumber", Text: r.Name, ReadOnly: true})
-	r.variables = values
+	r.variables, r.appends = values, p.AppendCommitMessage
+	r.label()
 	return r, nil
 }
 
@@ -251,9 +279,9 @@ func (s *Service) insertRun(ctx context.Context, tx *store.Tx, r *runRow, o Orde
 	if o.Pull != nil {
 		request = text(o.Pull)
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO pipeline_run (`+runColumns+`, parameters, variables, plan, request) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+	_, err := tx.Exec(ctx, `INSERT INTO pipeline_run (`+runColumns+`, parameters, variables, plan, request) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.Number, r.Project, r.Repo, r.File, r.Name, r.Reason, r.Ref, r.Commit, r.Title, r.Requester, r.RerunOf, r.Status, r.Result, r.Why, r.canceled,
-		millis(r.Queued), int64(0), int64(0), r.Pull, r.Head, text(o.Parameters), text(r.variables), text(r.plan), request)
+		millis(r.Queued), int64(0), int64(0), r.Pull, r.Head, r.TriggeredBy, bit(r.appends), text(o.Parameters), text(r.variables), text(r.plan), request)
 	if err != nil {
 		return fmt.Errorf("adding run %d: %w", r.Number, err)
 	}
@@ -284,7 +312,7 @@ func (s *Service) runFact(kind string, r *runRow, actor string) event.Fact {
 		Type: kind, Subject: event.OfRun(r.Number), Project: r.Project, Actor: actor,
 		Payload: event.Run{
 			V: 1, Run: r.Number, Name: r.Name, Repo: r.Repo, Ref: r.Ref, Commit: r.Commit, Title: r.Title, Reason: r.Reason, Pipeline: r.File,
-			Pull: r.Pull, Head: r.Head, Repositories: linkedRepos(r.plan, r.Project),
+			Pull: r.Pull, Head: r.Head, TriggeredBy: r.TriggeredBy, Repositories: linkedRepos(r.plan, r.Project),
 		},
 		Links: []event.Link{{Rel: event.RelBuiltFrom, To: event.Of(event.KindCommit, r.Commit)}},
 	}

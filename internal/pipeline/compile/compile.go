@@ -22,6 +22,8 @@ type Options struct {
 	Parameters map[string]string
 	// Variables are the predefined variables that template expressions may read.
 	Variables map[string]string
+	// Payloads are what webhooks brought, by alias, as JSON.
+	Payloads map[string][]byte
 	// Tasks are the tasks that exist; nil stands for the built-in ones.
 	Tasks validate.Catalog
 	// Features are the optional abilities of the installation.
@@ -81,7 +83,7 @@ func Full(ctx context.Context, file string, loader expand.Loader, options Option
 		return result, found
 	}
 	expanded, more := expand.Expand(ctx, file, root, expand.Options{
-		Loader: loader, Parameters: options.Parameters, Variables: options.Variables, Limits: options.Limits,
+		Loader: loader, Parameters: options.Parameters, Variables: options.Variables, Payloads: options.Payloads, Limits: options.Limits,
 	})
 	found = append(found, more...)
 	if expanded == nil {

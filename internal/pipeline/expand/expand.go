@@ -89,6 +89,9 @@ type Options struct {
 	// Variables are the predefined variables that are known at compile time (the
 	// rows marked T in the table of predefined variables), by name.
 	Variables map[string]string
+	// Payloads are what webhooks brought, by the alias of the resource, as JSON; expressions
+	// see them as parameters (J007).
+	Payloads map[string][]byte
 	// Limits bound the work.
 	Limits Limits
 }

@@ -134,6 +134,7 @@ func (x *expander) rootParameters(n *parse.Node) (expr.Value, []Parameter) {
 			x.found.Errorf(parse.Pos{File: x.order[0]}, "T005", "Unexpected parameter '%s'; the pipeline declares %s", name, declared(declarations))
 		}
 	}
+	x.payloads(dict, known)
 	return expr.NewObject(dict), result
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -19,12 +20,14 @@ const (
 	Kubernetes     = "kubernetes"
 	DockerRegistry = "dockerregistry"
 	Generic        = "generic"
+	// IncomingWebhook takes calls from outside, which start pipelines (J007).
+	IncomingWebhook = "incomingwebhook"
 )
 
 // Connection is a service connection: an address, and what opens it.
 type Connection struct {
 	Name        string `json:"name"`
-	Type        string `json:"type"` // kubernetes, dockerregistry, generic
+	Type        string `json:"type"` // kubernetes, dockerregistry, generic, incomingwebhook
 	URL         string `json:"url"`
 	Description string `json:"description,omitempty"`
 	// Parameters are username, password, apitoken, …; secret ones have no value.
@@ -55,7 +58,6 @@ var elsewhere = map[string]string{
 	"ssh":                      "use a secure file with the key",
 	"sonarqube":                "use the type generic with the parameter token",
 	"externalnugetfeed":        "use the type generic, and its parameters in the environment of a step",
-	"incomingwebhook":          "use the type generic",
 	"dockerhub":                "use the type dockerregistry",
 	"externalpythonuploadfeed": "use the type generic",
 }
@@ -69,8 +71,11 @@ func (b connectionBody) check() error {
 	if next, known := elsewhere[strings.ToLower(b.Type)]; known {
 		return fault.New(fault.Invalid, "There are no connections of the type %s in Towpath.", b.Type).WithNext("%s", next)
 	}
-	if !slices.Contains([]string{Kubernetes, DockerRegistry, Generic}, b.Type) {
-		return fault.New(fault.Invalid, "%q is no type of a connection.", clip(b.Type)).WithNext("use kubernetes, dockerregistry or generic")
+	if !slices.Contains([]string{Kubernetes, DockerRegistry, Generic, IncomingWebhook}, b.Type) {
+		return fault.New(fault.Invalid, "%q is no type of a connection.", clip(b.Type)).WithNext("use kubernetes, dockerregistry, generic or incomingwebhook")
+	}
+	if b.Type == IncomingWebhook {
+		return b.checkHook()
 	}
 	u, err := url.Parse(b.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || len(b.URL) > 2000 {
@@ -82,6 +87,64 @@ func (b connectionBody) check() error {
 		}
 	}
 	return checkDescription(b.Description)
+}
+
+// checkHook refuses what cannot take calls from outside: without a secret anybody could start
+// pipelines.
+func (b connectionBody) checkHook() error {
+	if b.URL != "" {
+		return fault.New(fault.Invalid, "An incoming webhook has no address of its own: it is called at the address that towpath connection show prints.")
+	}
+	secret := false
+	for _, v := range b.Parameters {
+		name := strings.ToLower(v.Name)
+		switch {
+		case name == "secret" && v.Secret:
+			secret = true
+		case name == "header" && !v.Secret && headerName.MatchString(v.Value):
+		default:
+			return fault.New(fault.Invalid, "An incoming webhook has the parameters secret, which is one, and header, the name of the header with the signature; %s is none of these.", v.Name)
+		}
+	}
+	if !secret {
+		return fault.New(fault.Invalid, "An incoming webhook needs the secret that its calls are signed with.").
+			WithNext("give it one: towpath connection create NAME --type incomingwebhook --secret secret")
+	}
+	return checkDescription(b.Description)
+}
+
+// headerName is the name of a header of HTTP.
+var headerName = regexp.MustCompile(`^[A-Za-z0-9-]{1,100}$`)
+
+// Hook returns the header and the secret by which calls to an incoming webhook are known, and
+// its name as it is kept. A connection that is none is fault.NotFound.
+func (s *Service) Hook(ctx context.Context, project, name string) (kept, header string, secret []byte, err error) {
+	r := connectionOf(project, name)
+	it, err := find(ctx, s.DB, r, "")
+	if errors.Is(err, errNone) {
+		return "", "", nil, missing(r)
+	}
+	if err != nil {
+		return "", "", nil, err
+	}
+	c, err := connection(it)
+	if err != nil {
+		return "", "", nil, err
+	}
+	if c.Type != IncomingWebhook {
+		return "", "", nil, missing(r)
+	}
+	secrets, err := s.unseal(ctx, s.DB, it)
+	if err != nil {
+		return "", "", nil, err
+	}
+	header = "X-Hub-Signature-256"
+	for _, v := range c.Parameters {
+		if strings.EqualFold(v.Name, "header") {
+			header = v.Value
+		}
+	}
+	return c.Name, header, []byte(secrets["secret"]), nil
 }
 
 func connection(it item) (Connection, error) {
@@ -209,6 +272,9 @@ func (s *Service) LendConnection(ctx context.Context, h store.Handle, project, n
 	c, err := connection(it)
 	if err != nil {
 		return Lent{}, err
+	}
+	if c.Type == IncomingWebhook {
+		return Lent{}, fault.New(fault.Invalid, "The service connection %s takes calls from outside; no task can use it.", c.Name)
 	}
 	secrets, err := s.unseal(ctx, h, it)
 	if err != nil {

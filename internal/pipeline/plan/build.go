@@ -50,7 +50,7 @@ func Build(root *parse.Node, options BuildOptions) *Plan {
 	if p.Name == "" {
 		p.Name = DefaultRunName
 	}
-	b.containers = p.Resources.Containers
+	b.containers, b.pipelines = p.Resources.Containers, p.Resources.Pipelines
 	b.pool = pool(root.Get("pool"))
 	p.Stages = b.stages(root)
 	return p
@@ -60,6 +60,7 @@ func Build(root *parse.Node, options BuildOptions) *Plan {
 type builder struct {
 	options    BuildOptions
 	containers []ContainerResource
+	pipelines  []PipelineResource
 	pool       Pool
 }
 
@@ -225,7 +226,7 @@ func (b *builder) strategy(n *parse.Node, p Pool) *Strategy {
 }
 
 // hookSteps are the steps of a hook. Deployments check nothing out by themselves;
-// the deploy hook downloads the artifacts of the run (X030).
+// the deploy hook downloads the artifacts of the run and of the pipeline resources (X030).
 func (b *builder) hookSteps(name string, hook *parse.Node) []Step {
 	steps := b.steps(hook.Get("steps"))
 	if name != HookDeploy {
@@ -240,7 +241,13 @@ func (b *builder) hookSteps(name string, hook *parse.Node) []Step {
 		ID: "Download", DisplayName: "Download artifacts", Kind: StepDownload, Task: TaskDownload,
 		Inputs: map[string]string{"source": "current"}, Condition: DefaultCondition, Enabled: true, Implicit: true,
 	}
-	return withoutNone(numbered(append([]Step{download}, steps...)))
+	implicit := []Step{download}
+	for _, r := range b.pipelines {
+		download.DisplayName = "Download artifacts of " + r.Alias
+		download.Inputs = map[string]string{"source": "specific", "pipeline": r.Alias}
+		implicit = append(implicit, download)
+	}
+	return withoutNone(numbered(append(implicit, steps...)))
 }
 
 // variables reads both forms of a section.

@@ -67,20 +67,44 @@ func schedules(n *parse.Node) []Schedule {
 func resources(n *parse.Node) Resources {
 	var r Resources
 	for _, item := range items(n.Get("repositories")) {
-		r.Repositories = append(r.Repositories, Repository{
+		resource := Repository{
 			Alias: item.Get("repository").Text(), Type: item.Get("type").Text(), Name: item.Get("name").Text(),
 			Ref: item.Get("ref").Text(), Endpoint: item.Get("endpoint").Text(),
-		})
+		}
+		if t := trigger(item.Get("trigger")); !t.Implied && !t.Disabled {
+			resource.Trigger = &t
+		}
+		r.Repositories = append(r.Repositories, resource)
 	}
 	for _, item := range items(n.Get("containers")) {
 		resource := ContainerResource{Alias: item.Get("container").Text(), Container: containerOf(item)}
 		resource.Container.Alias = resource.Alias
+		resource.Trigger, resource.Tags = containerTrigger(item.Get("trigger"))
 		r.Containers = append(r.Containers, resource)
 	}
 	for _, item := range items(n.Get("pipelines")) {
 		r.Pipelines = append(r.Pipelines, pipelineResource(item))
 	}
+	for _, item := range items(n.Get("webhooks")) {
+		hook := Webhook{Alias: item.Get("webhook").Text(), Connection: item.Get("connection").Text()}
+		for _, f := range items(item.Get("filters")) {
+			hook.Filters = append(hook.Filters, WebhookFilter{Path: f.Get("path").Text(), Value: f.Get("value").Text()})
+		}
+		r.Webhooks = append(r.Webhooks, hook)
+	}
 	return r
+}
+
+// containerTrigger reads the trigger of a container resource; it is "none", "true" or a
+// mapping (Y073 to Y076).
+func containerTrigger(n *parse.Node) (on bool, tags Filter) {
+	if n.IsNull() {
+		return false, Filter{}
+	}
+	if n.Kind == parse.Scalar {
+		return truth(n, false), Filter{}
+	}
+	return truth(n.Get("enabled"), true), filter(n.Get("tags"))
 }
 
 // pipelineResource reads a pipeline resource; its trigger is "none", "true" or a
@@ -88,7 +112,7 @@ func resources(n *parse.Node) Resources {
 func pipelineResource(item *parse.Node) PipelineResource {
 	resource := PipelineResource{
 		Alias: item.Get("pipeline").Text(), Source: item.Get("source").Text(), Project: item.Get("project").Text(),
-		Branch: item.Get("branch").Text(), Version: item.Get("version").Text(),
+		Branch: item.Get("branch").Text(), Version: item.Get("version").Text(), Carries: texts(item.Get("tags")),
 	}
 	trigger := item.Get("trigger")
 	if trigger.IsNull() {

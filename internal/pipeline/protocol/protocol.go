@@ -12,6 +12,14 @@ const (
 	Prefix = "/agent/v1"
 	// HeaderLease carries the lease of the job that the request is about.
 	HeaderLease = "Towpath-Lease"
+	// The parameters of a request for the artifacts of another run: a pipeline resource or
+	// the name or number of a pipeline, its project, a run, or the branch and the tags of the
+	// newest one. Without QueryPipeline they are those of the job's run.
+	QueryPipeline = "pipeline"
+	QueryProject  = "project"
+	QueryRun      = "run"
+	QueryBranch   = "branch"
+	QueryTags     = "tags"
 	// HeaderTests carries TestsHeader as JSON.
 	HeaderTests = "Towpath-Tests"
 	// HeaderAttachment carries AttachmentHeader as JSON.

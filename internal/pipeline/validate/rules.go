@@ -96,7 +96,7 @@ func ability(f *Form, key string) (limit, bool) {
 			return limit{reason: "the old form of jobs has been replaced; use jobs", refused: true}, true
 		}
 	case "resources":
-		if slices.Contains([]string{"builds", "packages", "webhooks"}, key) {
+		if slices.Contains([]string{"builds", "packages"}, key) {
 			return limit{reason: "this installation has no such resources"}, true
 		}
 	case "stage":

@@ -19,8 +19,8 @@ type Features struct {
 	Agentless bool
 	// PowerShell runs powershell and pwsh steps.
 	PowerShell bool
-	// PullRequests, Schedules and PipelineTriggers start runs by "pr",
-	// "schedules" and "resources.pipelines[].trigger".
+	// PullRequests, Schedules and PipelineTriggers start runs by "pr", "schedules" and
+	// the triggers of resources.
 	PullRequests, Schedules, PipelineTriggers bool
 	// Matrix runs a job several times.
 	Matrix bool
@@ -348,6 +348,9 @@ func (v *validator) resources(root *parse.Node) {
 		v.found.Warnf(schedules.Pos, "Y008", "'schedules' has no effect: this installation starts no runs by time")
 	}
 	seen := map[string]parse.Pos{}
+	if hooks := resources.Get("webhooks"); !hooks.IsNull() && !v.options.Features.PipelineTriggers {
+		v.found.Warnf(hooks.Pos, "Y048", "'webhooks' has no effect: this installation starts no runs by calls from outside")
+	}
 	for _, list := range pairs(resources) {
 		for _, item := range list.Value.Items {
 			v.resource(list.Key.Value, item, seen)
@@ -373,7 +376,7 @@ func (v *validator) resource(kind string, item *parse.Node, seen map[string]pars
 	if kind == "pipelines" && !trigger.IsNull() && trigger.Text() != "none" && !v.options.Features.PipelineTriggers {
 		v.found.Warnf(trigger.Pos, "Y083", "'trigger' of a pipeline resource has no effect: this installation starts no runs when another pipeline completes")
 	}
-	if kind == "repositories" && !trigger.IsNull() && trigger.Text() != "none" {
+	if kind == "repositories" && !trigger.IsNull() && trigger.Text() != "none" && !v.options.Features.PipelineTriggers {
 		v.found.Warnf(trigger.Pos, "Y052", "'trigger' of a repository resource has no effect: only pushes to the pipeline's own repository start runs")
 	}
 }
