@@ -195,6 +195,8 @@ func (r *jobRun) phase(p *protocol.Phase) plan.Result {
 		r.vars.Set(plan.Value{Name: "strategy.action", Text: p.Round.Action, ReadOnly: true})
 		if p.Round.Increment > 0 {
 			r.vars.Set(plan.Value{Name: "strategy.increment", Text: fmt.Sprint(p.Round.Increment), ReadOnly: true})
+		} else {
+			delete(r.vars, "strategy.increment") // Only the rounds of an increment have it (D004).
 		}
 	}
 	status := plan.Succeeded

@@ -73,6 +73,12 @@ func (s *stepRun) follow(body io.Reader) error {
 		if err := dec.Decode(&r); err != nil {
 			return fmt.Errorf("the server stopped answering in the middle of the task: %w", err)
 		}
+		if r.File != "" {
+			if err := s.keep(r.File, r.Data); err != nil {
+				return err
+			}
+			continue
+		}
 		if !r.Done {
 			s.print(r.Line)
 			if r.Line == "" {
@@ -82,12 +88,34 @@ func (s *stepRun) follow(body io.Reader) error {
 		}
 		for _, name := range slices.Sorted(maps.Keys(r.Outputs)) {
 			s.setOutput(s.outputName(), name, plan.Value{Text: r.Outputs[name]})
+			if plainOutputs[name] {
+				s.vars.Set(plan.Value{Name: name, Text: r.Outputs[name]})
+			}
 		}
 		if r.Error != "" {
 			return errors.New(r.Error)
 		}
 		return nil
 	}
+}
+
+// plainOutputs are outputs that later steps of the job find without the step's name too.
+var plainOutputs = map[string]bool{"helmExitCode": true, "helmOutput": true, "KubectlOutput": true}
+
+// keep puts a file that a task made into the folder for temporary files.
+func (s *stepRun) keep(name string, data []byte) error {
+	if name != path.Base(name) || name == "." || name == ".." || name == "/" {
+		return fmt.Errorf("the server calls a file %q, which is no name", name)
+	}
+	at := path.Join(dirTemp, fmt.Sprintf("task-%d", s.step.Number), name)
+	if err := s.space.root.RemoveAll(path.Dir(at)); err != nil {
+		return fmt.Errorf("making room for %s: %w", name, err)
+	}
+	if err := errors.Join(s.space.mkdirAll(path.Dir(at)), s.space.write(at, data, 0o644)); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	s.made = at
+	return nil
 }
 
 // runDocker is Docker@2. The server builds and keeps images; the build context goes
@@ -243,124 +271,4 @@ func (r ignore) ignores(name string) bool {
 		}
 	}
 	return ignored
-}
-
-// runHelm is HelmDeploy@1. The chart goes to the server as chart/… or chart.tgz, value
-// files as values/N.yaml in their order.
-func runHelm(ctx context.Context, s *stepRun) error {
-	base := s.space.path(dirSources)
-	inputs := map[string]string{}
-	var files []entry
-	if chart := s.input("chartPath"); chart != "" {
-		rel, err := s.space.inside(base, chart)
-		if err != nil {
-			return err
-		}
-		entries, err := s.space.tree(rel, nil)
-		if err != nil {
-			return fmt.Errorf("reading the chart %s: %w", chart, err)
-		}
-		inputs["chartPath"] = "chart"
-		if len(entries) == 1 && entries[0].path == rel {
-			inputs["chartPath"], entries[0].name = "chart.tgz", "chart.tgz"
-		} else {
-			for i := range entries {
-				entries[i].name = "chart/" + entries[i].name
-			}
-		}
-		files = append(files, entries...)
-	}
-	var names []string
-	for i, v := range list(s.input("valueFile")) {
-		rel, err := s.space.inside(base, v)
-		if err != nil {
-			return err
-		}
-		names = append(names, fmt.Sprintf("values/%d.yaml", i))
-		files = append(files, entry{name: names[i], path: rel})
-	}
-	if len(names) > 0 {
-		inputs["valueFile"] = strings.Join(names, ",")
-	}
-	return s.remote(ctx, inputs, files)
-}
-
-// runManifests is KubernetesManifest@1. The manifests go to the server as
-// manifests/NNN-name in the order in which the step names them, with every input of the
-// step: what a strategy does is decided there.
-func runManifests(ctx context.Context, s *stepRun) error {
-	switch action := s.input("action"); strings.ToLower(action) {
-	case "", "deploy", "promote", "reject":
-	case "scale", "delete", "createsecret":
-		return s.remote(ctx, nil, nil)
-	case "patch":
-		return s.patchManifest(ctx)
-	default:
-		return fmt.Errorf("the action %q of KubernetesManifest@1 is not supported; use deploy, promote, reject, scale, patch, delete or createSecret", action)
-	}
-	switch strategy := s.input("strategy"); strings.ToLower(strategy) {
-	case "", "none", "canary":
-	default:
-		return fmt.Errorf("the strategy %q of KubernetesManifest@1 is not supported; use canary or none", strategy)
-	}
-	base := s.space.path(dirSources)
-	var files []entry
-	for _, m := range list(s.input("manifests")) {
-		found, err := s.manifests(base, m)
-		if err != nil {
-			return err
-		}
-		for _, f := range found {
-			files = append(files, entry{name: fmt.Sprintf("manifests/%03d-%s", len(files), path.Base(f)), path: f})
-		}
-	}
-	if len(files) == 0 {
-		return errors.New("the input manifests names no file")
-	}
-	return s.remote(ctx, map[string]string{"manifests": "manifests"}, files)
-}
-
-// patchManifest is the action patch: the manifest whose object is patched, when a file names
-// it, goes to the server as patched/NAME.
-func (s *stepRun) patchManifest(ctx context.Context) error {
-	if strings.EqualFold(s.input("resourceToPatch"), "name") {
-		return s.remote(ctx, nil, nil)
-	}
-	found, err := s.manifests(s.space.path(dirSources), s.input("resourceFileToPatch"))
-	if err != nil {
-		return err
-	}
-	var files []entry
-	for _, f := range found {
-		files = append(files, entry{name: "patched/" + path.Base(f), path: f})
-	}
-	return s.remote(ctx, map[string]string{"resourceFileToPatch": "patched"}, files)
-}
-
-// manifests returns the files that one line of the input means.
-func (s *stepRun) manifests(base, pattern string) ([]string, error) {
-	if !strings.ContainsAny(pattern, "*?[") {
-		rel, err := s.space.inside(base, pattern)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := s.space.root.Stat(rel); err != nil {
-			return nil, fmt.Errorf("the manifest %s: %w", pattern, err)
-		}
-		pattern, base = "**", filepath.Join(s.space.dir, rel)
-	}
-	root, err := s.space.inside(base, ".")
-	if err != nil {
-		return nil, err
-	}
-	if filepath.IsAbs(pattern) {
-		if pattern, err = filepath.Rel(base, pattern); err != nil {
-			return nil, err
-		}
-	}
-	found, err := s.space.glob(root, []string{pattern})
-	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("no manifest matches %s", pattern)
-	}
-	return found, err
 }

@@ -35,6 +35,7 @@ type stepRun struct {
 	details   []protocol.Detail
 	taskVars  plan.Values // of ##vso[task.settaskvariable], those of all stages of the task
 	added     *protocol.Added
+	made      string // the file that the server made for the task, in the workspace
 }
 
 // task does the work of a step; nil means that it succeeded. ctx ends when the step is
@@ -50,6 +51,7 @@ func tasks() map[string]task {
 		"publishcodecoverageresults@2": publishCoverage,
 		"publishpipelineartifact@1":    publishArtifact, "downloadpipelineartifact@2": downloadArtifact,
 		"publishtestresults@2": publishTests, "cache@2": runCache, "docker@2": runDocker, "helmdeploy@1": runHelm, "kubernetesmanifest@1": runManifests,
+		"kubernetes@1": runKubectl,
 	}
 	all["downloadsecurefile@1"] = downloadSecureFile
 	for name := range installers() {

@@ -2,7 +2,8 @@ package app
 
 import (
 	"context"
-	"path"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,7 +33,14 @@ func (t tasks) manifests(ctx context.Context, call pipeline.TaskCall, out func(s
 	if err != nil {
 		return nil, err
 	}
-	to := deploy.Target{Actor: jobActor(call.Job), Namespace: strings.TrimSpace(in["namespace"]), Name: "manifests-" + path.Base(call.Job.Repo)}
+	if plan.action == "bake" {
+		return map[string]string{}, bake(call, all)
+	}
+	svc, err := t.target(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	to := deploy.Target{Actor: jobActor(call.Job), Namespace: strings.TrimSpace(in["namespace"]), Name: "manifests-" + repoName(call.Job.Repo)}
 	if s := strings.TrimSpace(in["rolloutStatusTimeout"]); s != "" && s != "0" {
 		seconds, err := strconv.Atoi(s)
 		if err != nil || seconds < 0 {
@@ -40,26 +48,82 @@ func (t tasks) manifests(ctx context.Context, call pipeline.TaskCall, out func(s
 		}
 		to.Timeout = time.Duration(seconds) * time.Second
 	}
-	if do, ok := map[string]func(context.Context, deploy.Target, map[string]string, []deploy.File, deploy.Say) error{
-		"scale": t.scale, "patch": t.patch, "delete": t.deleteObjects, "createsecret": t.createSecret,
+	k := kubeCall{tasks: t, svc: svc, to: to, files: all, in: in, call: call, say: out}
+	if do, ok := map[string]func(kubeCall, context.Context) error{
+		"scale": kubeCall.scale, "patch": kubeCall.patch, "delete": kubeCall.deleteObjects, "createsecret": kubeCall.createSecret,
 	}[plan.action]; ok {
-		return map[string]string{}, do(ctx, to, in, all, out)
+		return map[string]string{}, do(k, ctx)
 	}
-	m := deploy.Manifests{Target: to, Files: below(all, in["manifests"]), Images: list(in["containers"]), SMI: plan.smi, Replicas: plan.replicas}
+	m := deploy.Manifests{
+		Target: to, Files: below(all, in["manifests"]), Images: list(in["containers"]), PullSecrets: list(in["imagePullSecrets"]), SMI: plan.smi,
+		Replicas: plan.replicas, Notes: t.traces(call),
+	}
 	var r deploy.Release
 	switch plan.action {
 	case "promote":
-		r, err = t.deploy.PromoteManifests(ctx, m, out)
+		r, err = svc.PromoteManifests(ctx, m, out)
 	case "reject":
-		return map[string]string{}, t.deploy.RejectManifests(ctx, m, out)
+		return map[string]string{}, svc.RejectManifests(ctx, m, out)
 	default:
 		m.CanaryPercent = plan.percent
 		if call.Strategy.Name == "canary" && call.Strategy.Increment > 0 {
 			m.Strategy = &deploy.CanaryRequest{Increment: call.Strategy.Increment}
 		}
-		r, err = t.deploy.Apply(ctx, m, out)
+		r, err = svc.Apply(ctx, m, out)
 	}
 	return map[string]string{"release": r.ID()}, err
+}
+
+// traces are the annotations that say where objects come from, by the names that the task has
+// (azure-pipelines-tasks, kubernetesconstants).
+func (t tasks) traces(call pipeline.TaskCall) map[string]string {
+	j := call.Job
+	return map[string]string{
+		"azure-pipelines/run": call.RunName, "azure-pipelines/pipeline": strconv.Quote(repoName(j.Repo)), "azure-pipelines/pipelineId": strconv.Quote(j.Repo),
+		"azure-pipelines/jobName": strconv.Quote(j.Job), "azure-pipelines/runuri": t.url + "/projects/" + j.Project + "/runs/" + strconv.FormatInt(j.Run, 10),
+		"azure-pipelines/project": j.Project, "azure-pipelines/org": t.url + "/",
+	}
+}
+
+// bake is the action bake: a chart or a kustomization becomes one file of manifests.
+func bake(call pipeline.TaskCall, all []deploy.File) error {
+	in := call.Inputs
+	var text string
+	if strings.EqualFold(strings.TrimSpace(in["renderType"]), "kustomize") {
+		raw, err := deploy.Kustomize(all, in["kustomizationPath"])
+		if err != nil {
+			return err
+		}
+		if text, err = deploy.ReplaceImages(string(raw), list(in["containers"])); err != nil {
+			return err
+		}
+	} else {
+		c := deploy.Chart{Target: deploy.Target{Name: strings.TrimSpace(in["releaseName"]), Namespace: strings.TrimSpace(in["namespace"])}, Files: below(all, in["helmChart"])}
+		for _, f := range all {
+			if f.Name == in["helmChart"] {
+				var err error
+				if c.Files, err = deploy.Unpack(f.Data); err != nil {
+					return err
+				}
+			}
+			if slices.Contains(lines(in["overrideFiles"]), f.Name) {
+				c.Values = append(c.Values, f.Data)
+			}
+		}
+		for _, l := range lines(in["overrides"]) {
+			name, value, ok := strings.Cut(l, ":")
+			if !ok {
+				return fault.New(fault.Invalid, "The line %q of overrides is no NAME:VALUE.", l)
+			}
+			c.Set = append(c.Set, name+"="+value)
+		}
+		var err error
+		if text, err = deploy.Template(c, list(in["containers"])); err != nil {
+			return err
+		}
+	}
+	call.Save("baked-template-"+strconv.FormatInt(call.Job.Run, 10)+".yaml", []byte(text))
+	return nil
 }
 
 // manifestAction reads what KubernetesManifest@1 is to do.
@@ -69,6 +133,13 @@ func manifestAction(in map[string]string) (manifestPlan, error) {
 	switch p.action {
 	case "scale", "patch", "delete", "createsecret":
 		return p, nil
+	case "bake":
+		switch word("renderType") {
+		case "", "helm", "helm2", "kustomize":
+			return p, nil
+		}
+		return manifestPlan{}, fault.New(fault.Invalid, "The renderType %q of KubernetesManifest@1 is not supported here.", in["renderType"]).
+			WithNext("use helm or kustomize; turn a compose file into manifests with kompose once and commit them")
 	case "", "deploy":
 		if strategy == "" || strategy == "none" {
 			return p, nil
@@ -76,7 +147,7 @@ func manifestAction(in map[string]string) (manifestPlan, error) {
 	case "promote", "reject":
 	default:
 		return manifestPlan{}, fault.New(fault.Invalid, "The action %q of KubernetesManifest@1 is not supported.", in["action"]).
-			WithNext("use deploy, promote, reject, scale, patch, delete or createSecret; what bake makes, HelmDeploy@1 deploys")
+			WithNext("use bake, createSecret, delete, deploy, patch, promote, reject or scale")
 	}
 	if strategy != "canary" {
 		return manifestPlan{}, fault.New(fault.Invalid, "The action %s of KubernetesManifest@1 cannot have the strategy %q.", p.action, in["strategy"]).WithNext("use strategy: canary")
@@ -123,32 +194,32 @@ func theObject(in map[string]string) (manifest.Named, error) {
 	return o, nil
 }
 
-func (t tasks) scale(ctx context.Context, to deploy.Target, in map[string]string, _ []deploy.File, say deploy.Say) error {
-	o, err := theObject(in)
+func (k kubeCall) scale(ctx context.Context) error {
+	o, err := theObject(k.in)
 	if err != nil {
 		return err
 	}
-	n, err := within(in, "replicas", 0, 10000, "")
+	n, err := within(k.in, "replicas", 0, 10000, "")
 	if err != nil {
 		return err
 	}
-	return t.deploy.Scale(ctx, to, o, n, say)
+	return k.svc.Scale(ctx, k.to, o, n, k.say)
 }
 
 // patch changes the object that kind and name mean, or the one that the manifest in the
 // patched file is.
-func (t tasks) patch(ctx context.Context, to deploy.Target, in map[string]string, all []deploy.File, say deploy.Say) error {
+func (k kubeCall) patch(ctx context.Context) error {
 	var o manifest.Named
 	var err error
-	if strings.EqualFold(strings.TrimSpace(in["resourceToPatch"]), "name") {
-		o, err = theObject(in)
+	if strings.EqualFold(strings.TrimSpace(k.in["resourceToPatch"]), "name") {
+		o, err = theObject(k.in)
 	} else {
-		o, err = onlyObject(below(all, in["resourceFileToPatch"]))
+		o, err = onlyObject(below(k.files, k.in["resourceFileToPatch"]))
 	}
 	if err != nil {
 		return err
 	}
-	return t.deploy.PatchObject(ctx, to, deploy.Patch{Object: o, Strategy: strings.TrimSpace(in["mergeStrategy"]), Data: []byte(in["patch"])}, say)
+	return k.svc.PatchObject(ctx, k.to, deploy.Patch{Object: o, Strategy: strings.TrimSpace(k.in["mergeStrategy"]), Data: []byte(k.in["patch"])}, k.say)
 }
 
 // onlyObject is the object of the one file of the input resourceFileToPatch.
@@ -162,30 +233,23 @@ func onlyObject(list []deploy.File) (manifest.Named, error) {
 		WithNext("write resourceToPatch: name, with kind and name, for an object of several")
 }
 
-func (t tasks) deleteObjects(ctx context.Context, to deploy.Target, in map[string]string, _ []deploy.File, say deploy.Say) error {
-	args, err := words(in["arguments"])
+// deleteObjects is the action delete: its arguments are those of kubectl delete.
+func (k kubeCall) deleteObjects(ctx context.Context) error {
+	args, err := spoken(k.in, "words")
 	if err != nil {
 		return err
 	}
-	doomed, missing, err := manifest.Doomed(args)
-	if err != nil {
-		return err
-	}
-	return t.deploy.DeleteObjects(ctx, to, doomed, missing, say)
+	_, err = k.run(ctx, "delete", args)
+	return err
 }
 
-func (t tasks) createSecret(ctx context.Context, to deploy.Target, in map[string]string, _ []deploy.File, say deploy.Say) error {
-	if in["dockerRegistryEndpoint"] != "" {
-		return fault.New(fault.Invalid, "The input dockerRegistryEndpoint of KubernetesManifest@1 is not supported: there are no service connections.").
-			WithNext("write secretArguments: --docker-server=HOST --docker-username=NAME --docker-password=$(password)")
+// createSecret is the action createSecret: it takes the place of a Secret of its name.
+func (k kubeCall) createSecret(ctx context.Context) error {
+	name := strings.TrimSpace(k.in["secretName"])
+	if name == "" {
+		return fault.New(fault.Invalid, "The action createSecret needs the input secretName.")
 	}
-	args, err := words(in["secretArguments"])
-	if err != nil {
-		return fault.New(fault.Invalid, "A quote in secretArguments is not closed.")
-	}
-	secret, err := manifest.Secret(strings.TrimSpace(in["secretType"]), strings.TrimSpace(in["secretName"]), args)
-	if err != nil {
-		return err
-	}
-	return t.deploy.CreateSecret(ctx, to, secret, say)
+	k.in = maps.Clone(k.in)
+	k.in["secretWords"], k.in["forceUpdate"] = k.in["words"], "true"
+	return k.secret(ctx, name)
 }

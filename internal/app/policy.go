@@ -228,6 +228,9 @@ var _ deploy.Gate = gate{}
 func (g gate) Admit(ctx context.Context, in deploy.Admission, say deploy.Say) error {
 	job := in.Actor.Job
 	place := rule.Place{Cluster: g.cluster, Namespace: in.Namespace, Project: in.Project, Environment: in.Environment}
+	if in.Cluster != "" {
+		place.Cluster = in.Cluster
+	}
 	q := policy.Question{
 		Point: policy.PointDeploy, Actor: in.Actor.String(), Project: in.Project, Environment: in.Environment, Run: job.Run, Job: job.Stage + "." + job.Job,
 		Commit: job.Commit, Record: policy.RecordAll,

@@ -2,17 +2,14 @@ package app
 
 import (
 	"archive/tar"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"towpath.dev/towpath/internal/deploy"
 	"towpath.dev/towpath/internal/fault"
@@ -30,6 +27,8 @@ type tasks struct {
 	deploy   *deploy.Service
 	host     string // of our registry in image names
 	voices   *voices
+	dial     dial   // to clusters that service connections name
+	url      string // of this server
 }
 
 var _ pipeline.Tasks = tasks{}
@@ -52,6 +51,8 @@ func (t tasks) Run(ctx context.Context, call pipeline.TaskCall, out func(line st
 		return t.helm(ctx, call, out)
 	case "kubernetesmanifest":
 		return t.manifests(ctx, call, out)
+	case "kubernetes":
+		return t.kubectl(ctx, call, out)
 	}
 	return nil, fault.New(fault.Invalid, "The server runs no task %s.", call.Task)
 }
@@ -264,91 +265,4 @@ func truth(s string, unset bool) bool {
 		return true
 	}
 	return false
-}
-
-func (t tasks) helm(ctx context.Context, call pipeline.TaskCall, out func(string)) (map[string]string, error) {
-	in := call.Inputs
-	c := deploy.Chart{Target: deploy.Target{Actor: jobActor(call.Job), Namespace: strings.TrimSpace(in["namespace"]), Name: strings.TrimSpace(in["releaseName"])}}
-	switch strings.ToLower(in["command"]) {
-	case "upgrade":
-		c.NoInstall = !truth(in["install"], true)
-	case "install":
-	default:
-		return nil, fault.New(fault.Invalid, "The command %q of HelmDeploy@1 is not supported.", in["command"]).WithNext("use upgrade or install")
-	}
-	if c.Name == "" {
-		return nil, fault.New(fault.Invalid, "HelmDeploy@1 needs the input releaseName.")
-	}
-	all, err := files(call.Context)
-	if err != nil {
-		return nil, err
-	}
-	c.Files = below(all, in["chartPath"])
-	for _, name := range list(in["valueFile"]) {
-		i := slices.IndexFunc(all, func(f deploy.File) bool { return f.Name == path.Clean(name) })
-		if i < 0 {
-			return nil, fault.New(fault.NotFound, "The values file %s is not there.", name)
-		}
-		c.Values = append(c.Values, all[i].Data)
-	}
-	c.Set = lines(in["overrideValues"])
-	c.NoWait = !truth(in["waitForExecution"], true)
-	if err := helmArguments(in["arguments"], &c); err != nil {
-		return nil, err
-	}
-	c.ReuseValues = c.ReuseValues && !truth(in["resetValues"], false)
-	if call.Strategy.Name == "canary" && call.Strategy.Increment > 0 {
-		c.Strategy = &deploy.CanaryRequest{Increment: call.Strategy.Increment}
-	}
-	var said bytes.Buffer
-	r, err := t.deploy.Helm(ctx, c, func(line string) {
-		out(line)
-		said.WriteString(line + "\n")
-	})
-	return result(r, &said, err)
-}
-
-// lines splits values that stand on lines; commas within a line are Helm's own.
-func lines(s string) []string {
-	var out []string
-	for _, l := range strings.Split(s, "\n") {
-		if l = strings.TrimSpace(l); l != "" {
-			out = append(out, l)
-		}
-	}
-	return out
-}
-
-func helmArguments(line string, c *deploy.Chart) error {
-	var ignored bool
-	return options(line, "HelmDeploy@1", map[string]func(string) error{
-		"--timeout": func(v string) error {
-			d, err := time.ParseDuration(v)
-			if err != nil || d <= 0 {
-				return fault.New(fault.Invalid, "%q is no duration.", v).WithNext("write it as 2m or 90s")
-			}
-			c.Timeout = d
-			return nil
-		},
-		"--set": func(v string) error { c.Set = append(c.Set, v); return nil },
-	}, map[string]*bool{
-		// What these ask for is what a release here does anyway.
-		"--wait": &ignored, "--atomic": &ignored, "--rollback-on-failure": &ignored, "--create-namespace": &ignored, "--install": &ignored,
-		"--reuse-values": &c.ReuseValues, "--debug": &ignored, "--wait-for-jobs": &ignored,
-	})
-}
-
-// result turns a release into the output variables of the task (HelmDeployV1 task.json).
-func result(r deploy.Release, said *bytes.Buffer, err error) (map[string]string, error) {
-	code := "0"
-	if err != nil {
-		code = "1"
-	}
-	// Azure drops a longer output with a warning.
-	const most = 32766
-	text := said.String()
-	if len(text) > most {
-		text = text[:most]
-	}
-	return map[string]string{"helmExitCode": code, "helmOutput": text, "release": r.ID()}, err
 }

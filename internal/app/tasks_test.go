@@ -28,7 +28,8 @@ func TestManifestAction(t *testing.T) {
 		{"ErrReplicas", "deploy", "canary", "smi", "25", "many", manifestPlan{}, fault.Invalid},
 		{"ErrMethod", "deploy", "canary", "mesh", "25", "", manifestPlan{}, fault.Invalid},
 		{"ErrStrategy", "deploy", "rolling", "", "25", "", manifestPlan{}, fault.Invalid},
-		{"ErrAction", "bake", "", "", "", "", manifestPlan{}, fault.Invalid},
+		{"Bake", "bake", "", "", "", "", manifestPlan{action: "bake"}, ""},
+		{"ErrAction", "cook", "", "", "", "", manifestPlan{}, fault.Invalid},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := manifestAction(map[string]string{

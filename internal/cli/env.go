@@ -12,7 +12,7 @@ import (
 )
 
 func (e *env) envs() *cobra.Command {
-	return noun("env", "Environments, releases and pods", e.envList(), e.envShow(), e.envCreate(), e.envEdit(), e.envRouting(), e.envTargets())
+	return noun("env", "Environments, releases and pods", e.envList(), e.envShow(), e.envCreate(), e.envEdit(), e.envRouting(), e.envTargets(), e.envHistory())
 }
 
 func (e *env) envList() *cobra.Command {
@@ -75,6 +75,9 @@ func (e *env) envShow() *cobra.Command {
 // environmentTable says how an environment is and what was deployed to it.
 func environmentTable(v deploy.Environment, releases []deploy.Release) table {
 	t := table{rows: [][]string{{"environment", v.Name}, {"namespace", v.Namespace}}}
+	if v.Connection != "" {
+		t.rows = append(t.rows, []string{"cluster", "that of the service connection " + v.Connection})
+	}
 	t.rows = append(t.rows, settingRows(v.Settings)...)
 	for _, d := range v.Drifted {
 		by := ""

@@ -129,9 +129,17 @@ func (e *env) targetRemove() *cobra.Command {
 }
 
 func (e *env) targetHistory() *cobra.Command {
+	return e.history("history ENVIRONMENT [NAME]", "List what was deployed to an environment, or to one of its targets", "  towpath env target history production web-1 --project shop")
+}
+
+// envHistory lists the deployment jobs of an environment and what became of them.
+func (e *env) envHistory() *cobra.Command {
+	return e.history("history ENVIRONMENT [RESOURCE]", "List which runs deployed to an environment, or to one of its resources", "  towpath env history production --project shop")
+}
+
+func (e *env) history(use, about, example string) *cobra.Command {
 	return e.inProject(&cobra.Command{
-		Use: "history ENVIRONMENT [NAME]", Short: "List what was deployed to an environment, or to one of its targets", Args: cobra.RangeArgs(1, 2),
-		Example: "  towpath env target history production web-1 --project shop",
+		Use: use, Short: about, Args: cobra.RangeArgs(1, 2), Example: example,
 		RunE: func(c *cobra.Command, args []string) error {
 			path, err := e.projectPath("/envs/" + url.PathEscape(args[0]) + "/deployments")
 			if err != nil {

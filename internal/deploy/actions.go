@@ -20,7 +20,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"towpath.dev/towpath/internal/deploy/manifest"
+	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/store"
 )
 
 // taskManager is the field manager of what the actions of KubernetesManifest@1 change beside
@@ -74,6 +76,9 @@ func (s *Service) Scale(ctx context.Context, t Target, o manifest.Named, replica
 	patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, replicas)
 	if _, err := resource.Patch(ctx, o.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: taskManager}, "scale"); err != nil {
 		return objectFault(err, "scaling", o)
+	}
+	if err := s.changed(ctx, at, t, "scale", o); err != nil {
+		return err
 	}
 	say(fmt.Sprintf("%s %s is to have %d replicas.", o.Kind, o.Name, replicas))
 	limit := t.Timeout
@@ -144,7 +149,7 @@ func (s *Service) PatchObject(ctx context.Context, t Target, p Patch, say Say) e
 		return objectFault(err, "patching", p.Object)
 	}
 	say(fmt.Sprintf("%s %s is patched.", p.Object.Kind, p.Object.Name))
-	return nil
+	return s.changed(ctx, at, t, "patch", p.Object)
 }
 
 // admitObject judges an object that no release brings.
@@ -167,7 +172,7 @@ func (s *Service) admitObject(ctx context.Context, at *objectSite, t Target, o m
 		release = now.ID()
 	}
 	return s.Gate.Admit(ctx, Admission{
-		Actor: t.Actor, Project: at.env.Project, Environment: at.env.Name, Namespace: at.env.Namespace, Release: release, Objects: []map[string]any{pinned},
+		Actor: t.Actor, Project: at.env.Project, Environment: at.env.Name, Cluster: at.env.Connection, Namespace: at.env.Namespace, Release: release, Objects: []map[string]any{pinned},
 	}, say)
 }
 
@@ -204,7 +209,7 @@ func (s *Service) DeleteObjects(ctx context.Context, t Target, list []manifest.N
 	if err != nil {
 		say("Warning: Helm's record of the release still has what was deleted: " + firstLine(err.Error()))
 	}
-	return nil
+	return s.changed(ctx, at, t, "delete", list...)
 }
 
 // CreateSecret makes a Secret in the place of one of its name: the action createSecret of
@@ -227,7 +232,28 @@ func (s *Service) CreateSecret(ctx context.Context, t Target, secret map[string]
 		return objectFault(err, "creating", o)
 	}
 	say(fmt.Sprintf("Secret %s is created.", o.Name))
-	return nil
+	return s.changed(ctx, at, t, "createSecret", o)
+}
+
+// maxChanged is how many objects an event of a change names.
+const maxChanged = 50
+
+// changed records that a job changed objects beside its releases.
+func (s *Service) changed(ctx context.Context, at *objectSite, t Target, command string, list ...manifest.Named) error {
+	if len(list) == 0 {
+		return nil
+	}
+	names := make([]string, 0, min(len(list), maxChanged))
+	for _, o := range list[:min(len(list), maxChanged)] {
+		names = append(names, strings.ToLower(o.Kind)+"/"+o.Name)
+	}
+	run := t.Actor.Job.Run
+	return s.DB.Tx(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		return s.Log.Append(ctx, tx, event.Fact{
+			Type: event.TypeObjectsChanged, Subject: event.OfRun(run), Project: at.env.Project, Actor: t.Actor.String(),
+			Payload: event.ObjectsChanged{V: 1, Environment: at.env.Name, Namespace: at.env.Namespace, Run: run, Command: command, Objects: names},
+		})
+	})
 }
 
 // objectFault tells users why an object could not be changed.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"helm.sh/helm/v4/pkg/chart/loader/archive"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	helmrelease "helm.sh/helm/v4/pkg/release/v1"
 	"helm.sh/helm/v4/pkg/strvals"
@@ -53,6 +54,7 @@ type Chart struct {
 	NoWait      bool     // do not wait until it is ready; then nothing is rolled back either
 	NoInstall   bool     // upgrade only
 	ReuseValues bool     // start from the values of the revision before
+	Force       bool     // take fields over that others have set
 
 	// Strategy asks for a canary; nil takes the strategy of the environment.
 	Strategy *CanaryRequest
@@ -65,29 +67,38 @@ type Say func(line string)
 // release as recorded. An error is returned when the release did not become ready; the
 // version before serves again then, and the Release says so.
 func (s *Service) Helm(ctx context.Context, c Chart, say Say) (Release, error) {
-	files := make([]*archive.BufferedFile, 0, len(c.Files))
-	for _, f := range c.Files {
-		files = append(files, &archive.BufferedFile{Name: f.Name, Data: f.Data})
-	}
-	ch, err := loader.LoadFiles(files)
+	ch, err := load(c.Files)
 	if err != nil {
-		return Release{}, fault.Wrap(fault.Invalid, err, "The chart cannot be read: %v.", err).
-			WithNext("check it with `helm lint`, and that `chartPath` names the folder that holds Chart.yaml")
-	}
-	if err := ch.Validate(); err != nil {
-		return Release{}, fault.Wrap(fault.Invalid, err, "The chart is not valid: %v.", err)
+		return Release{}, err
 	}
 	values, err := merge(c.Values, c.Set)
 	if err != nil {
 		return Release{}, err
 	}
 	r, err := s.release(ctx, c.Target, ch.Name()+"-"+ch.Metadata.Version, helmJob{
-		chart: ch, values: values, wait: !c.NoWait, install: !c.NoInstall, reset: !c.ReuseValues, post: &pinner{}, try: c.Strategy,
+		chart: ch, values: values, wait: !c.NoWait, install: !c.NoInstall, reset: !c.ReuseValues, post: &pinner{}, try: c.Strategy, force: c.Force,
 	}, say)
 	if err != nil || r.Result != Started || c.Strategy != nil && c.Strategy.Increment > 0 {
 		return r, err
 	}
 	return s.followTrial(ctx, r, say)
+}
+
+// load reads a chart.
+func load(list []File) (*chart.Chart, error) {
+	files := make([]*archive.BufferedFile, 0, len(list))
+	for _, f := range list {
+		files = append(files, &archive.BufferedFile{Name: f.Name, Data: f.Data})
+	}
+	ch, err := loader.LoadFiles(files)
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "The chart cannot be read: %v.", err).
+			WithNext("check it with `helm lint`, and that `chartPath` names the folder that holds Chart.yaml")
+	}
+	if err := ch.Validate(); err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "The chart is not valid: %v.", err)
+	}
+	return ch, nil
 }
 
 func merge(files [][]byte, set []string) (map[string]any, error) {
@@ -123,22 +134,12 @@ func overlay(dst, src map[string]any) {
 
 // release is the one way in which anything reaches the cluster.
 func (s *Service) release(ctx context.Context, t Target, chartName string, j helmJob, say Say) (Release, error) {
-	job := t.Actor.Job
-	if err := s.Auth.Require(ctx, t.Actor, job.Project, identity.Write); err != nil {
-		return Release{}, err
-	}
-	if job.Environment == "" {
-		return Release{}, noEnvironment(job)
-	}
-	env, err := s.ensure(ctx, t.Actor, job.Project, job.Environment, t.Namespace)
-	if err != nil {
-		return Release{}, err
-	}
-	ctx, at, err := s.occupy(ctx, env, fmt.Sprintf("run/%d", job.Run), say)
+	ctx, at, err := s.arrive(ctx, t, say)
 	if err != nil {
 		return Release{}, err
 	}
 	defer at.free()
+	job, env := t.Actor.Job, at.env
 	if r, done, err := s.inTheWay(ctx, at, t, j, say); done || err != nil {
 		return r, err
 	}
@@ -155,6 +156,23 @@ func (s *Service) release(ctx context.Context, t Target, chartName string, j hel
 	}
 	j.name, j.timeout, j.stage, j.job = t.Name, t.Timeout, job.Stage, job.Job
 	return s.perform(ctx, at, t.Actor, r, j, cfg, say)
+}
+
+// arrive locks the environment that the actor's job names, making it when missing.
+func (s *Service) arrive(ctx context.Context, t Target, say Say) (context.Context, *site, error) {
+	job := t.Actor.Job
+	if err := s.Auth.Require(ctx, t.Actor, job.Project, identity.Write); err != nil {
+		return ctx, nil, err
+	}
+	name := s.environmentOf(t)
+	if name == "" {
+		return ctx, nil, noEnvironment(job)
+	}
+	env, err := s.ensure(ctx, t.Actor, job.Project, name, t.Namespace)
+	if err != nil {
+		return ctx, nil, err
+	}
+	return s.occupy(ctx, env, fmt.Sprintf("run/%d", job.Run), say)
 }
 
 func noEnvironment(job identity.JobClaims) error {
@@ -191,6 +209,10 @@ func (s *Service) perform(ctx context.Context, at *site, a identity.Actor, r Rel
 	if j.try == nil && !j.whole && at.env.Strategy != nil && len(at.env.Strategy.Steps) > 0 {
 		j.try = &CanaryRequest{Strategy: *at.env.Strategy}
 	}
+	if j.try != nil && s.remote != nil {
+		return r, fault.New(fault.Conflict, "A canary deals requests by the platform's router, and environment %s is on the cluster of the connection %s.", at.env.Name, at.env.Connection).
+			WithNext("use KubernetesManifest@1 with strategy: canary and trafficSplitMethod: pod")
+	}
 	if j.try != nil && at.env.Routing != On {
 		if err := s.routeForCanary(ctx, at, a, say); err != nil {
 			return r, err
@@ -208,7 +230,7 @@ func (s *Service) perform(ctx context.Context, at *site, a identity.Actor, r Rel
 	if s.Gate != nil {
 		j.post.admit = func(objects []map[string]any) error {
 			return s.Gate.Admit(ctx, Admission{
-				Actor: a, Project: at.env.Project, Environment: at.env.Name, Namespace: at.env.Namespace, Release: r.ID(), Objects: objects,
+				Actor: a, Project: at.env.Project, Environment: at.env.Name, Cluster: at.env.Connection, Namespace: at.env.Namespace, Release: r.ID(), Objects: objects,
 			}, say)
 		}
 	}
@@ -294,7 +316,9 @@ func (s *Service) carryOut(ctx context.Context, r *Release, h *helm, j helmJob, 
 	waiting, hopeless := context.WithCancelCause(watching)
 	defer hopeless(nil)
 	roll := &rollout{client: admin, namespace: r.Namespace, say: sayf, cancel: hopeless}
-	if err := errors.Join(roll.watch(watching), roll.watchRefusals(watching)); err != nil {
+	if err := errors.Join(roll.watch(watching), roll.watchRefusals(watching)); err != nil && s.remote != nil {
+		sayf("The credentials of the connection %s may not watch pods: what happens to them is not said here.", s.remote.Connection)
+	} else if err != nil {
 		r.Result, r.Why = Failed, publicWhy(err)
 		return err
 	}
@@ -321,14 +345,16 @@ func causeOf(waiting context.Context, err error) error {
 func (s *Service) deployed(ctx context.Context, r *Release, j helmJob, admin kubernetes.Interface, sayf func(string, ...any)) error {
 	r.Result = Deployed
 	pods, err := podsOf(ctx, admin, r.Namespace, j.post.kinds)
-	if err != nil {
+	if err != nil && s.remote == nil {
 		return err
 	}
 	now := s.Clock.Now()
 	for i := range pods {
 		pods[i].Since = now
 	}
-	r.Pods = pods
+	if s.remote == nil { // Nobody watches the pods of another cluster.
+		r.Pods = pods
+	}
 	sayf("Release %s is deployed: revision %d, %d pods.", r.ID(), r.Revision, len(pods))
 	for _, u := range r.Hosts {
 		sayf("It serves at %s", u)

@@ -81,7 +81,7 @@ func (s *Service) mend(ctx context.Context, env Environment) error {
 	if err := s.sayMended(ctx, env, mended); err != nil {
 		return err
 	}
-	return s.keepDrifts(ctx, env, left)
+	return s.keepDrifts(ctx, env, left, mended...)
 }
 
 // differences compares the objects of all that Helm deployed to an environment. quiet is

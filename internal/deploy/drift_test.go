@@ -43,6 +43,10 @@ func TestDriftIsSaidOnce(t *testing.T) {
 			if err != nil || len(events) != c.said {
 				t.Errorf("look %d: said %d times, want %d (%v)", i, len(events), c.said, err)
 			}
+			undone, err := s.Log.Read(t.Context(), event.Query{Type: event.TypeDriftUndone})
+			if want := map[bool]int{false: 0, true: 1}[i >= 4]; err != nil || len(undone) != want {
+				t.Errorf("look %d: said %d times that it was undone, want %d (%v)", i, len(undone), want, err)
+			}
 			got, err := s.Environment(t.Context(), ada, "shop", "production")
 			if err != nil {
 				t.Fatal(err)

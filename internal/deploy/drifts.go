@@ -48,16 +48,23 @@ func sumOf(fields []string, live map[string]any) (string, error) {
 }
 
 // keepDrifts records what was found in an environment: each distinct drift is said once,
-// and what is as it should be again is forgotten.
-func (s *Service) keepDrifts(ctx context.Context, env Environment, now []found) error {
+// and what is as it should be again is forgotten. mended are the objects that the platform
+// put back itself; of the others it is said that somebody did.
+func (s *Service) keepDrifts(ctx context.Context, env Environment, now []found, mended ...found) error {
 	return s.DB.Tx(ctx, func(tx *store.Tx) error {
 		old, err := driftSums(ctx, tx, env)
 		if err != nil {
 			return err
 		}
 		for object := range old {
-			if slices.ContainsFunc(now, func(f found) bool { return f.Object == object }) {
+			is := func(f found) bool { return f.Object == object }
+			if slices.ContainsFunc(now, is) {
 				continue
+			}
+			if !slices.ContainsFunc(mended, is) {
+				if err := s.sayUndone(ctx, tx, env, object); err != nil {
+					return err
+				}
 			}
 			if _, err := tx.Exec(ctx, `DELETE FROM drift_seen WHERE project = ? AND environment = ? AND object = ?`, env.Project, env.Name, object); err != nil {
 				return fmt.Errorf("forgetting a drift of environment %s: %w", env.Name, err)
@@ -81,6 +88,25 @@ func (s *Service) keepDrifts(ctx context.Context, env Environment, now []found) 
 			}
 		}
 		return nil
+	})
+}
+
+// sayUndone records that a drift is gone and that the platform did not put it back.
+func (s *Service) sayUndone(ctx context.Context, tx *store.Tx, env Environment, object string) error {
+	var document string
+	if err := tx.QueryRow(ctx, `SELECT document FROM drift_seen WHERE project = ? AND environment = ? AND object = ?`, env.Project, env.Name, object).Scan(&document); err != nil {
+		return fmt.Errorf("reading a drift of environment %s: %w", env.Name, err)
+	}
+	var d Drift
+	if err := json.Unmarshal([]byte(document), &d); err != nil {
+		return fmt.Errorf("decoding a drift of environment %s: %w", env.Name, err)
+	}
+	if d.Release == "" {
+		return nil // it was found before releases stood with drifts
+	}
+	return s.Log.Append(ctx, tx, event.Fact{
+		Type: event.TypeDriftUndone, Subject: event.Of(event.KindRelease, d.Release), Project: env.Project, Actor: "system:deploy",
+		Payload: event.DriftUndone{V: 1, Release: d.Release, Environment: env.Name, Object: object},
 	})
 }
 

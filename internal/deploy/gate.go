@@ -21,6 +21,7 @@ type Admission struct {
 	Actor       identity.Actor // the job
 	Project     string
 	Environment string
+	Cluster     string // name of the service connection; "" is the platform's cluster
 	Namespace   string
 	Release     string           // "shop/production/48"
 	Objects     []map[string]any // in the order of the chart

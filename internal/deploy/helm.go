@@ -82,6 +82,8 @@ type helmJob struct {
 	note    string
 	try     *CanaryRequest // nil: as the environment says
 	whole   bool           // all at once, whatever the environment says
+	force   bool           // take fields over that others have set
+	adopt   bool           // take objects over that live and are of no release, or of another one
 	stage   string         // of the job that asks
 	job     string
 }
@@ -112,7 +114,7 @@ func (h *helm) apply(waiting context.Context, j helmJob) (*helmrelease.Release, 
 		in := action.NewInstall(h.cfg)
 		in.ReleaseName, in.Namespace, in.Timeout, in.Description = j.name, h.namespace, j.timeout, j.note
 		in.WaitStrategy, in.WaitOptions, in.WaitForJobs, in.PostRenderer = strategy, options, j.wait, j.post
-		in.Replace = last != nil
+		in.Replace, in.TakeOwnership, in.ForceConflicts = last != nil, j.adopt, j.adopt || j.force
 		got, err := in.RunWithContext(ctx, j.chart, j.values)
 		return asRelease(got), err
 	}
@@ -120,7 +122,7 @@ func (h *helm) apply(waiting context.Context, j helmJob) (*helmrelease.Release, 
 	up.Namespace, up.Timeout, up.Description, up.MaxHistory = h.namespace, j.timeout, j.note, maxHistory
 	up.WaitStrategy, up.WaitOptions, up.WaitForJobs, up.PostRenderer = strategy, options, j.wait, j.post
 	up.ResetValues, up.ResetThenReuseValues = j.reset, !j.reset
-	up.ServerSideApply = "true"
+	up.ServerSideApply, up.TakeOwnership, up.ForceConflicts = "true", j.adopt, j.adopt || j.force
 	got, err := up.RunWithContext(ctx, j.name, j.chart, j.values)
 	return asRelease(got), err
 }

@@ -14,7 +14,6 @@ import (
 
 	"towpath.dev/towpath/internal/deploy/manifest"
 	"towpath.dev/towpath/internal/fault"
-	"towpath.dev/towpath/internal/identity"
 )
 
 // Manifests asks for plain Kubernetes objects to be applied.
@@ -22,6 +21,13 @@ type Manifests struct {
 	Target
 	Files  []File
 	Images []string // images to put in place of those with the same name: the `containers` input
+	// PullSecrets are names of Secrets that the pods of every workload pull images with,
+	// beside those that they have: the `imagePullSecrets` input.
+	PullSecrets []string
+	// Notes are annotations that the objects and the pods of the release get when it serves.
+	Notes  map[string]string
+	Whole  bool // all at once, whatever the strategy of the environment is
+	NoWait bool // do not wait until it is ready, and put nothing back
 
 	// CanaryPercent, when not 0, applies a canary and a baseline of each workload in the
 	// place of it, each with that share of its replicas.
@@ -41,7 +47,7 @@ type Manifests struct {
 // engine as a chart, so that they have a history and are put back on failure.
 func (s *Service) Apply(ctx context.Context, m Manifests, say Say) (Release, error) {
 	if m.CanaryPercent == 0 {
-		r, err := s.applyFiles(ctx, m, helmJob{try: m.Strategy}, nil, say)
+		r, err := s.applyFiles(ctx, m, helmJob{try: m.Strategy, whole: m.Whole}, nil, say)
 		if err != nil || r.Result != Started || m.Strategy != nil && m.Strategy.Increment > 0 {
 			return r, err
 		}
@@ -68,12 +74,13 @@ func (s *Service) applyFiles(ctx context.Context, m Manifests, j helmJob, turn f
 	}
 	job := m.Actor.Job
 	post := &pinner{replace: replace}
-	s.plain(ctx, post, Environment{Project: job.Project, Name: job.Environment}, job.Run, m.Name)
+	name := s.environmentOf(m.Target)
+	s.plain(ctx, post, Environment{Project: job.Project, Name: name}, job.Run, m.Name)
 	if turn != nil {
 		carry := post.first
 		post.first = func(objects []map[string]any) ([]map[string]any, error) {
 			objects = manifest.Expand(objects)
-			live, err := s.living(ctx, job.Project, job.Environment, job.Run, objects)
+			live, err := s.living(ctx, job.Project, name, job.Run, objects)
 			if err != nil {
 				return nil, err
 			}
@@ -83,8 +90,24 @@ func (s *Service) applyFiles(ctx context.Context, m Manifests, j helmJob, turn f
 			return carry(objects)
 		}
 	}
-	j.chart, j.post, j.wait, j.install, j.reset = ch, post, true, true, true
-	return s.release(ctx, m.Target, "", j, say)
+	var applied []map[string]any
+	inner := post.first
+	post.first = func(objects []map[string]any) ([]map[string]any, error) {
+		objects = manifest.Expand(objects)
+		if i := slices.IndexFunc(objects, func(o map[string]any) bool { return ours(nameOf(o)) }); i >= 0 {
+			return nil, fault.New(fault.Denied, "%s %s is the platform's own.", kindOf(objects[i]), nameOf(objects[i])).WithNext("use another name")
+		}
+		manifest.PullSecrets(objects, m.PullSecrets)
+		objects, err := inner(objects)
+		applied = objects
+		return objects, err
+	}
+	j.chart, j.post, j.wait, j.install, j.reset, j.adopt = ch, post, !m.NoWait, true, true, true
+	r, err := s.release(ctx, m.Target, "", j, say)
+	if err == nil && len(m.Notes) > 0 {
+		s.annotate(ctx, m, r, applied, say)
+	}
+	return r, err
 }
 
 // wrap makes the chart that plain manifests are deployed as. The text goes through a file,
@@ -293,22 +316,11 @@ type objectSite struct {
 
 // objects locks the environment that the actor's job names, for work on single objects.
 func (s *Service) objects(ctx context.Context, t Target, say Say) (context.Context, *objectSite, error) {
-	job := t.Actor.Job
-	if err := s.Auth.Require(ctx, t.Actor, job.Project, identity.Write); err != nil {
-		return ctx, nil, err
-	}
-	if job.Environment == "" {
-		return ctx, nil, noEnvironment(job)
-	}
-	env, err := s.ensure(ctx, t.Actor, job.Project, job.Environment, t.Namespace)
+	ctx, at, err := s.arrive(ctx, t, say)
 	if err != nil {
 		return ctx, nil, err
 	}
-	ctx, at, err := s.occupy(ctx, env, fmt.Sprintf("run/%d", job.Run), say)
-	if err != nil {
-		return ctx, nil, err
-	}
-	to, err := s.reach(ctx, env, job.Run)
+	to, err := s.reach(ctx, at.env, t.Actor.Job.Run)
 	if err != nil {
 		at.free()
 		return ctx, nil, err

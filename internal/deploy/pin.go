@@ -39,6 +39,7 @@ type pinner struct {
 	seen  []string // images as deployed, in order, no repeats
 	hosts []string // hosts of Ingress rules
 	kinds []object // what is deployed
+	test  bool     // the object at hand is for `helm test` alone
 }
 
 type object struct{ Kind, Name string }
@@ -112,7 +113,9 @@ func (p *pinner) document(doc map[string]any) error {
 	kind, _ := doc["kind"].(string)
 	meta, _ := doc["metadata"].(map[string]any)
 	name, _ := meta["name"].(string)
-	p.kinds = append(p.kinds, object{kind, name})
+	if !onlyTest(meta) {
+		p.kinds = append(p.kinds, object{kind, name})
+	}
 	if p.keep && meta != nil {
 		notes, _ := meta["annotations"].(map[string]any)
 		if notes == nil {
@@ -124,7 +127,22 @@ func (p *pinner) document(doc map[string]any) error {
 	if kind == "Ingress" {
 		p.ingress(doc)
 	}
+	// What only `helm test` runs is no part of the release, but it is pinned all the same.
+	p.test = onlyTest(meta)
+	defer func() { p.test = false }()
 	return p.walk(doc, 0)
+}
+
+// onlyTest reports whether an object is a hook that `helm test` alone runs.
+func onlyTest(meta map[string]any) bool {
+	notes, _ := meta["annotations"].(map[string]any)
+	hooks, _ := notes["helm.sh/hook"].(string)
+	for h := range strings.SplitSeq(hooks, ",") {
+		if h = strings.TrimSpace(h); h != "test" && h != "test-success" && h != "test-failure" {
+			return false
+		}
+	}
+	return hooks != ""
 }
 
 func (p *pinner) ingress(doc map[string]any) {
@@ -185,7 +203,7 @@ func (p *pinner) containers(v any) error {
 			p.pins[image] = pinned
 		}
 		container["image"] = pinned
-		if !slices.Contains(p.seen, pinned) {
+		if !p.test && !slices.Contains(p.seen, pinned) {
 			p.seen = append(p.seen, pinned)
 		}
 	}

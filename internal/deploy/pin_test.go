@@ -186,3 +186,16 @@ func TestMerge(t *testing.T) {
 		t.Errorf("a broken override gives %v", err)
 	}
 }
+
+// TestTestHooks pins the images of what `helm test` alone runs, and leaves them out of the
+// release.
+func TestTestHooks(t *testing.T) {
+	for hooks, want := range map[string]int{"": 1, "test": 0, "test, test-success": 0, "pre-install,test": 1, "pre-install": 1} {
+		p := newPinner()
+		in := "kind: Pod\nmetadata: {name: t, annotations: {helm.sh/hook: '" + hooks + "'}}\nspec: {containers: [{image: 'localhost:7080/shop/web:12'}]}\n"
+		out, err := p.Run(bytes.NewBufferString(in))
+		if err != nil || !strings.Contains(out.String(), digest) || len(p.seen) != want {
+			t.Errorf("hooks %q: %v of the release, %v\n%s", hooks, p.seen, err, out)
+		}
+	}
+}

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Places returns every environment of every project, without releases. It asks for no
+// Places returns every environment of every project on the platform's cluster, without releases. It asks for no
 // rights: it is for the platform itself.
 func (s *Service) Places(ctx context.Context) ([]Environment, error) {
-	rows, err := s.DB.Query(ctx, `SELECT project, name, namespace, routing, sessions, strategy, drift FROM environment ORDER BY project, name`)
+	rows, err := s.DB.Query(ctx, `SELECT project, name, namespace, routing, sessions, strategy, drift FROM environment WHERE namespace NOT LIKE '%@%' ORDER BY project, name`)
 	if err != nil {
 		return nil, fmt.Errorf("listing environments: %w", err)
 	}

@@ -51,6 +51,9 @@ func (s *Service) ensure(ctx context.Context, a identity.Actor, project, name, n
 	}
 	env, err := environment(ctx, s.DB, project, name)
 	if err == nil {
+		if err := s.here(env); err != nil {
+			return env, err
+		}
 		if namespace != "" && namespace != env.Namespace {
 			return env, fault.New(fault.Invalid, "Environment %s deploys to namespace %s, not to %s.", name, env.Namespace, namespace).
 				WithNext("set `namespace: %s`, or use another environment", env.Namespace)
@@ -60,6 +63,14 @@ func (s *Service) ensure(ctx context.Context, a identity.Actor, project, name, n
 	if !fault.Is(err, fault.NotFound) {
 		return env, err
 	}
+	env = Environment{Project: project, Name: name, Namespace: namespace, Created: s.Clock.Now()}
+	if s.remote != nil {
+		// What may be deployed to is the business of the connection's credentials.
+		if env.Connection = s.remote.Connection; namespace == "" {
+			env.Namespace = "default"
+		}
+		return s.record(ctx, a, env)
+	}
 	if namespace == "" {
 		namespace = DefaultNamespace(project, name)
 	}
@@ -67,12 +78,18 @@ func (s *Service) ensure(ctx context.Context, a identity.Actor, project, name, n
 		return env, fault.New(fault.Denied, "Project %s may not deploy to namespace %q.", project, namespace).
 			WithNext("use namespace %s, or one that begins with %s-", project, project)
 	}
-	env = Environment{Project: project, Name: name, Namespace: namespace, Created: s.Clock.Now()}
-	err = s.DB.Tx(ctx, func(tx *store.Tx) error {
+	env.Namespace = namespace
+	return s.record(ctx, a, env)
+}
+
+// record stores a new environment.
+func (s *Service) record(ctx context.Context, a identity.Actor, env Environment) (Environment, error) {
+	project, name := env.Project, env.Name
+	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO environment (project, name, namespace, created, releases) VALUES (?,?,?,?,0)`,
-			project, name, namespace, env.Created.UnixMilli())
+			project, name, placeOf(env), env.Created.UnixMilli())
 		if store.Unique(err) {
-			return fault.New(fault.Conflict, "Namespace %s belongs to another environment.", namespace).
+			return fault.New(fault.Conflict, "Namespace %s belongs to another environment.", env.Namespace).
 				WithNext("choose another namespace that begins with %s-", project)
 		}
 		if err != nil {
@@ -93,8 +110,9 @@ func environment(ctx context.Context, h store.Handle, project, name string) (Env
 	env := Environment{Project: project, Name: name}
 	var created int64
 	var raw rawSettings
+	var stored string
 	err := h.QueryRow(ctx, `SELECT namespace, created, routing, sessions, strategy, drift FROM environment WHERE project = ? AND name = ?`, project, name).
-		Scan(&env.Namespace, &created, &raw.routing, &raw.sessions, &raw.strategy, &raw.drift)
+		Scan(&stored, &created, &raw.routing, &raw.sessions, &raw.strategy, &raw.drift)
 	if errors.Is(err, sql.ErrNoRows) {
 		return env, fault.New(fault.NotFound, "Project %s has no environment %s.", project, name).
 			WithNext("list them with `towpath env list --project %s`", project)
@@ -102,6 +120,7 @@ func environment(ctx context.Context, h store.Handle, project, name string) (Env
 	if err != nil {
 		return env, fmt.Errorf("reading environment %s: %w", name, err)
 	}
+	env.setPlace(stored)
 	env.Created = time.UnixMilli(created).UTC()
 	env.Settings, err = raw.of(name)
 	return env, err
@@ -123,9 +142,11 @@ func (s *Service) Environments(ctx context.Context, a identity.Actor, project st
 		env := Environment{Project: project}
 		var created int64
 		var raw rawSettings
-		if err := rows.Scan(&env.Name, &env.Namespace, &created, &raw.routing, &raw.sessions, &raw.strategy, &raw.drift); err != nil {
+		var stored string
+		if err := rows.Scan(&env.Name, &stored, &created, &raw.routing, &raw.sessions, &raw.strategy, &raw.drift); err != nil {
 			return nil, err
 		}
+		env.setPlace(stored)
 		env.Created = time.UnixMilli(created).UTC()
 		if env.Settings, err = raw.of(env.Name); err != nil {
 			return nil, err
@@ -173,7 +194,7 @@ func (s *Service) fill(ctx context.Context, env *Environment) error {
 }
 
 func current(ctx context.Context, h store.Handle, project, env string) (*Release, error) {
-	got, err := releases(ctx, h, `project = ? AND environment = ? AND result = 'deployed' ORDER BY number DESC LIMIT 1`, project, env)
+	got, err := releases(ctx, h, `project = ? AND environment = ? AND result = 'deployed' AND removed = 0 ORDER BY number DESC LIMIT 1`, project, env)
 	if err != nil || len(got) == 0 {
 		return nil, err
 	}
@@ -227,6 +248,7 @@ func releases(ctx context.Context, h store.Handle, where string, args ...any) ([
 			&images, &hosts, &r.Result, &r.Why, &started, &finished, &r.Namespace); err != nil {
 			return nil, fmt.Errorf("reading a release: %w", err)
 		}
+		_, r.Namespace = placed(r.Namespace)
 		if err := errors.Join(json.Unmarshal([]byte(images), &r.Images), json.Unmarshal([]byte(hosts), &r.Hosts)); err != nil {
 			return nil, fmt.Errorf("decoding release %s: %w", r.ID(), err)
 		}

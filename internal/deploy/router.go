@@ -146,7 +146,7 @@ func (s *Service) startRouter(ctx context.Context, c kubernetes.Interface, env E
 	if env.Production() {
 		replicas = 2
 	}
-	if err := apply(ctx, c, routerManager, routerObjects(env, image, replicas)); err != nil {
+	if err := applyRouter(ctx, c, env, image, replicas); err != nil {
 		return err
 	}
 	if _, err := s.police(ctx, c, env); err != nil {

@@ -61,9 +61,10 @@ type Options struct {
 // Service deploys and remembers. It is safe for concurrent use.
 type Service struct {
 	Deps
-	opts  Options
-	locks *locks
-	shift *shift
+	opts   Options
+	remote *Remote // nil: the platform's own cluster
+	locks  *locks
+	shift  *shift
 
 	trials *trials
 	told   *told
@@ -85,10 +86,12 @@ const (
 
 // Environment is a place to deploy to.
 type Environment struct {
-	Project   string    `json:"project"`
-	Name      string    `json:"name"`
-	Namespace string    `json:"namespace"`
-	Created   time.Time `json:"created"`
+	Project   string `json:"project"`
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	// Connection is the service connection to the cluster that it is on; "" is the platform's.
+	Connection string    `json:"connection,omitempty" doc:"service connection to the cluster; empty for the platform's own"`
+	Created    time.Time `json:"created"`
 	Settings
 	Current *Release `json:"current,omitempty"` // the newest that was deployed
 	Latest  *Release `json:"latest,omitempty"`  // the newest, whatever its result

@@ -18,6 +18,9 @@ type site struct {
 // occupy locks an environment for work that no job does. The context returned ends when
 // the server stops.
 func (s *Service) occupy(ctx context.Context, env Environment, holder string, say Say) (context.Context, *site, error) {
+	if err := s.here(env); err != nil {
+		return ctx, nil, err
+	}
 	ctx, done, err := s.shift.enter(ctx)
 	if err != nil {
 		return ctx, nil, err
@@ -36,6 +39,9 @@ func (s *Service) occupy(ctx context.Context, env Environment, holder string, sa
 	if err != nil {
 		return fail(err)
 	}
+	if s.remote != nil {
+		return ctx, &site{env: env, admin: admin, free: free}, nil
+	}
 	installation, err := s.Installation(ctx)
 	if err != nil {
 		return fail(err)
@@ -53,16 +59,21 @@ func (s *Service) occupy(ctx context.Context, env Environment, holder string, sa
 // deployer returns a Helm client with the rights of an environment's deployers, and those
 // only: for what outlives the job that began it. run says on whose behalf, 0 for none.
 func (s *Service) deployer(ctx context.Context, env Environment, run int64) (*helm, *rest.Config, error) {
+	if err := s.here(env); err != nil {
+		return nil, nil, err
+	}
 	admin, err := s.Clusters.Admin(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	cfg := rest.CopyConfig(admin)
-	name := "towpath:deploy"
-	if run != 0 {
-		name = "towpath:run:" + strconv.FormatInt(run, 10)
+	if s.remote == nil {
+		name := "towpath:deploy"
+		if run != 0 {
+			name = "towpath:run:" + strconv.FormatInt(run, 10)
+		}
+		cfg.Impersonate = rest.ImpersonationConfig{UserName: name, Groups: []string{"system:authenticated", Group(env.Project, env.Name)}}
 	}
-	cfg.Impersonate = rest.ImpersonationConfig{UserName: name, Groups: []string{"system:authenticated", Group(env.Project, env.Name)}}
 	acc, err := newAccess(cfg, env.Namespace)
 	if err != nil {
 		return nil, nil, err

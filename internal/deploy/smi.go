@@ -22,7 +22,7 @@ const smiManager = "towpath-smi"
 // anything changes.
 func (s *Service) splitVersion(ctx context.Context, t Target) (string, error) {
 	job := t.Actor.Job
-	env, err := s.ensure(ctx, t.Actor, job.Project, job.Environment, t.Namespace)
+	env, err := s.ensure(ctx, t.Actor, job.Project, s.environmentOf(t), t.Namespace)
 	if err != nil {
 		return "", err
 	}
@@ -61,7 +61,7 @@ func (s *Service) applySMI(ctx context.Context, m Manifests, say Say) (Release, 
 			if kind != manifest.TrafficSplitKind {
 				return live(kind, name)
 			}
-			env, err := environment(ctx, s.DB, m.Actor.Job.Project, m.Actor.Job.Environment)
+			env, err := environment(ctx, s.DB, m.Actor.Job.Project, s.environmentOf(m.Target))
 			if err != nil {
 				return nil, err
 			}

@@ -18,6 +18,9 @@ func (s *Service) Values(ctx context.Context, a identity.Actor, project, env, re
 	if err != nil {
 		return nil, err
 	}
+	if err := s.here(e); err != nil {
+		return nil, err
+	}
 	cfg, err := s.Clusters.Admin(ctx)
 	if err != nil {
 		return nil, err

@@ -70,6 +70,9 @@ const (
 	TypeCanaryStepped      = "canary.stepped"
 	TypeCanaryFinished     = "canary.finished"
 	TypeDriftFound         = "drift.found"
+	TypeDriftUndone        = "drift.undone"
+	TypeReleaseRemoved     = "release.removed"
+	TypeObjectsChanged     = "objects.changed"
 	TypeSessionStarted     = "session.started"
 	TypeSessionShared      = "session.shared"
 	TypeSessionEnded       = "session.ended"
@@ -763,6 +766,37 @@ type DriftFound struct {
 	Fields      []string `json:"fields"` // at most 20, without values
 	Manager     string   `json:"manager,omitempty"`
 	Mended      bool     `json:"mended"` // drift is enforced: it was put back
+}
+
+// DriftUndone is the payload of TypeDriftUndone: an object that had drifted is as it was
+// deployed again, or no release has it any more, and it was not the platform that did it. The
+// subject is the release.
+type DriftUndone struct {
+	V           int    `json:"v"`
+	Release     string `json:"release"`
+	Environment string `json:"environment"`
+	Object      string `json:"object"` // "Deployment shop/cart"
+}
+
+// ReleaseRemoved is the payload of TypeReleaseRemoved: a job took a Helm release away with its
+// objects. The subject is the newest release that it had.
+type ReleaseRemoved struct {
+	V           int    `json:"v"`
+	Release     string `json:"release"`
+	Environment string `json:"environment"`
+	Name        string `json:"name"` // of the Helm release
+	Run         int64  `json:"run"`
+}
+
+// ObjectsChanged is the payload of TypeObjectsChanged: a job changed single objects of an
+// environment beside its releases. The subject is the run.
+type ObjectsChanged struct {
+	V           int      `json:"v"`
+	Environment string   `json:"environment"`
+	Namespace   string   `json:"namespace"`
+	Run         int64    `json:"run"`
+	Command     string   `json:"command"` // "kubectl set image", without its words
+	Objects     []string `json:"objects"` // "deployment/web", at most 50
 }
 
 // Session is the payload of TypeSessionStarted, TypeSessionShared and TypeSessionEnded; the

@@ -155,6 +155,9 @@ func releaseStations(subject event.Subject, events []event.Event) []Station {
 			}
 			s.fact("fields", strings.Join(p.Fields, ", "))
 			s.fact("by", p.Manager)
+		case event.TypeDriftUndone:
+			p, _ := decode[event.DriftUndone](e)
+			s.Kind, s.Title = kindDrift, p.Object+" is as it was deployed again"
 		case event.TypeErrorFound:
 			p, _ := decode[event.ErrorFound](e)
 			s.Kind, s.Title = kindError, p.Type+" in "+p.Role

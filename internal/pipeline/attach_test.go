@@ -240,7 +240,7 @@ stages:
 			t.Error(env)
 		}
 	})
-	t.Run("P005 Environment and Strategy", func(t *testing.T) {
+	t.Run("P005 D004 D010 Environment and Strategy", func(t *testing.T) {
 		first := find(d, "D.R").Steps
 		n := slices.IndexFunc(first, func(s pipeline.Step) bool { return s.Task == "Bash@3" })
 		want(t, w, d, "prod web canary deploy 25\n", w.text(d, "D.R", first[n].Number))

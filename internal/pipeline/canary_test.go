@@ -70,14 +70,14 @@ func canaryFile(t *testing.T) string {
 	return string(raw)
 }
 
-// D003, D004: the rounds of a canary follow each other with their variables, as macros, in
+// D003, D004, D005: the rounds of a canary follow each other with their variables, as macros, in
 // conditions, in the environment and in what the server is told.
-func TestCanaryRounds(t *testing.T) {
+func TestCanaryRoundsD003_D004_D005(t *testing.T) {
 	success := []string{
-		"ship deploy canary/deploy/10: deploy 10% canary", "ship deploy canary/deploy/50: deploy 50% canary", "ship on.success canary/promote/0: promote 50% canary",
+		"ship deploy canary/deploy/10: deploy 10% canary", "ship deploy canary/deploy/50: deploy 50% canary", "ship on.success canary/promote/0: promote $(strategy.increment)% canary",
 	}
 	failure := []string{
-		"ship deploy canary/deploy/10: deploy 10% canary", "ship deploy canary/deploy/50: deploy 50% canary", "ship on.failure canary/reject/0: reject 50% canary",
+		"ship deploy canary/deploy/10: deploy 10% canary", "ship deploy canary/deploy/50: deploy 50% canary", "ship on.failure canary/reject/0: reject $(strategy.increment)% canary",
 	}
 	for _, c := range []struct {
 		name, fail string

@@ -94,13 +94,14 @@ func (s *Service) lend(ctx context.Context, tx *store.Tx, run *runRow, spec *pro
 }
 
 // lendConnections lends the service connections that the tasks of a job name. A name that
-// no connection has means nothing here; the run of a pull request gets none.
+// no connection has means nothing here; the run of a pull request gets none, and what only
+// the server's own tasks name stays here.
 func (s *Service) lendConnections(ctx context.Context, tx *store.Tx, run *runRow, spec *protocol.Job, l *loan) error {
 	stage := run.plan.Stage(spec.Stage)
 	if s.library == nil || run.Pull > 0 || stage == nil || stage.Job(spec.Name) == nil {
 		return nil
 	}
-	for _, r := range check.OfJob(run.plan, stage.Job(spec.Name), run.Repo).Resources {
+	for _, r := range check.OfJob(run.plan, forAgent(stage.Job(spec.Name)), run.Repo).Resources {
 		if r.Kind != check.Connection {
 			continue
 		}

@@ -152,7 +152,7 @@ func why(d *pipeline.Detail, path string) string {
 
 // D002, D008: batches of the machines that carry all of the tags; each machine gets its
 // own leg, and the next batch begins when the one before is through.
-func TestRollingGoesInBatches(t *testing.T) {
+func TestRollingGoesInBatchesJ001(t *testing.T) {
 	each(t, func(t *testing.T, change func(*world)) {
 		w := newWorld(t, change)
 		a, b, c, d := w.host("a", "web", "eu"), w.host("b", "EU", "web"), w.host("c", "web", "eu"), w.host("d", "web", "eu")
@@ -491,9 +491,9 @@ func (w *world) machineAgent(name string, tags ...string) {
 	}
 }
 
-// D001, D002, D004, V007: every hook runs on each machine, with the variables of the
+// D001, D002, D004, D010, V007: every hook runs on each machine, with the variables of the
 // machine and of the strategy, and its outputs are found by hook and machine.
-func TestHooksRunOnEachMachine(t *testing.T) {
+func TestHooksRunOnEachMachineD001_D002_D004_D010(t *testing.T) {
 	for _, strategy := range []string{"rolling", "runOnce"} {
 		t.Run(strategy, func(t *testing.T) {
 			w := newWorld(t)

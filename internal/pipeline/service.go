@@ -91,7 +91,7 @@ type Deployments interface {
 	Settle(ctx context.Context, run int64, stage, job string, succeeded bool) error
 }
 
-// TaskCall is a task that an agent has the server run: Docker@2, HelmDeploy@1 or
+// TaskCall is a task that an agent has the server run: Docker@2, HelmDeploy@1, Kubernetes@1 or
 // KubernetesManifest@1.
 type TaskCall struct {
 	Job identity.JobClaims
@@ -109,6 +109,13 @@ type TaskCall struct {
 	// Token issues the job's token for an audience of identity ("towpath",
 	// "towpath-cluster").
 	Token func(ctx context.Context, audience string) (string, error)
+	// RunName is Build.BuildNumber.
+	RunName string
+	// Save gives the agent a file that the task made. name has no folder.
+	Save func(name string, data []byte)
+	// Connection lends a service connection that the job's steps name and that its pipeline may
+	// use: fault.NotFound, fault.Denied. What is secret of it is hidden in the log.
+	Connection func(ctx context.Context, name string) (library.Lent, error)
 }
 
 // Tasks runs tasks on the server.

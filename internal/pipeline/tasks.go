@@ -13,6 +13,7 @@ import (
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/pipeline/library"
 	"towpath.dev/towpath/internal/pipeline/protocol"
 )
 
@@ -68,6 +69,10 @@ func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
 		Job: c, Strategy: round(job, in.Step), Task: r.PathValue("task"), Inputs: in.Inputs, Context: files,
 		Token: func(ctx context.Context, audience string) (string, error) {
 			return s.jobToken(ctx, row.id, job, c, audience)
+		},
+		RunName: run.Name, Save: func(name string, data []byte) { say(protocol.TaskReply{File: name, Data: data}) },
+		Connection: func(ctx context.Context, name string) (library.Lent, error) {
+			return s.taskConnection(ctx, run, row, name)
 		},
 	}, func(line string) { say(protocol.TaskReply{Line: line}) })
 	reply := protocol.TaskReply{Done: true, Outputs: outputs}

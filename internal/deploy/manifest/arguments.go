@@ -138,35 +138,3 @@ func Only(raw []byte) (Named, error) {
 	}
 	return found[0], nil
 }
-
-// Doomed reads the words of the input arguments of the action delete, those of `kubectl
-// delete`: "KIND NAME…" or "KIND/NAME…". missing says that what is not there is no error.
-func Doomed(args []string) (list []Named, missing bool, err error) {
-	var words []string
-	for _, w := range args {
-		name, value, _ := strings.Cut(w, "=")
-		switch {
-		case !strings.HasPrefix(w, "-"):
-			words = append(words, w)
-		case name == "--ignore-not-found":
-			missing = value != "false"
-		default:
-			return nil, false, fault.New(fault.Invalid, "The action delete cannot have the option %s.", name).WithNext("name what to delete: KIND NAME, or KIND/NAME")
-		}
-	}
-	for i, w := range words {
-		kind, name, slash := strings.Cut(w, "/")
-		if slash != strings.Contains(words[0], "/") || slash && (kind == "" || name == "") {
-			return nil, false, fault.New(fault.Invalid, "%q names no object.", w).WithNext("write KIND NAME…, or KIND/NAME KIND/NAME…")
-		}
-		if slash {
-			list = append(list, Named{kind, name})
-		} else if i > 0 {
-			list = append(list, Named{words[0], w})
-		}
-	}
-	if len(list) == 0 {
-		return nil, false, fault.New(fault.Invalid, "The action delete names no object.").WithNext("write arguments: KIND NAME, or KIND/NAME")
-	}
-	return list, missing, nil
-}

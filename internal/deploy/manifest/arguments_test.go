@@ -11,8 +11,8 @@ import (
 	"towpath.dev/towpath/internal/fault"
 )
 
-// TestSecret makes Secrets of the options of kubectl; no error gives a value away.
-func TestSecret(t *testing.T) {
+// TestSecretK044 makes Secrets of the options of kubectl; no error gives a value away.
+func TestSecretK044(t *testing.T) {
 	for _, c := range []struct {
 		name, kind string
 		args       []string
@@ -54,33 +54,5 @@ func TestSecret(t *testing.T) {
 	}
 	if _, err := manifest.Secret("generic", "", nil); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a Secret without a name: %v", err)
-	}
-}
-
-// TestDoomed reads what is to be deleted; options that would delete more are refused.
-func TestDoomed(t *testing.T) {
-	for _, c := range []struct {
-		args    string
-		want    []manifest.Named
-		missing bool
-		kind    fault.Kind
-	}{
-		{"deployment web", []manifest.Named{{Kind: "deployment", Name: "web"}}, false, ""},
-		{"deploy web cart --ignore-not-found", []manifest.Named{{Kind: "deploy", Name: "web"}, {Kind: "deploy", Name: "cart"}}, true, ""},
-		{"deploy/web svc/web", []manifest.Named{{Kind: "deploy", Name: "web"}, {Kind: "svc", Name: "web"}}, false, ""},
-		{"deploy/web web", nil, false, fault.Invalid},
-		{"deploy", nil, false, fault.Invalid},
-		{"", nil, false, fault.Invalid},
-		{"pods --all", nil, false, fault.Invalid},
-		{"pods -n kube-system x", nil, false, fault.Invalid},
-		{"/web", nil, false, fault.Invalid},
-	} {
-		got, missing, err := manifest.Doomed(strings.Fields(c.args))
-		if fault.KindOf(err) != c.kind || missing != c.missing {
-			t.Errorf("%q: %t, %v; want %t, kind %q", c.args, missing, err, c.missing, c.kind)
-		}
-		if diff := cmp.Diff(c.want, got); diff != "" {
-			t.Errorf("%q (-want +got):\n%s", c.args, diff)
-		}
 	}
 }

@@ -180,3 +180,38 @@ func child(o map[string]any, key string) map[string]any {
 	}
 	return m
 }
+
+// PullSecrets has the pods of the workloads among objects pull images with these Secrets too,
+// behind those that they have, as the input imagePullSecrets of KubernetesManifest@1 does. The
+// objects are changed.
+func PullSecrets(objects []map[string]any, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	for _, o := range objects {
+		spec := podSpec(o)
+		if spec == nil {
+			continue
+		}
+		list, _ := spec["imagePullSecrets"].([]any)
+		for _, n := range names {
+			list = append(list, map[string]any{"name": n})
+		}
+		spec["imagePullSecrets"] = list
+	}
+}
+
+// podSpec is the spec of the pods of an object, nil when it has none.
+func podSpec(o map[string]any) map[string]any {
+	spec := mapOf(o["spec"])
+	switch text(o["kind"]) {
+	case "Pod":
+		return spec
+	case "CronJob":
+		spec = mapOf(mapOf(spec["jobTemplate"])["spec"])
+	case "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job":
+	default:
+		return nil
+	}
+	return mapOf(mapOf(spec["template"])["spec"])
+}

@@ -58,9 +58,9 @@ func golden(t *testing.T, base, got string) {
 	}
 }
 
-// TestSplit makes the canary of each fixture NAME-PERCENT.in.yaml, beside what lives by
+// TestSplitK041_K043 makes the canary of each fixture NAME-PERCENT.in.yaml, beside what lives by
 // NAME-PERCENT.live.yaml, and wants the objects of NAME-PERCENT.golden.yaml in that order.
-func TestSplit(t *testing.T) {
+func TestSplitK041_K043(t *testing.T) {
 	files, err := filepath.Glob("testdata/pod/*.in.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("fixtures: %v, %v", files, err)

@@ -27,9 +27,9 @@ func among(lives []map[string]any) manifest.Live {
 	}
 }
 
-// TestSplitBySMI makes the canary of each fixture NAME-PERCENT.in.yaml with two replicas, and
+// TestSplitBySMIK042_K043 makes the canary of each fixture NAME-PERCENT.in.yaml with two replicas, and
 // wants what deploy, promote and reject apply and delete to be that of NAME-PERCENT.golden.yaml.
-func TestSplitBySMI(t *testing.T) {
+func TestSplitBySMIK042_K043(t *testing.T) {
 	files, err := filepath.Glob("testdata/smi/*.in.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("fixtures: %v, %v", files, err)

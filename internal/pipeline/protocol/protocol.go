@@ -319,8 +319,12 @@ type TaskRequest struct {
 
 // TaskReply is one line of the answer: a line of output, or the end.
 type TaskReply struct {
-	Line    string            `json:"line,omitempty"`
-	Done    bool              `json:"done,omitempty"`
+	Line string `json:"line,omitempty"`
+	Done bool   `json:"done,omitempty"`
+	// File is the name of a file that the task made, and Data its content; such a reply has
+	// neither a line nor the end.
+	File    string            `json:"file,omitempty"`
+	Data    []byte            `json:"data,omitempty"`
 	Error   string            `json:"error,omitempty"` // with Done: why the task failed
 	Outputs map[string]string `json:"outputs,omitempty"`
 }

@@ -125,7 +125,7 @@ func absentStep(first string) (instead string, absent bool) {
 	case "upload":
 		return "use 'publish'", true
 	case "reviewApp":
-		return "deploy to an environment of its own", true
+		return "the run of a pull request deploys nowhere, because nobody has reviewed its file; look at a branch with towpath dev, or deploy it to an environment of its own", true
 	}
 	return "", false
 }
