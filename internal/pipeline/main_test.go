@@ -69,6 +69,7 @@ type world struct {
 	git     string // bare repository
 	tasks   pipeline.Tasks
 	settler pipeline.Deployments
+	needs   pipeline.Needs
 
 	mu   sync.Mutex
 	db   *store.DB
@@ -167,7 +168,7 @@ func (w *world) up() {
 	}
 	log := event.New(db, c)
 	svc, err := pipeline.New(pipeline.Parts{
-		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Vault: keys,
+		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Needs: w.needs, Vault: keys,
 		Logger: logger(w.t, "server"),
 	}, w.opts)
 	if err != nil {
@@ -428,6 +429,13 @@ func (everyone) Require(_ context.Context, a identity.Actor, project string, r i
 	case project != "shop" || !a.Known():
 		return fault.New(fault.NotFound, "There is no project %q.", project)
 	case a.Cap < r:
+		return fault.New(fault.Denied, "You may not.")
+	}
+	return nil
+}
+
+func (everyone) RequireAdmin(_ context.Context, a identity.Actor) error {
+	if a.Cap < identity.Admin {
 		return fault.New(fault.Denied, "You may not.")
 	}
 	return nil

@@ -44,6 +44,8 @@ type Detail struct {
 	Tags        []string     `json:"tags"`
 	Attachments []Attachment `json:"attachments"`
 	Coverage    []Coverage   `json:"coverage"`
+	// Kept says who keeps the run by hand, and why.
+	Kept string `json:"kept,omitempty"`
 }
 
 // Stage is a stage of a run.
@@ -142,6 +144,8 @@ type Failure struct {
 	Message string  `json:"message"`
 	Details string  `json:"details,omitempty"`
 	Seconds float64 `json:"seconds"`
+	// Flaky says that the test failed and passed on one commit lately.
+	Flaky bool `json:"flaky,omitempty"`
 }
 
 // Filter selects runs; zero fields select everything.

@@ -67,7 +67,7 @@ func (s *Service) Runs(ctx context.Context, a identity.Actor, f Filter) ([]Run, 
 func (s *Service) authorized(ctx context.Context, a identity.Actor, n int64, role identity.Role) (*runRow, error) {
 	r, err := scanRun(s.db.QueryRow(ctx, `SELECT `+runColumns+` FROM pipeline_run WHERE number = ?`, n))
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, noRun(n)
+		return nil, s.gone(ctx, func(project string) error { return s.auth.Require(ctx, a, project, identity.Read) }, n)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading run %d: %w", n, err)
@@ -103,6 +103,9 @@ func (s *Service) Show(ctx context.Context, a identity.Actor, n int64) (*Detail,
 	}
 	d := &Detail{Run: r.Run}
 	if err := s.showStages(ctx, r, d); err != nil {
+		return nil, err
+	}
+	if d.Kept, err = s.keptBecause(ctx, n); err != nil {
 		return nil, err
 	}
 	if d.Artifacts, err = artifacts(ctx, s.db, n); err != nil {

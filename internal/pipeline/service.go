@@ -34,6 +34,8 @@ type Authorizer interface {
 	// Require returns nil when the actor has the role in the project, and a fault
 	// otherwise: NotFound when the actor may not know of the project.
 	Require(ctx context.Context, a identity.Actor, project string, r identity.Role) error
+	// RequireAdmin returns nil when the actor administers the installation.
+	RequireAdmin(ctx context.Context, a identity.Actor) error
 }
 
 // Source answers questions about commits. Repositories are full names,
@@ -128,6 +130,8 @@ type Parts struct {
 	Tasks  Tasks // nil: no task runs on the server
 	// Deployments is told of canaries that have ended; nil: nobody is.
 	Deployments Deployments
+	// Needs says which old runs must stay; nil: none must.
+	Needs Needs
 	// Environments makes the environment of a first machine; nil: whatever is named is there.
 	Environments Environments
 	// Outside answers the checks that ask something beyond this package; nil: nobody does,
@@ -176,6 +180,7 @@ type Service struct {
 	tasks        Tasks
 	settler      Deployments
 	environments Environments
+	needs        Needs
 	logger       *slog.Logger
 	opts         Options
 	logs         *logs.Store
@@ -186,6 +191,7 @@ type Service struct {
 	library      *library.Service
 	outside      check.Outside
 	holds        holds
+	publishing   sync.RWMutex // read-held while bytes are kept that no row refers to yet
 
 	mu      sync.Mutex
 	plans   map[int64]*plan.Plan    // of runs that go on
@@ -214,7 +220,7 @@ func New(p Parts, o Options) (*Service, error) {
 		o.Features = &validate.Features{PowerShell: true, Matrix: true, Canary: true, Rolling: true, PullRequests: true, Schedules: true, PipelineTriggers: true}
 	}
 	s := &Service{
-		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, environments: p.Environments,
+		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, environments: p.Environments, needs: p.Needs,
 		logger: p.Logger, opts: o, logs: logs.New(filepath.Join(o.Data, "logs")), catalog: validate.Builtin(),
 		plans: map[int64]*plan.Plan{}, leases: map[string]time.Time{}, maskers: map[string]*mask.Masker{}, outside: p.Outside,
 	}
@@ -257,6 +263,7 @@ func (s *Service) Run(ctx context.Context) error {
 	wg.Go(func() { s.sweep(ctx) })
 	wg.Go(func() { s.watchGates(ctx) })
 	wg.Go(func() { s.watchTriggers(ctx) })
+	wg.Go(func() { s.watchRetention(ctx) })
 	wg.Wait()
 	return errors.Join(append(errs[:], s.logs.Close())...)
 }
