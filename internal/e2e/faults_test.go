@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -157,6 +158,7 @@ func TestFaults(t *testing.T) {
 	m.must("env", "edit", "production", "--project", m.name, "--strategy", quickSteps)
 	stop := m.shoppers("/api/shop")
 	defer stop()
+	m.settles()
 	serving := first.Commit
 	for _, s := range seeds() {
 		if !s.some && *seeded != "all" {
@@ -178,6 +180,29 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// settles waits until a new installation of the chart refuses nobody any more: the host's
+// service proxy may learn later than Helm that a pod is ready. What its first requests met is
+// an item of its own, which closes by itself.
+func (m *market) settles() {
+	m.t.Helper()
+	client := &http.Client{Timeout: 10 * time.Second, Transport: m.toDoor()}
+	m.eventually("a hundred requests in a row are answered", func() error {
+		for range 100 {
+			if err := get(m.t.Context(), client, "http://"+m.host()+"/api/shop"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	time.Sleep(5 * time.Second) // An item that is on its way says so to nobody.
+}
+
+// open names the items that are open.
+func (m *market) open() string {
+	m.t.Helper()
+	return titles(slices.DeleteFunc(m.items(), func(i work.Item) bool { return !i.Ended.IsZero() }))
+}
+
 // breaks seeds a regression over the commit that serves and returns the item that it opens:
 // one that there was not, or when it came back the one it had.
 func (m *market) breaks(s seed, serving string, had int64) int64 {
@@ -197,7 +222,7 @@ func (m *market) breaks(s seed, serving string, had int64) int64 {
 		// Another fault of an operation that had one before is its item's again.
 		m.soon("an open item about it", func() bool {
 			for _, i := range m.items() {
-				if i.Ended.IsZero() {
+				if i.Ended.IsZero() && !slices.ContainsFunc(before, func(b work.Item) bool { return b.Number == i.Number }) {
 					number = i.Number
 				}
 			}
@@ -246,11 +271,7 @@ func (m *market) mends(s seed, item int64) string {
 	} else {
 		m.t.Logf("item %d closed %s after the run: %s", item, d.Ended.Sub(run.Finished), firstLine(d.Comments[n-1].Body))
 	}
-	for _, i := range m.items() {
-		if i.Ended.IsZero() {
-			m.t.Errorf("item %d %q of %s is open beside it", i.Number, i.Title, i.Insight.Source)
-		}
-	}
+	m.soon("no other item is open", func() bool { return m.open() == "" })
 	return run.Commit
 }
 

@@ -84,10 +84,10 @@ func (p *project) saves(who person, what, dir string, args []string) {
 	var took []time.Duration
 	word := "first"
 	for i := range *savesFlag {
-		next := fmt.Sprintf("save-%d", i)
+		next := fmt.Sprintf("save-%03d", i) // No word begins another.
 		saved := time.Now()
 		say(p.t, dir, word, next)
-		v.answers(throughApp, next+" ")
+		v.answers(throughApp, next)
 		took = append(took, time.Since(saved).Round(time.Millisecond))
 		word = next
 	}

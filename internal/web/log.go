@@ -62,7 +62,12 @@ func (h *handler) logLines(w http.ResponseWriter, r request) error {
 
 // each reads a log in large pieces until take returns false.
 func (h *handler) each(r request, ref logRef, take func(pipeline.Line) bool) error {
-	for from := int64(0); ; {
+	return h.eachFrom(r, ref, 0, take)
+}
+
+// eachFrom is each from a line on, counted from 0.
+func (h *handler) eachFrom(r request, ref logRef, from int64, take func(pipeline.Line) bool) error {
+	for {
 		p, err := h.Pipeline.ReadLog(r.Context(), r.actor, ref.run, ref.job, ref.step, from, gulp)
 		if err != nil || len(p.Lines) == 0 {
 			return err

@@ -170,6 +170,13 @@ type Pipeline interface {
 	// Repeat runs a part of a run again, in the run itself.
 	Repeat(ctx context.Context, a identity.Actor, n int64, part pipeline.Part) (pipeline.Run, error)
 	Cancel(ctx context.Context, a identity.Actor, n int64) error
+	// Attempts are what jobs were before they ran again; Given is what a run was started with.
+	Attempts(ctx context.Context, a identity.Actor, n int64) ([]pipeline.Job, error)
+	Given(ctx context.Context, a identity.Actor, n int64) (pipeline.Given, error)
+	// StartStage starts a manual stage, SkipStage leaves one out that has not started.
+	StartStage(ctx context.Context, a identity.Actor, n int64, stage string) error
+	SkipStage(ctx context.Context, a identity.Actor, n int64, stage string) error
+	OpenAttachment(ctx context.Context, a identity.Actor, n int64, id string) (pipeline.Attachment, io.ReadCloser, error)
 	// ReadLog returns lines from number from on, counted from 0.
 	ReadLog(ctx context.Context, a identity.Actor, n int64, job string, step int, from int64, limit int) (pipeline.LogPage, error)
 	// Follow sends lines as they come until the step has ended.

@@ -49,6 +49,8 @@ type handler struct {
 	opts   Options
 	assets *assets
 	mux    *http.ServeMux
+
+	outlines outlines
 }
 
 // New returns the handler of all pages, for the paths /, /login, /logout, /projects…,
@@ -94,10 +96,13 @@ func (h *handler) routes() {
 	h.form("POST /projects/{project}/runs/{run}/cancel", h.cancelRun)
 	h.form("POST /projects/{project}/runs/{run}/rerun", h.rerun)
 	h.checkRoutes()
+	h.form("POST /projects/{project}/runs/{run}/stages/{stage}/{act}", h.stageAct)
 	h.page("GET /projects/{project}/runs/{run}/artifacts/{name}", h.artifact)
+	h.page("GET /projects/{project}/runs/{run}/attachments/{attachment}", h.attachment)
 	h.page("GET /projects/{project}/runs/{run}/log/{job}/{step}", h.logLines)
 	h.page("GET /projects/{project}/runs/{run}/log/{job}/{step}/raw", h.logRaw)
 	h.page("GET /projects/{project}/runs/{run}/log/{job}/{step}/find", h.logFind)
+	h.page("GET /projects/{project}/runs/{run}/log/{job}/{step}/outline", h.logOutline)
 	h.page("GET /projects/{project}/runs/{run}/log/{job}/{step}/events", h.logEvents)
 
 	h.page("GET /projects/{project}/images", h.images)

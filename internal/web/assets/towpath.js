@@ -52,7 +52,7 @@
   const took = (s) => (s < 60 ? Math.floor(s) + ' s' : s < 600 ? Math.floor(s / 60) + ' min ' + Math.floor(s % 60) + ' s' :
     s < 3600 ? Math.floor(s / 60) + ' min' : Math.floor(s / 3600) + ' h ' + Math.floor((s % 3600) / 60) + ' min');
   setInterval(() => {
-    for (const t of $$('time[data-took]')) t.textContent = took(Math.max(0, (Date.now() + skew - Date.parse(t.dateTime)) / 1000));
+    for (const t of $$('[data-took]')) t.textContent = took(Math.max(0, (Date.now() + skew - Date.parse(t.dateTime || t.dataset.took)) / 1000));
   }, 1000);
 
   // ---- Renewing regions in place ----
@@ -118,7 +118,7 @@
         const was = is.id && document.getElementById(is.id);
         if (was && !was.contains(document.activeElement?.closest('input, textarea, select'))) patch(was, is);
       }
-      swapLog(doc);
+      window.towpathLog?.swap(doc);
       tick();
     } catch { /* The stream comes back and renews again. */ } finally {
       renewing = false;
@@ -155,222 +155,9 @@
     if (document.hidden) disconnect(); else { connect(); if (live) renew(); }
   });
 
-  // ---- The log viewer: chunks of lines, loaded as they come into sight ----
-  const CHUNK = 500, LINE = 20, MOST = 24;
-  const openLog = (log) => {
-    const box = log.closest('.logbox'), card = log.closest('.logcard');
-    const url = log.dataset.log;
-    let total = Number(log.dataset.total), hits = [], hit = -1, following = false;
-    const chunks = new Map();
-    const first = $('section', log);
-    first.dataset.n = '0';
-    chunks.set(0, { el: first, loaded: true, lines: first.children.length });
-
-    const ensure = () => {
-      for (let n = chunks.size; n * CHUNK < total; n++) {
-        const el = document.createElement('section');
-        el.dataset.n = String(n);
-        log.append(el);
-        chunks.set(n, { el, loaded: false, lines: 0 });
-        seen.observe(el);
-      }
-      for (const [n, c] of chunks) {
-        if (!c.loaded && !c.height) c.el.style.height = Math.min(CHUNK, total - n * CHUNK) * LINE + 'px';
-      }
-      const t = $('[data-log-total]', card);
-      if (t) t.textContent = total === 1 ? '1 line' : total.toLocaleString('en').replaceAll(',', '\u202f') + ' lines';
-    };
-    const load = async (n) => {
-      const c = chunks.get(n);
-      if (!c || c.loaded || c.loading) return c?.loading;
-      c.loading = (async () => {
-        const answer = await fetch(url + '?from=' + n * CHUNK);
-        if (!answer.ok) return;
-        c.el.innerHTML = await answer.text();
-        c.el.style.height = '';
-        c.lines = c.el.children.length;
-        c.loaded = true;
-        paint(c.el);
-        drop(n);
-      })().finally(() => { c.loading = null; });
-      return c.loading;
-    };
-    // drop forgets the lines of chunks far away, but keeps their height.
-    const drop = (around) => {
-      const loaded = [...chunks].filter(([, c]) => c.loaded);
-      if (loaded.length <= MOST) return;
-      const last = chunks.size - 1;
-      for (const [n, c] of loaded.sort((a, b) => Math.abs(b[0] - around) - Math.abs(a[0] - around)).slice(0, loaded.length - MOST)) {
-        if (n === last) continue;
-        c.height = c.el.offsetHeight;
-        c.el.style.height = c.height + 'px';
-        c.el.textContent = '';
-        c.loaded = false;
-      }
-    };
-    const seen = new IntersectionObserver((list) => {
-      for (const e of list) if (e.isIntersecting) load(Number(e.target.dataset.n));
-    }, { root: box, rootMargin: '600px 0px' });
-    seen.observe(first);
-
-    const goTo = async (line, why) => {
-      ensure();
-      if (line > total) return;
-      await load(Math.floor((line - 1) / CHUNK));
-      const el = document.getElementById('L' + line);
-      if (!el) return;
-      $$('.at', log).forEach((e) => e.classList.remove('at'));
-      el.classList.add('at');
-      box.scrollTop += el.getBoundingClientRect().top - box.getBoundingClientRect().top - box.clientHeight / 2 + LINE;
-      if (why) follow(false);
-    };
-    const atHash = () => {
-      const m = /^#L(\d+)$/.exec(location.hash);
-      if (m) goTo(Number(m[1]), true);
-      return !!m;
-    };
-    const followButton = $('[data-log-follow]', card);
-    const follow = (on) => {
-      following = on && !!followButton;
-      followButton?.setAttribute('aria-pressed', String(following));
-      if (following) box.scrollTop = box.scrollHeight;
-    };
-    followButton?.addEventListener('click', () => follow(!following));
-    box.addEventListener('wheel', (e) => { if (e.deltaY < 0) follow(false); }, { passive: true });
-
-    // Lines that come while one looks.
-    let source;
-    const listen = () => {
-      if (log.dataset.open !== 'true' || source) return;
-      let next = total;
-      source = new EventSource(url + '/events?from=' + next);
-      source.addEventListener('lines', (e) => {
-        const d = JSON.parse(e.data);
-        if (d.from !== next) return;
-        next = total = d.next;
-        const holder = document.createElement('template');
-        holder.innerHTML = d.html;
-        const nodes = [...holder.content.children];
-        ensure();
-        for (const node of nodes) {
-          const n = Math.floor((Number(node.id.slice(1)) - 1) / CHUNK), c = chunks.get(n);
-          if (!c.loaded && c.lines === 0 && n * CHUNK === Number(node.id.slice(1)) - 1) { c.loaded = true; c.el.style.height = ''; }
-          if (c.loaded) { c.el.append(node); c.lines++; }
-        }
-        drop(chunks.size - 1);
-        if (following) box.scrollTop = box.scrollHeight;
-        tellErrors();
-      });
-      source.addEventListener('over', () => { source.close(); source = null; log.dataset.open = 'false'; follow(false); if (followButton) followButton.hidden = true; tellErrors(); });
-    };
-
-    // Finding: the server looks through the whole log, the page marks what it shows.
-    const input = $('[data-log-find]', card), tally = $('[data-log-tally]', card);
-    const paint = (root) => {
-      for (const m of $$('mark', root)) m.replaceWith(m.textContent);
-      const text = input.value.toLowerCase();
-      if (!text) return;
-      const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT, (n) =>
-        n.parentElement.closest('a, time') || !n.nodeValue.toLowerCase().includes(text) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT);
-      const nodes = [];
-      while (walk.nextNode()) nodes.push(walk.currentNode);
-      for (let n of nodes) {
-        for (let i = n.nodeValue.toLowerCase().indexOf(text); i >= 0; i = n.nodeValue.toLowerCase().indexOf(text)) {
-          const hitNode = n.splitText(i), rest = hitNode.splitText(text.length), m = document.createElement('mark');
-          m.textContent = hitNode.nodeValue;
-          hitNode.replaceWith(m);
-          n = rest;
-        }
-      }
-    };
-    const find = async () => {
-      hits = []; hit = -1;
-      tally.textContent = '';
-      log.normalize();
-      paint(log);
-      if (!input.value) return;
-      const answer = await fetch(url + '/find?q=' + encodeURIComponent(input.value));
-      if (!answer.ok) return;
-      const d = await answer.json();
-      hits = d.lines;
-      if (hits.length === 0) tally.textContent = 'none';
-      else step(1);
-    };
-    const step = (by) => {
-      if (hits.length === 0) return;
-      hit = (hit + by + hits.length) % hits.length;
-      tally.textContent = hit + 1 + ' of ' + hits.length;
-      goTo(hits[hit], true);
-    };
-    let findTimer;
-    input.addEventListener('input', () => { clearTimeout(findTimer); findTimer = setTimeout(find, 180); });
-    input.addEventListener('keydown', (e) => {
-      if (e.key === 'Enter') { e.preventDefault(); step(e.shiftKey ? -1 : 1); }
-      if (e.key === 'Escape') { input.value = ''; find(); input.blur(); }
-    });
-    let errorTimer, errors = [];
-    const errorButton = $('[data-log-errors]', card);
-    const tellErrors = () => {
-      clearTimeout(errorTimer);
-      errorTimer = setTimeout(async () => {
-        const answer = await fetch(url + '/find');
-        if (!answer.ok) return;
-        const d = await answer.json();
-        errors = d.lines;
-        const words = [];
-        if (d.errors) words.push(d.errors === 1 ? '1 error' : d.errors + ' errors');
-        if (d.warnings) words.push(d.warnings === 1 ? '1 warning' : d.warnings + ' warnings');
-        errorButton.textContent = words.join(', ');
-        errorButton.hidden = words.length === 0;
-      }, 400);
-    };
-    errorButton?.addEventListener('click', () => { if (errors.length) { hits = errors; hit = -1; step(1); } });
-
-    $('[data-log-wrap]', card).addEventListener('click', (e) => {
-      const on = log.classList.toggle('wrap');
-      e.currentTarget.setAttribute('aria-pressed', String(on));
-      try { localStorage.setItem('towpath.wrap', on ? '1' : ''); } catch { /* Private windows may refuse. */ }
-    });
-    try { if (localStorage.getItem('towpath.wrap')) $('[data-log-wrap]', card).click(); } catch { /* As above. */ }
-    $('[data-log-link]', card).addEventListener('click', () => copy(location.href));
-    log.addEventListener('click', (e) => {
-      const a = e.target.closest('a[href^="#L"]');
-      if (!a) return;
-      e.preventDefault();
-      history.replaceState(null, '', a.getAttribute('href'));
-      goTo(Number(a.hash.slice(2)), true);
-    });
-    window.addEventListener('hashchange', atHash);
-
-    // An address that names the step stays good when the run goes on.
-    ensure();
-    tellErrors();
-    if (!atHash()) {
-      if (log.dataset.open === 'true') { load(chunks.size - 1)?.then?.(() => follow(true)); follow(true); }
-    }
-    listen();
-    return { input, step, close: () => { source?.close(); source = null; seen.disconnect(); window.removeEventListener('hashchange', atHash); } };
-  };
-  let viewer;
-  const showLog = () => {
-    const el = $('[data-log]');
-    viewer = el && openLog(el);
-  };
-  showLog();
-  // swapLog goes on to the step that runs now, when the address names none and nobody is
-  // looking for something in the log.
-  function swapLog(doc) {
-    const was = $('#logslot'), is = $('#logslot', doc);
-    if (!was || !is || new URLSearchParams(location.search).has('step') || viewer?.input.value || /^#L/.test(location.hash)) return;
-    if (was.firstElementChild?.id === is.firstElementChild?.id) return;
-    viewer?.close();
-    was.replaceChildren(...[...is.childNodes].map((n) => document.importNode(n, true)));
-    showLog();
-  }
-
   // ---- Lines of files ----
   const lineAt = () => {
-    if (viewer) return;
+    if ($('[data-log]')) return;
     $$('.code .at').forEach((e) => e.classList.remove('at'));
     const m = /^#([LF]\d+)$/.exec(location.hash);
     const el = m && document.getElementById(m[1]);
@@ -477,12 +264,12 @@
       case 'g': goto = Date.now(); break;
       case '?': e.preventDefault(); keys?.showModal(); break;
       case '/': {
-        const field = viewer?.input || $('[data-find]');
+        const field = window.towpathLog?.input || $('[data-find]');
         if (field) { e.preventDefault(); field.focus(); field.select(); }
         break;
       }
-      case 'n': viewer?.step(1); break;
-      case 'N': viewer?.step(-1); break;
+      case 'n': window.towpathLog?.step(1); break;
+      case 'N': window.towpathLog?.step(-1); break;
       case 'j': case 'k': {
         const rows = $$('[data-row]').filter((r) => $('a[href]', r));
         if (rows.length === 0) break;

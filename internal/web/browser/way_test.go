@@ -1,7 +1,6 @@
 package browser_test
 
 import (
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -110,32 +109,6 @@ func TestNoFactIsCut(t *testing.T) {
 		if len(cut) > 0 {
 			t.Errorf("%d pixels: cut are %q", width, cut)
 		}
-	}
-}
-
-// TestALongLog looks at a line in the middle of a log of many lines: only what is near is
-// in the page, and every line can be reached by its address.
-func TestALongLog(t *testing.T) {
-	w := start(t)
-	ctx := limited(t)
-	p := w.signIn(ctx, t, 1440, 900)
-	for _, n := range []int{webtest.LongLines, 6000, 1} {
-		must(t, p.Go(ctx, "about:blank"))
-		must(t, p.Go(ctx, w.url+"/projects/shop/runs/"+strconv.Itoa(webtest.Long)+"?job=Build.cart&step=3#L"+strconv.Itoa(n)))
-		id := "L" + strconv.Itoa(n)
-		must(t, p.Until(ctx, `document.querySelector("#`+id+`.at")?.textContent.includes("line `+strconv.Itoa(n)+` of")`))
-		must(t, p.Until(ctx, `(() => { const b = document.querySelector(".logbox").getBoundingClientRect(), l = document.querySelector("#`+id+`").getBoundingClientRect(); return l.top >= b.top && l.bottom <= b.bottom + 1; })()`))
-	}
-	// From the top to the bottom: what has gone out of sight is let go of.
-	must(t, p.Eval(ctx, `(async () => { const b = document.querySelector(".logbox"); for (let y = 0; y < b.scrollHeight; y += 4000) { b.scrollTop = y; await new Promise((r) => setTimeout(r, 30)); } b.scrollTop = b.scrollHeight; })()`, nil))
-	must(t, p.Until(ctx, `document.querySelector("#L12345")`))
-	var lines int
-	must(t, p.Eval(ctx, `document.querySelectorAll(".log section > div").length`, &lines))
-	if lines > 12000 {
-		t.Errorf("%d lines are in the page", lines)
-	}
-	if got := p.Problems(); len(got) > 0 {
-		t.Errorf("problems: %v", got)
 	}
 }
 

@@ -25,7 +25,11 @@ func LogLines(lines []logs.Line) string {
 			b.WriteString(l.Time.UTC().Format("15:04:05.000"))
 		}
 		b.WriteString(`</time><span>`)
-		ansi(&b, l.Text)
+		text, group := strings.CutPrefix(l.Text, "##[group]")
+		if group {
+			b.WriteString(`<i>##[group]</i>`) // The viewer draws a sign in its place.
+		}
+		ansi(&b, text)
 		b.WriteString("</span></div>")
 	}
 	return b.String()
@@ -34,20 +38,7 @@ func LogLines(lines []logs.Line) string {
 // LineClass says what kind of line a log line is: "e" error, "w" warning, "g" group or
 // section, "c" command, "d" debug, "" any other.
 func LineClass(text string) string {
-	text = strings.TrimLeft(text, " \t")
-	for strings.HasPrefix(text, "\x1b[") {
-		end := strings.IndexByte(text, 'm')
-		if end < 0 {
-			return ""
-		}
-		text = text[end+1:]
-	}
-	word, ok := strings.CutPrefix(text, "##[")
-	if !ok {
-		return ""
-	}
-	word, _, _ = strings.Cut(word, "]")
-	switch word {
+	switch Marker(text) {
 	case "error":
 		return "e"
 	case "warning":
@@ -60,6 +51,46 @@ func LineClass(text string) string {
 		return "d"
 	}
 	return ""
+}
+
+// Marker is the word of the command at the start of a log line, "error" of "##[error]…";
+// "" when it begins with none.
+func Marker(text string) string {
+	_, word, _ := marker(text)
+	return word
+}
+
+// marker cuts a log line into its command's word and the rest; blanks and colours before it
+// are dropped when there is one.
+func marker(text string) (rest, word string, ok bool) {
+	from := strings.TrimLeft(text, " \t")
+	for strings.HasPrefix(from, "\x1b[") {
+		end := strings.IndexByte(from, 'm')
+		if end < 0 {
+			return text, "", false
+		}
+		from = from[end+1:]
+	}
+	from, ok = strings.CutPrefix(from, "##[")
+	if !ok {
+		return text, "", false
+	}
+	word, rest, ok = strings.Cut(from, "]")
+	if !ok {
+		return text, "", false
+	}
+	return rest, word, true
+}
+
+// IssueText is what an error or a warning in a log says, without its marker and colours and
+// at most limit bytes of it.
+func IssueText(text string, limit int) string {
+	rest, _, _ := marker(text)
+	rest = strings.TrimSpace(PlainText(rest))
+	if len(rest) > limit {
+		rest = strings.ToValidUTF8(rest[:limit], "") + "…"
+	}
+	return rest
 }
 
 // PlainText removes escape sequences and control characters from a log line, for search

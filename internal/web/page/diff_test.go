@@ -118,6 +118,10 @@ func TestProse(t *testing.T) {
 		"javascript:alert(1)":               "<p>javascript:alert(1)</p>",
 		"# Title\n> quoted":                 "<p><b>Title</b></p><blockquote>quoted</blockquote>",
 		"":                                  "",
+		"1. a\n2. b\n---":                   "<ol><li>a</li><li>b</li></ol><hr>",
+		"[the <log>](https://a.example/x)":  `<p><a href="https://a.example/x" rel="noreferrer noopener nofollow">the &lt;log&gt;</a></p>`,
+		"[no](javascript:x)":                "<p>[no](javascript:x)</p>",
+		"|a|b|\n|-|-:|\n|<c>|1|\n\nx":       `<table><thead><tr><th scope="col">a</th><th scope="col" class="r">b</th></tr></thead><tbody><tr><td>&lt;c&gt;</td><td class="r">1</td></tr></tbody></table><p>x</p>`,
 	} {
 		if got := prose(t, text); got != want {
 			t.Errorf("%q\n got %s\nwant %s", text, got, want)
@@ -126,10 +130,10 @@ func TestProse(t *testing.T) {
 }
 
 // proseMarks are what Prose may write; anything else comes from people.
-var proseMarks = regexp.MustCompile(`</?(?:p|ul|li|blockquote|b|code|br)>|<pre tabindex="0">|</pre>|<p class="pre">|<a href="https?://[^"<>]*" rel="noreferrer noopener nofollow">|</a>`)
+var proseMarks = regexp.MustCompile(`</?(?:p|ul|ol|li|blockquote|b|code|br|hr|table|thead|tbody|tr|td|th)>|<th scope="col"(?: class="r")?>|<td class="r">|<pre tabindex="0">|</pre>|<p class="pre">|<a href="https?://[^"<>]*" rel="noreferrer noopener nofollow">|</a>`)
 
 func FuzzProse(f *testing.F) {
-	for _, seed := range []string{"plain", "`x`", "**b**", "- a", "```\n<", "https://x.y/\"><script>", "> q\n# h", "**`**`", "\xff<"} {
+	for _, seed := range []string{"plain", "`x`", "**b**", "- a", "```\n<", "https://x.y/\"><script>", "> q\n# h", "**`**`", "\xff<", "a|b\n-|-:\n<|\"", "1. x\n---", "[<](https://a.b/<)"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

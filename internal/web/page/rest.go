@@ -194,7 +194,7 @@ func Line(s Shell, c evidence.Chain) []Station {
 	}
 	for kind, i := range at {
 		if n := count[kind]; n > 1 {
-			out[i].Kind = strconv.Itoa(n) + " " + strings.ToLower(out[i].Kind) + pluralEnd(kind)
+			out[i].Kind = strconv.Itoa(n) + " " + pluralOf(kind, strings.ToLower(out[i].Kind))
 			if kind == event.KindSBOM {
 				out[i].Kind = strconv.Itoa(n) + " SBOMs"
 			}
@@ -203,12 +203,15 @@ func Line(s Shell, c evidence.Chain) []Station {
 	return out
 }
 
-// pluralEnd is what makes a kind's word plural.
-func pluralEnd(kind string) string {
-	if strings.HasSuffix(kind, "s") || kind == event.KindProvenance || kind == kindTelemetry {
-		return ""
+// pluralOf is the word of a kind for several of them.
+func pluralOf(kind, word string) string {
+	switch {
+	case strings.HasSuffix(word, "s") || kind == event.KindProvenance || kind == kindTelemetry:
+		return word
+	case strings.HasSuffix(word, "y") && !strings.ContainsRune("aeiou", rune(word[max(len(word)-2, 0)])):
+		return strings.TrimSuffix(word, "y") + "ies"
 	}
-	return "s"
+	return word + "s"
 }
 
 // evidenceTab is the tab of the image's page that shows what describes it.

@@ -37,14 +37,18 @@ type Stage struct {
 	State       State
 	Note        string
 	Began       time.Time // while it goes on, else zero
+	After       []string  // names of the stages that it depends on
 	Jobs        []Job
 	Current     bool
 }
 
 // Job is a job with its steps.
 type Job struct {
-	ID      string // names the job's logs
-	Title   string // "Build / cart"
+	ID      string   // names the job's logs
+	Name    string   // within its stage
+	After   []string // names of the jobs of its stage that it depends on
+	Attempt int      // the last one, from 1
+	Title   string   // "Build / cart"
 	State   State
 	Note    string    // duration, "skipped", "waits for an agent"
 	Began   time.Time // while it goes on, else zero
@@ -92,7 +96,7 @@ type Artifact struct {
 // RunView is what the run page shows.
 type RunView struct {
 	Run
-	Tab       string // "", "tests", "artifacts", "file"
+	Tab       string // "", "timeline", "tests", "coverage", "artifacts", "summary", "compare", "given", "file"
 	Log       *Log
 	Tests     []pipeline.TestRun
 	Failures  []Failure // after the filter
@@ -102,6 +106,20 @@ type RunView struct {
 	Images    []pipeline.Image // what it pushed
 	Refused   []policy.Decision
 	Holds     []Hold // what holds its stages now
+
+	Stage       *StageNow    // that is looked at; nil for none
+	Issues      []StepIssues // what went wrong, in the tab of the jobs
+	Attempts    []Attempt    // of the job that is looked at; none when it ran once
+	Attempt     int          // that is looked at
+	Base        int64        // the last green run before this one, 0 for none
+	Compared    *RunComparison
+	Bars        []Lane
+	Coverage    []pipeline.Coverage
+	Tags        []string
+	Attachments []Attachment
+	HasSummary  int // how many summaries there are
+	Summaries   []Summary
+	Given       pipeline.Given
 }
 
 // RunList is what the runs page shows.
@@ -171,13 +189,17 @@ func (r Run) took(s Shell) string {
 	return Took(r.Finished.Sub(r.Started))
 }
 
+// stageHref leads to the step of a stage that one wants to see first, or to the stage
+// itself.
 func (v RunView) stageHref(s Shell, st Stage) string {
-	for _, j := range st.Jobs {
-		for _, step := range j.Steps {
-			return v.stepHref(s, j, step)
+	for _, failed := range []bool{true, false} {
+		for _, j := range st.Jobs {
+			if len(j.Steps) > 0 && (!failed || j.State == Shut || j.State == Passing) {
+				return v.stepHref(s, j, j.first())
+			}
 		}
 	}
-	return v.path(s)
+	return v.path(s) + Query("stage", st.Name)
 }
 
 func (v RunView) stepHref(s Shell, j Job, step Step) string {

@@ -1,5 +1,10 @@
 package page
 
+import "slices"
+
+// charts reports whether a script of the page draws charts.
+func (s Shell) charts() bool { return slices.Contains(s.Scripts, "monitor.js") }
+
 func (s Shell) windowTitle() string {
 	t := s.Title
 	if s.Project != "" {

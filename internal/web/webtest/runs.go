@@ -17,7 +17,7 @@ import (
 // Long is the run whose step "Unit tests" printed LongLines lines.
 const (
 	Long      = 2036
-	LongLines = 12345
+	LongLines = 100_000
 )
 
 // Pipeline is the fixture's runs.
@@ -62,7 +62,7 @@ func (p Pipeline) Runs(ctx context.Context, a identity.Actor, f pipeline.Filter)
 	}
 	var out []pipeline.Run
 	for _, r := range runs() {
-		if (f.Status == "" || r.Status == f.Status) && (f.Result == "" || r.Result == f.Result) {
+		if (f.Status == "" || r.Status == f.Status) && (f.Result == "" || r.Result == f.Result) && (f.Ref == "" || r.Ref == f.Ref) && (f.Before == 0 || r.Number < f.Before) {
 			out = append(out, r)
 		}
 	}
@@ -98,20 +98,21 @@ func (p Pipeline) Show(ctx context.Context, a identity.Actor, n int64) (*pipelin
 	waiting := pipeline.Stage{Name: "Image", DisplayName: "Image", DependsOn: []string{"Build"}, Status: plan.Pending, Jobs: []pipeline.Job{{
 		Path: "Image.push", Name: "push", DisplayName: "push", Status: plan.Pending, Steps: []pipeline.Step{{Number: 1, DisplayName: "Build and push", Status: plan.Pending}},
 	}}}
-	deploy := pipeline.Stage{Name: "Deploy", DisplayName: "Deploy production", DependsOn: []string{"Image"}, Status: plan.Pending}
+	deploy := pipeline.Stage{Name: "Deploy", DisplayName: "Deploy production", DependsOn: []string{"Image", "Scan"}, Status: plan.Pending, Skippable: true}
+	scan := pipeline.Stage{Name: "Scan", DisplayName: "Scan <script>alert(1)</script>", DependsOn: []string{"Build"}, Status: plan.Pending, Manual: true, Skippable: true}
 	if failed {
 		waiting.Status, waiting.Result, deploy.Status, deploy.Result = plan.Completed, plan.Skipped, plan.Completed, plan.Skipped
 	}
 	d := &pipeline.Detail{Run: r, Stages: []pipeline.Stage{
 		{Name: "Verify", DisplayName: "Verify", Status: plan.Completed, Result: plan.Succeeded, Started: at, Finished: at.Add(9 * time.Second), Jobs: []pipeline.Job{{
-			Path: "Verify.lint", Name: "lint", DisplayName: "lint", Status: plan.Completed, Result: plan.Succeeded, Started: at, Finished: at.Add(9 * time.Second), Steps: steps(false, "Checkout", "Vet", "Secret scan"),
+			Path: "Verify.lint", Name: "lint", DisplayName: "lint", Status: plan.Completed, Result: plan.Succeeded, Attempt: 1, Queued: r.Queued, Started: at, Finished: at.Add(9 * time.Second), Steps: steps(false, "Checkout", "Vet", "Secret scan"),
 		}}},
-		{Name: "Build", DisplayName: "Build", Status: plan.Completed, Result: result, Started: at.Add(9 * time.Second), Finished: at.Add(40 * time.Second), Jobs: []pipeline.Job{{
-			Path: "Build.cart", Name: "cart", DisplayName: "cart", Status: plan.Completed, Result: result, Agent: "host-1", Started: at.Add(9 * time.Second), Finished: at.Add(40 * time.Second),
+		{Name: "Build", DisplayName: "Build", DependsOn: []string{"Verify"}, Attempt: attempts(r), Status: plan.Completed, Result: result, Started: at.Add(9 * time.Second), Finished: at.Add(40 * time.Second), Jobs: []pipeline.Job{{
+			Path: "Build.cart", Name: "cart", DisplayName: "cart", Status: plan.Completed, Result: result, Agent: "host-1", Attempt: attempts(r), Queued: at.Add(5 * time.Second), Started: at.Add(9 * time.Second), Finished: at.Add(40 * time.Second),
 			Steps: steps(failed, "Checkout", "Restore cache", "Unit tests", "Publish test results", "Build binary"),
 		}}},
-		waiting, deploy,
-	}, Artifacts: []protocol.Artifact{{Name: "drop", Job: "Build.cart", Files: 3, Bytes: 8_400_000, Digest: Digest}}, Tests: p.sets(r)}
+		waiting, scan, deploy,
+	}, Tags: []string{"nightly"}, Attachments: attachments(), Coverage: coverage(), Artifacts: []protocol.Artifact{{Name: "drop", Job: "Build.cart", Files: 3, Bytes: 8_400_000, Digest: Digest}}, Tests: p.sets(r)}
 	if r.Status == plan.Running {
 		job := &d.Stages[1].Jobs[0]
 		d.Stages[1].Status, d.Stages[1].Result, d.Stages[1].Finished = plan.Running, "", time.Time{}
@@ -145,9 +146,9 @@ func (p Pipeline) Start(ctx context.Context, a identity.Actor, repo, _ string, _
 	return runs()[0], p.f.Require(ctx, a, strings.Split(repo, "/")[0], identity.Write)
 }
 
-// Repeat needs the write role and changes nothing.
-func (p Pipeline) Repeat(ctx context.Context, a identity.Actor, n int64, _ pipeline.Part) (pipeline.Run, error) {
-	if _, err := p.find(ctx, a, n, identity.Write); err != nil {
+// Repeat needs the write role, and notes what was asked for.
+func (p Pipeline) Repeat(ctx context.Context, a identity.Actor, n int64, part pipeline.Part) (pipeline.Run, error) {
+	if err := p.note(ctx, a, n, fmt.Sprintf("repeat %+v", part)); err != nil {
 		return pipeline.Run{}, err
 	}
 	d, err := p.Show(ctx, a, n)
@@ -198,13 +199,25 @@ func (p Pipeline) ReadLog(ctx context.Context, a identity.Actor, n int64, job st
 	}
 	out := pipeline.LogPage{Total: total, Over: n != 2041}
 	for i := from; i < min(from+int64(limit), total); i++ {
-		text := fmt.Sprintf("line %d of a long log", i+1)
+		text := longLine(i)
 		if n != Long {
 			text = Log[i]
 		}
 		out.Lines = append(out.Lines, pipeline.Line{N: i, Time: Now.Add(time.Duration(i) * 137 * time.Millisecond), Text: text})
 	}
 	return out, nil
+}
+
+// longLine is a line of the log of Long: a group of 100 lines at the start of every thousand.
+func longLine(i int64) string {
+	text := fmt.Sprintf("line %d of a long log", i+1)
+	switch i % 1000 {
+	case 0:
+		return "##[group]" + text
+	case 99:
+		return "##[endgroup]" + text
+	}
+	return text
 }
 
 // Follow adds three lines to a running step, then waits for the reader to leave.

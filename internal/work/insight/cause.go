@@ -25,7 +25,7 @@ const gatherFor = 10 * time.Second
 func (s *Service) cause(ctx context.Context, r row) Cause {
 	ctx, cancel := context.WithTimeout(ctx, gatherFor)
 	defer cancel()
-	c := Cause{Project: r.Project, Release: r.Release, Stable: r.Stable, Evidence: slices.Clone(r.Evidence), Suspects: []Commit{}}
+	c := Cause{Project: r.Project, Source: r.Source, Release: r.Release, Stable: r.Stable, Evidence: slices.Clone(r.Evidence), Suspects: []Commit{}}
 	steps := []struct {
 		what string
 		do   func(context.Context, row, *Cause) error
@@ -244,9 +244,9 @@ func markdown(s string) string {
 // plain writes a text that stands between backquotes.
 func plain(s string) string { return strings.NewReplacer("`", "'", "\n", " ").Replace(s) }
 
-// keepCause stores what is known behind an item. The first signal's stays; evidence of the
-// others is theirs.
-func (s *Service) keepCause(ctx context.Context, c Cause) error {
+// keepCause stores what is known behind an item. While the item stays open that of a more
+// telling signal stays, and that of the first of a release; evidence of the others is theirs.
+func (s *Service) keepCause(ctx context.Context, c Cause, stays bool) error {
 	document, err := json.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("encoding the cause of item %d: %w", c.Item, err)
@@ -256,7 +256,8 @@ func (s *Service) keepCause(ctx context.Context, c Cause) error {
 		if err != nil {
 			return err
 		}
-		if ok && (len(old.Suspects) > 0 || len(c.Suspects) == 0) && old.Release == c.Release {
+		known := len(old.Suspects) > 0 || len(c.Suspects) == 0
+		if ok && known && (old.Release == c.Release || stays && old.Source != "" && rank(old.Source) < rank(c.Source)) {
 			return nil
 		}
 		_, err = tx.Exec(ctx, `INSERT INTO insight_cause (item, project, document) VALUES (?,?,?)

@@ -11,8 +11,9 @@ import (
 	"towpath.dev/towpath/internal/work"
 )
 
-// join returns the open item of the same cause, 0 for none: that of the earliest signal
-// that correlates. A signal that has had an item goes back to it.
+// join returns the open item of the same cause, 0 for none: that of a canary that was tried
+// when an error was seen first, else that of the earliest signal of the release that
+// correlates. A signal that has had an item goes back to it.
 func (s *Service) join(ctx context.Context, r row, now time.Time) (int64, error) {
 	if r.Item != 0 || r.Release == "" {
 		return 0, nil
@@ -22,23 +23,21 @@ func (s *Service) join(ctx context.Context, r row, now time.Time) (int64, error)
 	if err != nil {
 		return 0, err
 	}
-	for _, o := range others {
-		if !sameRelease(r, o) {
-			continue
-		}
-		same, err := s.sameWorkload(ctx, r, o)
-		if err != nil {
-			return 0, err
-		}
-		if !same {
-			continue
-		}
-		open, err := s.isOpen(ctx, o.Item)
-		if err != nil {
-			return 0, err
-		}
-		if open {
-			return o.Item, nil
+	for _, related := range []func(context.Context, row, row) (bool, error){s.duringTrial, sameRelease} {
+		for _, o := range others {
+			same, err := related(ctx, r, o)
+			if err == nil && same {
+				same, err = s.sameWorkload(ctx, r, o)
+			}
+			if err == nil && same {
+				same, err = s.isOpen(ctx, o.Item)
+			}
+			if err != nil {
+				return 0, err
+			}
+			if same {
+				return o.Item, nil
+			}
 		}
 	}
 	return 0, nil
@@ -46,12 +45,30 @@ func (s *Service) join(ctx context.Context, r row, now time.Time) (int64, error)
 
 // sameRelease reports whether two signals concern one release. An alert names the release
 // that serves, which beside a canary is the stable one.
-func sameRelease(a, b row) bool {
+func sameRelease(_ context.Context, a, b row) (bool, error) {
 	if a.Release == b.Release {
-		return true
+		return true, nil
 	}
 	return a.Source == SourceAlert && b.Source == SourceCanary && a.Release == b.Stable ||
-		b.Source == SourceAlert && a.Source == SourceCanary && b.Release == a.Stable
+		b.Source == SourceAlert && a.Source == SourceCanary && b.Release == a.Stable, nil
+}
+
+// duringTrial reports whether one of two signals is an error that was seen first while the
+// canary of the other was tried.
+func (s *Service) duringTrial(ctx context.Context, a, b row) (bool, error) {
+	if a.Source == SourceCanary {
+		a, b = b, a
+	}
+	if a.Source != SourceError || b.Source != SourceCanary {
+		return false, nil
+	}
+	var n int
+	err := s.DB.QueryRow(ctx, `SELECT COUNT(*) FROM insight_trial WHERE release_id = ? AND started <= ? AND (finished = 0 OR finished >= ?)`,
+		b.Release, ms(a.First), ms(a.First.Add(-s.options.Debounce))).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("looking for the trial of %s: %w", b.Release, err)
+	}
+	return n > 0, nil
 }
 
 // sameWorkload reports whether two signals overlap in what they concern.

@@ -12,7 +12,9 @@
 // each other, and their workloads overlap: one names a workload of the other, is its
 // caller as the map of services says, or names none at all and so speaks of the whole
 // release. An alert names the release that serves; while another one is tried that is the
-// stable one, so a canary's scope has both.
+// stable one, so a canary's scope has both. An error names the release of the pods that logged
+// it, which is an old one when their service did not change: what was seen first while a
+// canary was tried concerns that canary's release too.
 //
 // Invariants.
 //   - One key has one signal and at most one item that is not closed, however often it is

@@ -125,7 +125,7 @@ func (s *Service) open(ctx context.Context, r row, now time.Time) error {
 		}
 	}
 	c.Item = n
-	if err := s.keepCause(ctx, c); err != nil {
+	if err := s.keepCause(ctx, c, raised.What == work.RaisedRepeated || raised.What == work.RaisedJoined); err != nil {
 		return err
 	}
 	return s.change(ctx, r, func(is *row) bool {
@@ -153,14 +153,20 @@ func (s *Service) open(ctx context.Context, r row, now time.Time) error {
 	})
 }
 
-// held reports whether a signal waits for the end of its release's trial, and puts it off.
+// held reports whether a signal waits for the end of a trial, and puts it off: that of its
+// release, or for an error any that ran when it was seen first. A service that did not change
+// for many releases logs what the canary of another answers it.
 func (s *Service) held(ctx context.Context, r row, now time.Time) (bool, error) {
 	if r.Release == "" || r.Source == SourceCanary {
 		return false, nil
 	}
+	var since time.Time
+	if r.Source == SourceError {
+		since = r.First
+	}
 	var n int
-	err := s.DB.QueryRow(ctx, `SELECT COUNT(*) FROM insight_trial WHERE project = ? AND environment = ? AND finished = 0 AND started > ? AND (release_id = ? OR stable = ?)`,
-		r.Project, r.Environment, ms(now.Add(-s.options.Hold)), r.Release, r.Release).Scan(&n)
+	err := s.DB.QueryRow(ctx, `SELECT COUNT(*) FROM insight_trial WHERE project = ? AND environment = ? AND finished = 0 AND started > ?
+		AND (release_id = ? OR stable = ? OR started <= ?)`, r.Project, r.Environment, ms(now.Add(-s.options.Hold)), r.Release, r.Release, ms(since)).Scan(&n)
 	if err != nil {
 		return false, fmt.Errorf("looking for a trial of %s: %w", r.Release, err)
 	}

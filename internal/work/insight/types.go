@@ -111,6 +111,7 @@ type Impact struct {
 type Cause struct {
 	Item     int64      `json:"item"`
 	Project  string     `json:"project"`
+	Source   string     `json:"source,omitempty"` // of the signal that it was gathered for
 	Release  string     `json:"release,omitempty"`
 	Stable   string     `json:"stable,omitempty"` // release that served before
 	Repo     string     `json:"repo,omitempty"`   // "project/repo" of the suspects

@@ -74,6 +74,24 @@ func (s *shelf) OfCode(_ context.Context, repo, _ string) ([]insight.Finding, er
 	return s.code[repo], nil
 }
 
+// services are a web that calls a cart.
+type services struct{}
+
+func (services) Impact(context.Context, string, string, string, time.Time) (insight.Impact, error) {
+	return insight.Impact{}, nil
+}
+
+func (services) Callers(_ context.Context, _, _, role string) ([]string, error) {
+	if role == "cart" {
+		return []string{"web"}, nil
+	}
+	return nil, nil
+}
+
+func (services) LastError(context.Context, string, string) (time.Time, error) {
+	return time.Time{}, nil
+}
+
 // sha is a commit that is named by a word.
 func sha(word string) string { return strings.Repeat(hex.EncodeToString([]byte(word)), 40)[:40] }
 
@@ -107,7 +125,7 @@ func build(t testing.TB, db *store.DB, o insight.Options) *world {
 	items := work.New(work.Parts{DB: db, Log: log, Auth: everybody{}, Clock: c, Logger: slog.New(slog.DiscardHandler)})
 	w := &world{db: db, log: log, items: items, clock: c, shelf: &shelf{images: map[string][]insight.Finding{}, code: map[string][]insight.Finding{}}}
 	w.Service = insight.New(insight.Parts{
-		DB: db, Log: log, Auth: everybody{}, Items: items, Commits: commits(), Vulnerabilities: w.shelf, Clock: c,
+		DB: db, Log: log, Auth: everybody{}, Items: items, Commits: commits(), Vulnerabilities: w.shelf, Telemetry: services{}, Clock: c,
 	}, o)
 	return w
 }
