@@ -155,6 +155,9 @@ type Filter struct {
 	Ref     string // "refs/heads/main"
 	Commit  string // full hash
 	Pull    int64  // number of a pull request
+	Name    string // Build.BuildNumber
+	Reason  string // Build.Reason
+	Tags    []string
 	Status  plan.Status
 	Result  plan.Result
 	Before  int64 // only runs with a smaller number, for the next page

@@ -28,7 +28,7 @@ func (s *Service) Runs(ctx context.Context, a identity.Actor, f Filter) ([]Run, 
 		return nil, err
 	}
 	where, args := `project = ?`, []any{f.Project}
-	for _, c := range []struct{ col, val string }{{"repo", f.Repo}, {"ref", f.Ref}, {"hash", f.Commit}, {"status", string(f.Status)}, {"result", string(f.Result)}} {
+	for _, c := range []struct{ col, val string }{{"repo", f.Repo}, {"ref", f.Ref}, {"hash", f.Commit}, {"name", f.Name}, {"reason", f.Reason}, {"status", string(f.Status)}, {"result", string(f.Result)}} {
 		if c.val != "" {
 			where += ` AND ` + c.col + ` = ?`
 			args = append(args, c.val)
@@ -37,6 +37,10 @@ func (s *Service) Runs(ctx context.Context, a identity.Actor, f Filter) ([]Run, 
 	if f.Pull > 0 {
 		where += ` AND pull = ?`
 		args = append(args, f.Pull)
+	}
+	for _, tag := range f.Tags {
+		where += ` AND EXISTS (SELECT 1 FROM pipeline_tag t WHERE t.run = pipeline_run.number AND t.folded = ?)`
+		args = append(args, strings.ToLower(strings.TrimSpace(tag)))
 	}
 	if f.Before > 0 {
 		where += ` AND number < ?`
