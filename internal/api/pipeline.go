@@ -53,6 +53,8 @@ func (a *server) pipelineRoutes() {
 		}))
 	})
 	a.pipelineSettings()
+	a.retentionRoutes()
+	a.testRoutes()
 	op(a, http.MethodGet, "/runs/{run}", "run-show", "A run with stages, jobs, steps, tests, artifacts and images", func(ctx context.Context, in *InRun) (*Body[*pipeline.Detail], error) {
 		return body(a.Pipeline.Show(ctx, actor(ctx), in.Run))
 	})

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"towpath.dev/towpath/internal/api"
+	"towpath.dev/towpath/internal/api/azure"
 	"towpath.dev/towpath/internal/monitor/tail"
 	"towpath.dev/towpath/internal/registry/oci"
 	"towpath.dev/towpath/internal/source"
@@ -21,6 +22,7 @@ func (a *App) handler() http.Handler {
 	agents := a.Pipeline.AgentHandler()
 	rows, series := a.telemetryHandler(), a.prometheusHandler()
 	rest := api.New(a.services(), a.who, a.cfg.Version, a.logger)
+	service := azure.New(a.Pipeline, a.who, a.URL, a.logger)
 	known := a.Identity.WellKnown()
 	pages := a.pages()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -30,6 +32,8 @@ func (a *App) handler() http.Handler {
 			images.ServeHTTP(w, r)
 		case strings.HasPrefix(path, "/api/"):
 			rest.ServeHTTP(w, r)
+		case strings.Contains(path, "/_apis/"):
+			service.ServeHTTP(w, r)
 		case path == tail.Path, strings.HasPrefix(path, "/otlp/"):
 			rows.ServeHTTP(w, r)
 		case path == "/metrics":

@@ -34,7 +34,7 @@ func (a *App) openPipeline(ctx context.Context) error {
 	a.Pipeline, err = pipeline.New(pipeline.Parts{
 		DB: a.db, Log: a.Log, Clock: a.clock, Queue: a.queue, Auth: a.Identity, Source: commits{a.Source}, Tokens: a.Identity, Blobs: blobs,
 		Tasks:       tasks{builder: a.builder, registry: a.Registry, deploy: a.Deploy, host: hostOf(a.URL), voices: a.voices, dial: answers.guard.Dial, url: a.URL},
-		Deployments: canaries{a.Deploy}, Environments: environments{a.Deploy}, Outside: answers, Internal: answers.guard.Named, Vault: a.vault,
+		Deployments: canaries{a.Deploy}, Needs: needs{a}, Environments: environments{a.Deploy}, Outside: answers, Internal: answers.guard.Named, Vault: a.vault,
 		Pods: pods, Logger: a.logger,
 	}, pipeline.Options{URL: a.URL, Registry: hostOf(a.URL), Data: a.cfg.Data, AgentToken: token})
 	if err != nil {

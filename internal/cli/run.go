@@ -85,7 +85,7 @@ func (e *env) runs() *cobra.Command {
 	logs.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the run ends; exit 1 when it failed")
 	logs.Flags().StringVar(&job, "job", "", "only this job, STAGE.JOB")
 	logs.Flags().IntVar(&attempt, "attempt", 0, "of an attempt before the last, from 1")
-	return noun("run", "Runs of pipelines", list, show, logs, e.cancelRun(), e.rerun(), e.runAttachment(), e.retryStage(), e.onStage("start", "Start a manual stage"),
+	return noun("run", "Runs of pipelines", list, show, logs, e.cancelRun(), e.rerun(), e.runAttachment(), e.retryStage(), e.keepRun(), e.unkeepRun(), e.onStage("start", "Start a manual stage"),
 		e.onStage("skip", "Leave out a stage that has not started"))
 }
 
@@ -159,6 +159,9 @@ func runTable(r pipeline.Detail) table {
 		{fmt.Sprintf("run %d", r.Number), state(r.Status, r.Result), took(r.Started, r.Finished), r.Label},
 		{"commit", r.Commit, "", r.Ref},
 	}}
+	if r.Kept != "" {
+		t.rows = append(t.rows, []string{"kept", r.Kept, "", ""})
+	}
 	if r.TriggeredBy > 0 {
 		t.rows = append(t.rows, []string{"started by", fmt.Sprintf("run %d", r.TriggeredBy), "", r.Reason})
 	}
@@ -177,7 +180,11 @@ func runTable(r pipeline.Detail) table {
 	for _, x := range r.Tests {
 		t.rows = append(t.rows, []string{"tests", fmt.Sprintf("%d of %d passed", x.Passed, x.Total), "", x.Title})
 		for _, f := range x.Failures {
-			t.rows = append(t.rows, []string{"  failed", f.Suite + "/" + f.Name, "", f.Message})
+			outcome := "  failed"
+			if f.Flaky {
+				outcome = "  flaky"
+			}
+			t.rows = append(t.rows, []string{outcome, f.Suite + "/" + f.Name, "", f.Message})
 		}
 	}
 	for _, a := range r.Artifacts {

@@ -90,6 +90,9 @@ const (
 	TypeLibraryLent        = "library.lent"
 	TypePoolChanged        = "pool.changed"
 	TypeWebhookReceived    = "webhook.received"
+	TypeRetentionChanged   = "retention.changed"
+	TypeRunKept            = "run.kept"
+	TypeRunRemoved         = "run.removed"
 )
 
 // UserCreated is the payload of TypeUserCreated; the subject is the user.
@@ -919,6 +922,44 @@ type WebhookReceived struct {
 	Bytes      int      `json:"bytes"`
 	Pipelines  []string `json:"pipelines,omitempty"` // that start
 	Held       []string `json:"held,omitempty"`      // that are not permitted to use the connection
+}
+
+// RetentionChanged is the payload of TypeRetentionChanged. The subject is the project, or the
+// empty project for the installation.
+type RetentionChanged struct {
+	V     int    `json:"v"`
+	Rules string `json:"rules"` // as JSON
+}
+
+// RunKept is the payload of TypeRunKept: somebody keeps a run, or lets it go. The subject is
+// the run.
+type RunKept struct {
+	V      int    `json:"v"`
+	Run    int64  `json:"run"`
+	Action string `json:"action"` // kept, let go
+	Why    string `json:"why,omitempty"`
+}
+
+// RunRemoved is the payload of TypeRunRemoved: the rules of retention took a run away, with
+// its logs and what it published. The subject is the run; its earlier events stay.
+type RunRemoved struct {
+	V         int               `json:"v"`
+	Run       int64             `json:"run"`
+	Name      string            `json:"name"`
+	Repo      string            `json:"repo"`
+	Ref       string            `json:"ref"`
+	Commit    string            `json:"commit"`
+	Result    string            `json:"result"`
+	Finished  time.Time         `json:"finished"`
+	Artifacts []RemovedArtifact `json:"artifacts,omitempty"`
+	Results   []string          `json:"results,omitempty"` // digests of the files of test results
+}
+
+// RemovedArtifact is an artifact that went with its run.
+type RemovedArtifact struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+	Bytes  int64  `json:"bytes"`
 }
 
 // LibraryLent is the payload of TypeLibraryLent: a job was given secrets of the library;

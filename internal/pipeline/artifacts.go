@@ -24,6 +24,8 @@ var artifactName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9 ._()-]{0,127}$`)
 const maxArtifacts = 1000
 
 func (s *Service) servePublish(w http.ResponseWriter, r *http.Request) error {
+	s.publishing.RLock()
+	defer s.publishing.RUnlock()
 	row, err := s.job(r)
 	if err != nil {
 		return err

@@ -44,6 +44,8 @@ func plainName(name string) bool {
 }
 
 func (s *Service) serveAttachment(w http.ResponseWriter, r *http.Request) error {
+	s.publishing.RLock()
+	defer s.publishing.RUnlock()
 	row, err := s.job(r)
 	if err != nil {
 		return err

@@ -35,6 +35,8 @@ const (
 )
 
 func (s *Service) serveCoverage(w http.ResponseWriter, r *http.Request) error {
+	s.publishing.RLock()
+	defer s.publishing.RUnlock()
 	row, err := s.job(r)
 	if err != nil {
 		return err

@@ -70,6 +70,7 @@ type world struct {
 	tasks   pipeline.Tasks
 	settler pipeline.Deployments
 	pods    pipeline.Pods
+	needs   pipeline.Needs
 
 	mu   sync.Mutex
 	db   *store.DB
@@ -168,7 +169,7 @@ func (w *world) up() {
 	}
 	log := event.New(db, c)
 	svc, err := pipeline.New(pipeline.Parts{
-		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Pods: w.pods, Vault: keys,
+		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Needs: w.needs, Pods: w.pods, Vault: keys,
 		Logger: logger(w.t, "server"),
 	}, w.opts)
 	if err != nil {

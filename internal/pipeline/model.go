@@ -44,6 +44,8 @@ type Detail struct {
 	Tags        []string     `json:"tags"`
 	Attachments []Attachment `json:"attachments"`
 	Coverage    []Coverage   `json:"coverage"`
+	// Kept says who keeps the run by hand, and why.
+	Kept string `json:"kept,omitempty"`
 }
 
 // Stage is a stage of a run.
@@ -145,6 +147,8 @@ type Failure struct {
 	Message string  `json:"message"`
 	Details string  `json:"details,omitempty"`
 	Seconds float64 `json:"seconds"`
+	// Flaky says that the test failed and passed on one commit lately.
+	Flaky bool `json:"flaky,omitempty"`
 }
 
 // Filter selects runs; zero fields select everything.
@@ -154,6 +158,9 @@ type Filter struct {
 	Ref     string // "refs/heads/main"
 	Commit  string // full hash
 	Pull    int64  // number of a pull request
+	Name    string // Build.BuildNumber
+	Reason  string // Build.Reason
+	Tags    []string
 	Status  plan.Status
 	Result  plan.Result
 	Before  int64 // only runs with a smaller number, for the next page

@@ -27,7 +27,7 @@ func (s *Service) Runs(ctx context.Context, a identity.Actor, f Filter) ([]Run, 
 		return nil, err
 	}
 	where, args := `project = ?`, []any{f.Project}
-	for _, c := range []struct{ col, val string }{{"repo", f.Repo}, {"ref", f.Ref}, {"hash", f.Commit}, {"status", string(f.Status)}, {"result", string(f.Result)}} {
+	for _, c := range []struct{ col, val string }{{"repo", f.Repo}, {"ref", f.Ref}, {"hash", f.Commit}, {"name", f.Name}, {"reason", f.Reason}, {"status", string(f.Status)}, {"result", string(f.Result)}} {
 		if c.val != "" {
 			where += ` AND ` + c.col + ` = ?`
 			args = append(args, c.val)
@@ -36,6 +36,10 @@ func (s *Service) Runs(ctx context.Context, a identity.Actor, f Filter) ([]Run, 
 	if f.Pull > 0 {
 		where += ` AND pull = ?`
 		args = append(args, f.Pull)
+	}
+	for _, tag := range f.Tags {
+		where += ` AND EXISTS (SELECT 1 FROM pipeline_tag t WHERE t.run = pipeline_run.number AND t.folded = ?)`
+		args = append(args, strings.ToLower(strings.TrimSpace(tag)))
 	}
 	if f.Before > 0 {
 		where += ` AND number < ?`
@@ -66,7 +70,7 @@ func (s *Service) Runs(ctx context.Context, a identity.Actor, f Filter) ([]Run, 
 func (s *Service) authorized(ctx context.Context, a identity.Actor, n int64, role identity.Role) (*runRow, error) {
 	r, err := scanRun(s.db.QueryRow(ctx, `SELECT `+runColumns+` FROM pipeline_run WHERE number = ?`, n))
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, noRun(n)
+		return nil, s.gone(ctx, func(project string) error { return s.auth.Require(ctx, a, project, identity.Read) }, n)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading run %d: %w", n, err)
@@ -102,6 +106,9 @@ func (s *Service) Show(ctx context.Context, a identity.Actor, n int64) (*Detail,
 	}
 	d := &Detail{Run: r.Run}
 	if err := s.showStages(ctx, r, d); err != nil {
+		return nil, err
+	}
+	if d.Kept, err = s.keptBecause(ctx, n); err != nil {
 		return nil, err
 	}
 	if d.Artifacts, err = artifacts(ctx, s.db, n); err != nil {

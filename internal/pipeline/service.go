@@ -139,6 +139,8 @@ type Parts struct {
 	Tasks  Tasks // nil: no task runs on the server
 	// Deployments is told of canaries that have ended; nil: nobody is.
 	Deployments Deployments
+	// Needs says which old runs must stay; nil: none must.
+	Needs Needs
 	// Environments makes the environment of a first machine; nil: whatever is named is there.
 	Environments Environments
 	// Outside answers the checks that ask something beyond this package; nil: nobody does,
@@ -192,6 +194,7 @@ type Service struct {
 	tasks        Tasks
 	settler      Deployments
 	environments Environments
+	needs        Needs
 	logger       *slog.Logger
 	opts         Options
 	logs         *logs.Store
@@ -205,6 +208,7 @@ type Service struct {
 	pods         Pods
 	outside      check.Outside
 	holds        holds
+	publishing   sync.RWMutex // read-held while bytes are kept that no row refers to yet
 
 	mu      sync.Mutex
 	plans   map[int64]*plan.Plan    // of runs that go on
@@ -233,7 +237,7 @@ func New(p Parts, o Options) (*Service, error) {
 		o.Features = &validate.Features{PowerShell: true, Matrix: true, Canary: true, Rolling: true, Containers: true, PullRequests: true, Schedules: true, PipelineTriggers: true}
 	}
 	s := &Service{
-		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, environments: p.Environments,
+		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, environments: p.Environments, needs: p.Needs,
 		logger: p.Logger, opts: o, logs: logs.New(filepath.Join(o.Data, "logs")),
 		plans: map[int64]*plan.Plan{}, leases: map[string]time.Time{}, maskers: map[string]*mask.Masker{}, outside: p.Outside,
 	}
@@ -285,6 +289,7 @@ func (s *Service) Run(ctx context.Context) error {
 	wg.Go(func() { s.tend(ctx) })
 	wg.Go(func() { s.watchGates(ctx) })
 	wg.Go(func() { s.watchTriggers(ctx) })
+	wg.Go(func() { s.watchRetention(ctx) })
 	wg.Wait()
 	return errors.Join(append(errs[:], s.logs.Close())...)
 }

@@ -35,6 +35,8 @@ type resultFile struct {
 }
 
 func (s *Service) serveTests(w http.ResponseWriter, r *http.Request) error {
+	s.publishing.RLock()
+	defer s.publishing.RUnlock()
 	row, err := s.job(r)
 	if err != nil {
 		return err
@@ -151,6 +153,13 @@ func (s *Service) recordTests(ctx context.Context, row *jobRow, title string, f 
 				return fmt.Errorf("adding a failed test: %w", err)
 			}
 		}
+		var repo string
+		if err := tx.QueryRow(ctx, `SELECT repo FROM pipeline_run WHERE number = ?`, row.run).Scan(&repo); err != nil {
+			return fmt.Errorf("reading run %d: %w", row.run, err)
+		}
+		if err := recordCases(ctx, tx, repo, row, id, f.result.Cases, masker.String); err != nil {
+			return err
+		}
 		return s.sayOfRun(ctx, tx, row, event.TypeTestsPublished, event.TestsPublished{
 			V: 1, Run: row.run, Title: title, Total: f.result.Total, Passed: f.result.Passed, Failed: f.result.Failed, Skipped: f.result.Skipped,
 			Seconds: f.result.Seconds, Digest: f.digest, Attempt: row.attempt, Job: row.path(),
@@ -186,7 +195,7 @@ func (s *Service) testRuns(ctx context.Context, n int64, failures bool) ([]TestR
 			return nil, err
 		}
 	}
-	return out, nil
+	return out, s.markFlaky(ctx, n, out)
 }
 
 func (s *Service) failures(ctx context.Context, id string) ([]Failure, error) {

@@ -114,6 +114,9 @@ func SkipsCI(message string) bool {
 	return false
 }
 
+// Names reports whether the filter lets a short name pass.
+func (f Filter) Names(name string) bool { return f.matchNames(name, "") }
+
 // matchNames applies the filter to a short name. Patterns may carry the prefix.
 // An empty include list includes everything; exclude wins.
 func (f Filter) matchNames(name, prefix string) bool {
