@@ -218,8 +218,8 @@ func (l Logbook) Read(_ context.Context, q event.Query) ([]event.Event, error) {
 	defer l.f.Unlock()
 	var out []event.Event
 	list := l.f.Events
-	if q.Newest { // What happened before the fixture's own events began.
-		list = answered()
+	if q.Newest { // Also what happened before the fixture's own events began.
+		list = append(answered(), list...)
 	}
 	for _, e := range list {
 		if e.Seq > q.After && (q.Project == "" || e.Project == q.Project) && (q.Type == "" || e.Type == q.Type) && (q.Subject == "" || e.Subject == q.Subject) {
