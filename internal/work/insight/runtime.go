@@ -77,7 +77,11 @@ func (f *feed) podChanged(ctx context.Context, p event.PodChanged) error {
 		return err
 	}
 	for _, r := range rows {
-		if !slices.Contains(r.Workloads, workload) || r.State == Candidate && r.Count > 1 {
+		if !slices.Contains(r.Workloads, workload) {
+			continue
+		}
+		loop := r.State == Candidate && r.Count > 1
+		if loop && !p.Gone {
 			continue // What crashed more than once is a loop, although it is ready between two crashes.
 		}
 		r.Firing = slices.DeleteFunc(r.Firing, func(uid string) bool { return uid == p.UID })
@@ -85,7 +89,11 @@ func (f *feed) podChanged(ctx context.Context, p event.PodChanged) error {
 		if p.Gone {
 			why = fmt.Sprintf("The pods of %s that could not run are gone.", workload)
 		}
-		if len(r.Firing) > 0 {
+		if loop && len(r.Firing) == 0 {
+			// Its item is still to be opened, and closes again when nothing else crashes.
+			r.Healthy, r.Cure, r.Why = f.e.Time, p.Release, why
+		}
+		if loop || len(r.Firing) > 0 {
 			r.seq = max(r.seq, f.e.Seq)
 			err = put(ctx, f.tx, r)
 		} else {

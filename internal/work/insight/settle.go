@@ -148,6 +148,9 @@ func (s *Service) open(ctx context.Context, r row, now time.Time) error {
 		}
 		if !is.Healthy.IsZero() && is.due.IsZero() {
 			is.due = now
+			if is.Source == SourceCrash {
+				is.due = is.Healthy.Add(s.options.CrashQuiet)
+			}
 		}
 		return true
 	})
