@@ -31,7 +31,7 @@ const Lost = "agent lost: its heartbeats stopped"
 // that was handed out for the same ticket before, in an answer that was lost, is handed
 // out again.
 func (s *Service) claim(ctx context.Context, c caller, agent, ticket string) (*protocol.Job, error) {
-	const ready = `FROM pipeline_job WHERE machine = ? AND (status = 'Queued' OR status = 'Running' AND ticket <> '' AND ticket = ?)`
+	const ready = `FROM pipeline_job WHERE machine = ? AND (status = 'Queued' OR status = 'Running' AND ticket <> '' AND ticket = ?)` + notOfServer
 	var n int
 	if err := s.db.QueryRow(ctx, `SELECT COUNT(*) `+ready, c.id(), ticket).Scan(&n); err != nil || n == 0 {
 		return nil, err
@@ -310,7 +310,7 @@ func (s *Service) promote(ctx context.Context, tx *store.Tx, row *jobRow) error 
 
 // resume gives the jobs of an earlier server time to report.
 func (s *Service) resume(ctx context.Context) error {
-	rows, err := s.db.Query(ctx, `SELECT id FROM pipeline_job WHERE status = 'Running'`)
+	rows, err := s.db.Query(ctx, `SELECT id FROM pipeline_job WHERE status = 'Running'`+notOfServer)
 	if err != nil {
 		return fmt.Errorf("reading the running jobs: %w", err)
 	}

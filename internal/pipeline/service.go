@@ -216,7 +216,7 @@ func New(p Parts, o Options) (*Service, error) {
 		o.CacheLimit = 10 << 30
 	}
 	if o.Features == nil {
-		o.Features = &validate.Features{PowerShell: true, Matrix: true, Canary: true, Rolling: true, PullRequests: true, Schedules: true, PipelineTriggers: true}
+		o.Features = &validate.Features{Agentless: true, PowerShell: true, Matrix: true, Canary: true, Rolling: true, PullRequests: true, Schedules: true, PipelineTriggers: true}
 	}
 	s := &Service{
 		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, environments: p.Environments,
@@ -267,6 +267,7 @@ func (s *Service) Run(ctx context.Context) error {
 	wg.Go(func() { s.sweep(ctx) })
 	wg.Go(func() { s.watchGates(ctx) })
 	wg.Go(func() { s.watchTriggers(ctx) })
+	wg.Go(func() { s.watchServerJobs(ctx) })
 	wg.Wait()
 	return errors.Join(append(errs[:], s.logs.Close())...)
 }
