@@ -14,6 +14,15 @@ type InTask struct {
 }
 
 func (a *server) taskRoutes() {
+	op(a, http.MethodPost, "/jobs/{job}/callback", "job-callback", "End an InvokeRESTAPI@1 that waits to be called back; with the token of the job alone", func(ctx context.Context, in *struct {
+		Job  string `path:"job" maxLength:"100" doc:"System.JobId"`
+		Body struct {
+			Result  string `json:"result" doc:"succeeded or failed" maxLength:"100"`
+			Message string `json:"message,omitempty" maxLength:"2000"`
+		}
+	}) (*struct{}, error) {
+		return nil, a.Pipeline.Callback(ctx, actor(ctx), in.Job, in.Body.Result, in.Body.Message)
+	})
 	op(a, http.MethodGet, "/projects/{project}/tasks", "task-list", "Tasks that pipelines of the project may use beside the built-in ones", func(ctx context.Context, in *In) (*Body[[]gallery.Task], error) {
 		return body(list(a.Pipeline.Gallery().List(ctx, actor(ctx), in.Project)))
 	})

@@ -257,6 +257,11 @@ func (sc *schedule) ready(row *jobRow, hold bool) error {
 		return fmt.Errorf("queueing job %s: %w", row.path(), err)
 	}
 	job := sc.run.plan.Stage(row.stage).Job(row.name)
+	if job.Pool.Server {
+		if err := sc.forServer(row); err != nil {
+			return err
+		}
+	}
 	for _, phase := range phases(sc.catalog, job) {
 		for _, st := range phase.Steps {
 			_, err := sc.tx.Exec(sc.ctx, `INSERT INTO pipeline_step (job, number, hook, name, title, task, status, result, why, started, finished)

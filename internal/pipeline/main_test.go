@@ -27,6 +27,7 @@ import (
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/job"
 	"towpath.dev/towpath/internal/pipeline"
+	"towpath.dev/towpath/internal/pipeline/check"
 	"towpath.dev/towpath/internal/pipeline/plan"
 	"towpath.dev/towpath/internal/store"
 	"towpath.dev/towpath/internal/vault"
@@ -71,6 +72,7 @@ type world struct {
 	settler pipeline.Deployments
 	pods    pipeline.Pods
 	needs   pipeline.Needs
+	outside check.Outside // nil: nobody answers
 
 	mu   sync.Mutex
 	db   *store.DB
@@ -169,7 +171,7 @@ func (w *world) up() {
 	}
 	log := event.New(db, c)
 	svc, err := pipeline.New(pipeline.Parts{
-		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Needs: w.needs, Pods: w.pods, Vault: keys,
+		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Needs: w.needs, Pods: w.pods, Outside: w.outside, Vault: keys,
 		Logger: logger(w.t, "server"),
 	}, w.opts)
 	if err != nil {

@@ -74,6 +74,10 @@ func (r restricted) Exists(ctx context.Context, res check.Resource) (bool, error
 // place decides which agents may have a job, and completes what the agent is told.
 func (sc *schedule) place(row *jobRow, job *plan.Job, values plan.Values, spec *protocol.Job) error {
 	row.pool, row.demands, row.refused = "", "", ""
+	if job.Pool.Server {
+		row.pool, row.spec = serverPool, text(spec)
+		return nil
+	}
 	if row.machine != "" {
 		if job.Container != nil || len(job.Services) > 0 {
 			row.refused = "The targets of an environment are hosts, which have no containers; leave container and services out"

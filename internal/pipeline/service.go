@@ -234,7 +234,8 @@ func New(p Parts, o Options) (*Service, error) {
 		o.CacheLimit = 10 << 30
 	}
 	if o.Features == nil {
-		o.Features = &validate.Features{PowerShell: true, Matrix: true, Canary: true, Rolling: true, Containers: true, PullRequests: true, Schedules: true, PipelineTriggers: true}
+		everything := validate.AllFeatures()
+		o.Features = &everything
 	}
 	s := &Service{
 		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, environments: p.Environments, needs: p.Needs,
@@ -290,6 +291,7 @@ func (s *Service) Run(ctx context.Context) error {
 	wg.Go(func() { s.watchGates(ctx) })
 	wg.Go(func() { s.watchTriggers(ctx) })
 	wg.Go(func() { s.watchRetention(ctx) })
+	wg.Go(func() { s.watchServerJobs(ctx) })
 	wg.Wait()
 	return errors.Join(append(errs[:], s.logs.Close())...)
 }

@@ -25,6 +25,9 @@ const (
 	// Stage is a stage of a pipeline with a lockBehavior of its own (X027); the lock that
 	// this makes is the only entry that it ever has.
 	Stage Kind = "stage"
+	// Job is a job that the server runs; the approval of a ManualValidation in it is the only
+	// entry that it ever has (C015).
+	Job Kind = "job"
 )
 
 // kinds are those that a person may name.

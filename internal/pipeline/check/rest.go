@@ -148,7 +148,7 @@ func (r *RESTRule) ask(ctx context.Context, s Subject, o Outside) (Answer, error
 	if r.Success == "" {
 		return Answer{OK: true, Why: fmt.Sprintf("%s answered with status %d", r.host(), status)}, nil
 	}
-	ok, err := succeeds(r.Success, body)
+	ok, err := Succeeds(r.Success, body)
 	if err != nil {
 		return Answer{Why: firstLine(err.Error())}, nil
 	}
@@ -164,8 +164,8 @@ func (r *RESTRule) host() string {
 	return host
 }
 
-// succeeds evaluates a success expression over an answer.
-func succeeds(expression string, body []byte) (bool, error) {
+// Succeeds evaluates a success expression over an answer, which is JSON.
+func Succeeds(expression string, body []byte) (bool, error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	var root any

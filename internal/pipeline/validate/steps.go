@@ -27,6 +27,9 @@ func (v *validator) steps(list *parse.Node) {
 		if instead, absent := absentStep(first); absent {
 			v.unable(step.Pairs[0].Key, first, instead)
 		}
+		if v.agentless && first != "task" && v.options.Features.Agentless {
+			v.lacking(step.Pairs[0].Key, "K030", "'%s' needs an agent, and the job has none (pool: server); move it to a job with a pool", first)
+		}
 		switch first {
 		case "task":
 			v.task(step)
@@ -79,6 +82,13 @@ func (v *validator) task(step *parse.Node) {
 		return
 	}
 	task, ok := v.options.Tasks.Task(name, major)
+	v.place(reference, name)
+	if next, none := elsewhere(name); !ok && none {
+		v.lacking(reference, "K005", "There is no '%s' in Towpath, because it is a part of Azure; %s", reference.Text(), next)
+		if task, ok = published().Task(name, major); !ok {
+			return
+		}
+	}
 	if !ok {
 		if task, ok = published().Task(name, major); !ok {
 			v.unknownTask(reference, name)
@@ -90,6 +100,42 @@ func (v *validator) task(step *parse.Node) {
 		v.unable(reference, reference.Text(), "use Bash@3")
 	}
 	v.inputs(step, reference.Text(), task)
+}
+
+// place checks that a task stands where something can run it: in a job with an agent, or in
+// one without (K030, C015).
+func (v *validator) place(reference *parse.Node, name string) {
+	if !v.options.Features.Agentless {
+		return
+	}
+	_, none := elsewhere(name)
+	switch server := slices.Contains(serverTasks, strings.ToLower(name)); {
+	case v.agentless && !server && !none:
+		v.lacking(reference, "K030", "The task '%s' needs an agent, and the job has none (pool: server); move it to a job with a pool", reference.Text())
+	case !v.agentless && server:
+		v.lacking(reference, "K030", "The task '%s' runs without an agent; put it into a job of its own with 'pool: server'", reference.Text())
+	}
+}
+
+// serverTasks are the tasks that the server runs itself, in jobs without an agent.
+var serverTasks = []string{"delay", "manualvalidation", "invokerestapi"}
+
+// elsewhere says of tasks that only Azure can have, what to do here instead.
+func elsewhere(name string) (next string, none bool) {
+	name = strings.ToLower(name)
+	switch {
+	case name == "azurefunction":
+		return "call the address of the function with InvokeRESTAPI@1 and a generic connection", true
+	case name == "publishtoazureservicebus":
+		return "send the message with InvokeRESTAPI@1 to a service that forwards it, or from a script", true
+	case name == "azurekeyvault":
+		return "keep the secrets in a variable group (towpath variable-group set GROUP --secret NAME) and name the group in variables", true
+	case strings.HasPrefix(name, "advancedsecurity-"):
+		return "images and dependencies are scanned by Towpath itself when they are pushed; leave the step out", true
+	case name == "azurecli" || name == "azurepowershell" || strings.HasPrefix(name, "azureresourcemanagertemplate") || strings.HasPrefix(name, "azureresourcegroup"):
+		return "deploy to an environment with HelmDeploy@1 or KubernetesManifest@1, or call another cloud from a script", true
+	}
+	return "", false
 }
 
 // deprecated is the end of a message about a task that should not be used any more.

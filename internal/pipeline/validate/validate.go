@@ -80,6 +80,8 @@ type validator struct {
 	options Options
 	schema  *Schema
 	found   parse.Diagnostics
+	// agentless says that the steps which are checked stand in a job without an agent.
+	agentless bool
 }
 
 // pipeline checks the root.
@@ -217,8 +219,13 @@ func (v *validator) jobBody(job *parse.Node, deployment bool) {
 			v.unable(n, key, "jobs run directly on the agent; leave it out and put the tools on the agent")
 		}
 	}
-	if pool := job.Get("pool"); pool != nil && pool.Kind == parse.Scalar && pool.Value == "server" && !v.options.Features.Agentless {
+	pool := job.Get("pool")
+	v.agentless = pool != nil && pool.Kind == parse.Scalar && pool.Value == "server"
+	switch {
+	case v.agentless && !v.options.Features.Agentless:
 		v.unable(pool, "pool: server", "use a pool with agents")
+	case v.agentless && deployment:
+		v.unable(pool, "pool: server", "give the deployment a pool with agents, and put what needs none into a job beside it")
 	}
 	for _, key := range []string{"continueOnError", "timeoutInMinutes", "cancelTimeoutInMinutes"} {
 		v.runtimeValue(job.Get(key))
