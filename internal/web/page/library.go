@@ -67,11 +67,14 @@ func parameterText(p plan.Parameter) string {
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64)
 	default:
-		raw, err := json.MarshalIndent(v, "", "  ")
-		if err != nil {
+		var b strings.Builder
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false) // People read it; the page escapes it itself.
+		e.SetIndent("", "  ")
+		if e.Encode(v) != nil {
 			return fmt.Sprint(v)
 		}
-		return string(raw)
+		return strings.TrimSpace(b.String())
 	}
 }
 
