@@ -13,11 +13,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"towpath.dev/towpath/internal/fault"
-	"towpath.dev/towpath/internal/local"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/pipeline/compile"
 	"towpath.dev/towpath/internal/pipeline/expand"
 	"towpath.dev/towpath/internal/pipeline/parse"
+	"towpath.dev/towpath/internal/pipeline/validate"
 )
 
 // pipelineFlags are the flags of the commands that compile a file of this machine.
