@@ -48,10 +48,12 @@ steps:
 
 // TestJ009Retention ages seven runs of a branch of which one is deployed, one is kept by hand,
 // and two are the newest.
-func TestJ009RunsGoWhenTheirTimeHasCome(t *testing.T) {
+func TestJ009RunsGoWhenTheirTimeHasCome(t *testing.T) { each(t, age) }
+
+func age(t *testing.T, on func(*world)) {
 	c := &shifted{Clock: clock.System()}
 	deployed := &rest{runs: map[int64]string{}}
-	w := newWorld(t, func(w *world) { w.clock, w.needs = c, deployed })
+	w := newWorld(t, on, func(w *world) { w.clock, w.needs = c, deployed })
 	w.agent()
 	var numbers []int64
 	for i := range 6 {

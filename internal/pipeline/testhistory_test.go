@@ -29,8 +29,10 @@ steps:
   inputs: {testResultsFormat: JUnit, testResultsFiles: r.xml}
 `
 
-func TestK025TestsHaveAHistoryAndFlakyOnesAreMarked(t *testing.T) {
-	w := newWorld(t)
+func TestK025TestsHaveAHistoryAndFlakyOnesAreMarked(t *testing.T) { each(t, history) }
+
+func history(t *testing.T, on func(*world)) {
+	w := newWorld(t, on)
 	w.agent()
 	dir := tempDir(t)
 	if err := os.Chmod(dir, 0o777); err != nil {
