@@ -49,7 +49,7 @@ type localRepository struct{ name, dir string }
 
 // open finds the file that the arguments name.
 func (f *pipelineFlags) open(args []string) (*localPipeline, error) {
-	p := &localPipeline{shown: pipeline.File, options: compile.Options{Features: validate.Features{Matrix: true, Canary: true, Rolling: true, Containers: true, PullRequests: true, Schedules: true, PipelineTriggers: true}}}
+	p := &localPipeline{shown: pipeline.File, options: compile.Options{Features: validate.Features{Matrix: true, Canary: true, Rolling: true, PullRequests: true, Schedules: true, PipelineTriggers: true}}}
 	if len(args) > 0 {
 		p.shown = args[0]
 	}
