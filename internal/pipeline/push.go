@@ -166,12 +166,8 @@ func (s *Service) compile(ctx context.Context, o Order) (*plan.Plan, parse.Diagn
 		}
 		return repositories.Load(ctx, ref)
 	})
-	static := map[string]string{}
-	for _, v := range s.predefined(o, 0) {
-		static[v.Name] = v.Text
-	}
 	p, found := compile.Compile(ctx, File, loader, compile.Options{
-		Parameters: o.Parameters, Variables: static, Payloads: o.payloads(), Tasks: s.catalog, Features: *s.opts.Features,
+		Parameters: o.Parameters, Variables: s.Predefined(o), Payloads: o.payloads(), Tasks: s.catalog, Features: *s.opts.Features,
 	})
 	if p != nil {
 		if err := s.pinResources(ctx, o, p); err != nil {

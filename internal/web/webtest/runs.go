@@ -141,11 +141,6 @@ func (p Pipeline) Tests(ctx context.Context, a identity.Actor, n int64) ([]pipel
 	return p.sets(r), err
 }
 
-// Start needs the write role.
-func (p Pipeline) Start(ctx context.Context, a identity.Actor, repo, _ string, _ map[string]string) (pipeline.Run, error) {
-	return runs()[0], p.f.Require(ctx, a, strings.Split(repo, "/")[0], identity.Write)
-}
-
 // Repeat needs the write role, and notes what was asked for.
 func (p Pipeline) Repeat(ctx context.Context, a identity.Actor, n int64, part pipeline.Part) (pipeline.Run, error) {
 	if err := p.note(ctx, a, n, fmt.Sprintf("repeat %+v", part)); err != nil {
