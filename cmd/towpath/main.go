@@ -5,9 +5,15 @@ import (
 	"os"
 
 	"towpath.dev/towpath/internal/cli"
+	"towpath.dev/towpath/internal/local"
 )
 
 // version is stamped by the build.
 var version = "dev"
 
-func main() { os.Exit(cli.Main(version, os.Args[1:])) }
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == local.WardenProgram {
+		os.Exit(local.RunWarden()) // A local run watches over the processes of its jobs.
+	}
+	os.Exit(cli.Main(version, os.Args[1:]))
+}

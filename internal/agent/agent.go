@@ -41,7 +41,15 @@ type Config struct {
 	// Env is the environment that the agent itself was started with; the few
 	// variables that passOn names reach the steps. nil means os.Environ().
 	Env []string
-	Log *slog.Logger
+	// Path is where steps find programs; empty means the system's folders and that of go.
+	Path string
+	// Shared is the folder of the caches and tools that outlive Dir; empty means Dir.
+	Shared string
+	// Transport brings requests to the server; nil means the network.
+	Transport http.RoundTripper
+	// Pause is told of steps that have failed before the job goes on; nil: nobody is.
+	Pause Pauser
+	Log   *slog.Logger
 }
 
 // Agent runs jobs. Make it with New.
@@ -71,8 +79,14 @@ func New(cfg Config) (*Agent, error) {
 	if cfg.Env == nil {
 		cfg.Env = os.Environ()
 	}
+	if cfg.Shared == "" {
+		cfg.Shared = cfg.Dir
+	}
+	if cfg.Transport == nil {
+		cfg.Transport = transport()
+	}
 	a := &Agent{cfg: cfg, log: cfg.Log, client: &client{
-		base: cfg.Server + protocol.Prefix, token: cfg.Token, http: &http.Client{Transport: transport()},
+		base: cfg.Server + protocol.Prefix, token: cfg.Token, http: &http.Client{Transport: cfg.Transport},
 	}}
 	return a, a.prepare()
 }
@@ -93,7 +107,7 @@ func (a *Agent) prepare() error {
 		return fmt.Errorf("making the agent's folder: %w", err)
 	}
 	for _, dir := range []string{"cache", "tools"} {
-		path := filepath.Join(a.cfg.Dir, dir)
+		path := filepath.Join(a.cfg.Shared, dir)
 		if err := os.MkdirAll(path, 0o755); err != nil {
 			return fmt.Errorf("making the agent's folder: %w", err)
 		}

@@ -19,6 +19,16 @@ import (
 	"towpath.dev/towpath/internal/pipeline/protocol"
 )
 
+// NeedsServer reports whether a task ("Docker@2") does its work on a server: it has images,
+// clusters, caches and secure files that no agent has by itself.
+func NeedsServer(task string) bool {
+	switch strings.ToLower(task) {
+	case "docker@2", "helmdeploy@1", "kubernetesmanifest@1", "cache@2", "downloadsecurefile@1":
+		return true
+	}
+	return false
+}
+
 // remote has the server run the task of the step: inputs are what the step says with
 // the given ones over it, files what goes with it as a tar. Output variables become
 // those of the step.

@@ -111,6 +111,7 @@ func (s *stepRun) attempts(status plan.Result) plan.Result {
 		s.result = ""
 		result := s.attempt(status)
 		if result != plan.Failed || n >= s.step.Retries {
+			s.pause(result)
 			return result
 		}
 		pause := time.Duration((n+1)*(n+1)) * time.Second

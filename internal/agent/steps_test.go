@@ -32,13 +32,27 @@ func TestSteps(t *testing.T) {
 		}, result: plan.Failed, steps: "Succeeded Succeeded", says: "whole"},
 		{name: "V010 retries until it succeeds", scripts: []string{"if [ -e x ]; then echo fine; else touch x; exit 1; fi"}, change: func(j *protocol.Job) { j.Phases[0].Steps[0].Retries = 3 },
 			result: plan.Succeeded, steps: "Succeeded", says: "trying again in 1s (1 of 3)"},
-		{name: "continueOnError", scripts: []string{"exit 1", "echo on"}, change: func(j *protocol.Job) { j.Phases[0].Steps[0].ContinueOnError = true },
+		{name: "V002 continueOnError", scripts: []string{"exit 1", "echo on"}, change: func(j *protocol.Job) { j.Phases[0].Steps[0].ContinueOnError = true },
 			result: plan.SucceededWithIssues, steps: "SucceededWithIssues Succeeded", says: "on"},
 		{name: "a step that is switched off", scripts: []string{"exit 1", "echo on"}, change: func(j *protocol.Job) { j.Phases[0].Steps[0].Enabled = false },
 			result: plan.Succeeded, steps: "Skipped Succeeded", says: "on"},
-		{name: "V008 settableVariables", scripts: []string{"echo '##vso[task.setvariable variable=a]1'; echo '##vso[task.setvariable variable=b]1'", "echo '[$(a)]' '[$(b)]'"}, change: func(j *protocol.Job) {
+		{name: "settableVariables", scripts: []string{"echo '##vso[task.setvariable variable=a]1'; echo '##vso[task.setvariable variable=b]1'", "echo '[$(a)]' '[$(b)]'"}, change: func(j *protocol.Job) {
 			j.Phases[0].Steps[0].Target = &plan.Target{SettableRestricted: true, Settable: []string{"A"}}
 		}, result: plan.Succeeded, steps: "Succeeded Succeeded", says: "[1] [$(b)]"},
+		{name: "V008 outputs have the name of their step, variables come with the next step", scripts: []string{
+			"echo '##vso[task.setvariable variable=o;isOutput=true]1'; echo '##vso[task.setvariable variable=p]2'; test '$(p)' = '$''(p)'",
+			"echo '[$(calc.o)] [$(o)] [$(p)]'",
+		}, change: func(j *protocol.Job) { j.Phases[0].Steps[0].Name = "calc" }, result: plan.Succeeded, steps: "Succeeded Succeeded", says: "[1] [$(o)] [2]"},
+		{name: "X049 names in the environment", scripts: []string{
+			"echo '##vso[task.setvariable variable=keep.Case;preservecase=true]y'", `echo "[$MY_VAR_NAME] [$keep_Case] [$KEEP_CASE]"`,
+		}, change: func(j *protocol.Job) {
+			j.Variables = append(j.Variables, plan.Value{Name: "my.Var name", Text: "x"})
+		}, result: plan.Succeeded, steps: "Succeeded Succeeded", says: "[x] [y] []"},
+		{name: "X048 variables with reserved prefixes are not exported", scripts: []string{`echo "[$ENDPOINT_A$INPUTB$SECRETC$SECUREFILE_D] [$PLAIN]"`}, change: func(j *protocol.Job) {
+			for _, name := range []string{"endpoint.a", "inputB", "secretC", "SecureFile_d", "plain"} {
+				j.Variables = append(j.Variables, plan.Value{Name: name, Text: name})
+			}
+		}, result: plan.Succeeded, steps: "Succeeded", says: "[] [plain]"},
 		{name: "settableVariables: none", scripts: []string{"echo '##vso[task.setvariable variable=a]1'", "echo '[$(a)]'"}, change: func(j *protocol.Job) {
 			j.Phases[0].Steps[0].Target = &plan.Target{SettableRestricted: true}
 		}, result: plan.Succeeded, steps: "Succeeded Succeeded", says: "[$(a)]"},

@@ -51,7 +51,7 @@ func installTool(_ context.Context, s *stepRun) error {
 	if err != nil {
 		return err
 	}
-	root := filepath.Join(s.agent.cfg.Dir, "tools", t.name)
+	root := filepath.Join(s.agent.cfg.Shared, "tools", t.name)
 	have, err := cached(root)
 	if err != nil {
 		return err

@@ -152,12 +152,15 @@ func (a *Agent) baseEnv(w *workspace) map[string]string {
 	env := map[string]string{
 		"HOME": w.path(dirHome), "PATH": toolPath, "SHELL": "/bin/bash", "LANG": "C.UTF-8", "TMPDIR": w.path(dirTemp),
 		"USER": "towpath-agent", "LOGNAME": "towpath-agent", "TF_BUILD": "True",
-		"GOCACHE": filepath.Join(a.cfg.Dir, "cache", "go-build"), "GOMODCACHE": filepath.Join(a.cfg.Dir, "cache", "go-mod"),
-		"XDG_CACHE_HOME": filepath.Join(a.cfg.Dir, "cache"), "GIT_TERMINAL_PROMPT": "0",
+		"GOCACHE": filepath.Join(a.cfg.Shared, "cache", "go-build"), "GOMODCACHE": filepath.Join(a.cfg.Shared, "cache", "go-mod"),
+		"XDG_CACHE_HOME": filepath.Join(a.cfg.Shared, "cache"), "GIT_TERMINAL_PROMPT": "0",
+	}
+	if a.cfg.Path != "" {
+		env["PATH"] = a.cfg.Path
 	}
 	for _, kv := range a.cfg.Env {
 		name, value, _ := strings.Cut(kv, "=")
-		if name == "PATH" {
+		if name == "PATH" && a.cfg.Path == "" {
 			env["PATH"] += goFolder(value)
 		}
 		for _, p := range passOn {
@@ -193,7 +196,7 @@ func (a *Agent) localVariables(w *workspace, slot int) []plan.Value {
 	var out []plan.Value
 	for _, kv := range [][2]string{
 		{"Agent.BuildDirectory", w.dir}, {"Pipeline.Workspace", w.dir}, {"Agent.HomeDirectory", a.cfg.Dir}, {"Agent.WorkFolder", a.cfg.Dir},
-		{"System.WorkFolder", a.cfg.Dir}, {"Agent.TempDirectory", w.path(dirTemp)}, {"Agent.ToolsDirectory", filepath.Join(a.cfg.Dir, "tools")},
+		{"System.WorkFolder", a.cfg.Dir}, {"Agent.TempDirectory", w.path(dirTemp)}, {"Agent.ToolsDirectory", filepath.Join(a.cfg.Shared, "tools")},
 		{"Agent.Id", strconv.Itoa(slot)}, {"Agent.Name", a.cfg.Name}, {"Agent.MachineName", host}, {"Agent.Version", a.cfg.Version},
 		{"Agent.OS", "Linux"}, {"Agent.OSArchitecture", architecture()}, {"Agent.IsSelfHosted", "1"},
 		{"Agent.RootDirectory", a.cfg.Dir}, {"Agent.Diagnostic", "false"}, {"Agent.ContainerMapping", "{}"},

@@ -44,7 +44,8 @@ func rules() map[string][]string {
 	}
 	r["agent"] = []string{"pipeline/expr", "pipeline/mask", "pipeline/plan", "pipeline/protocol", "monitor/table", "monitor/tail", "deploy/route", "dev/tunnel"}
 	// What the API answers are the domains' read models.
-	r["cli"] = append(slices.Clone(kernel), "app", "api", "cluster", "deploy", "evidence", "monitor", "pipeline", "policy", "registry", "source", "dev", "work")
+	r["cli"] = append(slices.Clone(kernel), "app", "api", "local", "cluster", "deploy", "evidence", "monitor", "pipeline", "policy", "registry", "source", "dev", "work")
+	r["local"] = append(slices.Clone(kernel), "pipeline", "agent")
 	r["demo"] = []string{}
 	return r
 }
@@ -53,7 +54,7 @@ func rules() map[string][]string {
 func words() map[string]string {
 	w := map[string]string{
 		"fault": "std", "clock": "std", "app": "everything", "agent": "`pipeline/{expr,mask,plan,protocol}`, `monitor/{table,tail}`, `deploy/route`, `dev/tunnel`, std",
-		"cli": "`app` (serve, up), `api` and its client, the domains' read models, kernel", "demo": "std",
+		"cli": "`app` (serve, up), `api` and its client, `local`, the domains' read models, kernel", "demo": "std", "local": "`pipeline`, `agent`, kernel",
 	}
 	for _, k := range kernel[2:] {
 		w[k] = "kernel above"

@@ -2,21 +2,18 @@ package cli
 
 import (
 	"fmt"
-	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/pipeline/compile"
 	"towpath.dev/towpath/internal/pipeline/plan"
 	"towpath.dev/towpath/internal/pipeline/validate"
 )
 
 func (e *env) pipelines() *cobra.Command {
-	return noun("pipeline", "Pipeline files: check, expand, plan, run", e.pipelineValidate(), e.pipelineExpand(), e.pipelinePlan(), e.pipelineRun(), e.pipelineParameters(), e.pipelineVariables())
+	return noun("pipeline", "Pipeline files: check, expand, plan, run", e.pipelineValidate(), e.pipelineExpand(), e.pipelinePlan(), e.pipelineRun(), e.pipelineLSP(), e.pipelineParameters(), e.pipelineVariables())
 }
 
 func (e *env) pipelineValidate() *cobra.Command {
@@ -153,34 +150,6 @@ func hooksOf(j plan.Job) []plan.Hook {
 		return nil
 	}
 	return j.Strategy.Hooks
-}
-
-func (e *env) pipelineRun() *cobra.Command {
-	var ref string
-	var params, vars map[string]string
-	var skip []string
-	run := e.inProject(&cobra.Command{
-		Use: "run REPO", Short: "Run the pipeline of a branch now", Args: cobra.ExactArgs(1), Example: "  towpath pipeline run shop --project shop --ref main\n  towpath pipeline run shop --param size=large --var LEVEL=debug --skip Deploy",
-		RunE: func(c *cobra.Command, args []string) error {
-			path, err := e.projectPath("/repos/" + url.PathEscape(args[0]) + "/runs")
-			if err != nil {
-				return err
-			}
-			in := map[string]any{"ref": ref, "parameters": params, "variables": vars, "skip": skip}
-			got, err := send[pipeline.Run](c.Context(), e, http.MethodPost, path, in)
-			if err != nil {
-				return err
-			}
-			return e.print(got, func() table {
-				return table{rows: [][]string{{fmt.Sprintf("run %d queued; follow it with: towpath run logs -f %d", got.Number, got.Number)}}}
-			})
-		},
-	})
-	run.Flags().StringVar(&ref, "ref", "", "branch or full ref (default: the default branch)")
-	run.Flags().StringToStringVar(&params, "param", nil, "parameters, NAME=VALUE")
-	run.Flags().StringToStringVar(&vars, "var", nil, "variables that are settable, NAME=VALUE")
-	run.Flags().StringSliceVar(&skip, "skip", nil, "stages to leave out")
-	return run
 }
 
 // diagnostics prints what was found; errors end the command with exit code 1.

@@ -13,11 +13,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/local"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/pipeline/compile"
 	"towpath.dev/towpath/internal/pipeline/expand"
 	"towpath.dev/towpath/internal/pipeline/parse"
-	"towpath.dev/towpath/internal/pipeline/validate"
 )
 
 // pipelineFlags are the flags of the commands that compile a file of this machine.
@@ -49,7 +49,7 @@ type localRepository struct{ name, dir string }
 
 // open finds the file that the arguments name.
 func (f *pipelineFlags) open(args []string) (*localPipeline, error) {
-	p := &localPipeline{shown: pipeline.File, options: compile.Options{Features: validate.Features{Matrix: true, Canary: true, Rolling: true, PullRequests: true, Schedules: true, PipelineTriggers: true}}}
+	p := &localPipeline{shown: pipeline.File, options: compile.Options{Features: local.Features()}}
 	if len(args) > 0 {
 		p.shown = args[0]
 	}

@@ -166,16 +166,12 @@ func (s *Service) compile(ctx context.Context, o Order) (*plan.Plan, parse.Diagn
 		}
 		return repositories.Load(ctx, ref)
 	})
-	static := map[string]string{}
-	for _, v := range s.predefined(o, 0) {
-		static[v.Name] = v.Text
-	}
 	catalog, err := s.gallery.Catalog(ctx, s.db, o.Project)
 	if err != nil {
 		return nil, nil, err
 	}
 	p, found := compile.Compile(ctx, File, loader, compile.Options{
-		Parameters: o.Parameters, Variables: static, Payloads: o.payloads(), Tasks: catalog, Features: *s.opts.Features,
+		Parameters: o.Parameters, Variables: s.Predefined(o), Payloads: o.payloads(), Tasks: catalog, Features: *s.opts.Features,
 	})
 	if p != nil {
 		if err := s.pinResources(ctx, o, p); err != nil {

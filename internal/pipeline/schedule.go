@@ -140,6 +140,9 @@ func (sc *schedule) apply(d plan.Decision) (bool, error) {
 		if sc.run.Pull > 0 && sc.run.plan.Stage(d.Stage).Job(d.Job).Kind == plan.KindDeployment {
 			return true, sc.complete(jobs[0], plan.Skipped, notDeployed)
 		}
+		if why := sc.leftOut(d.Stage, d.Job); why != "" {
+			return true, sc.complete(jobs[0], plan.Skipped, why)
+		}
 		return true, sc.launch(jobs)
 	case plan.Stop:
 		return sc.stop(jobs)
@@ -152,6 +155,15 @@ func (sc *schedule) apply(d plan.Decision) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// leftOut is why a job does not run in this installation, or "".
+func (sc *schedule) leftOut(stage, job string) string {
+	if sc.s.opts.LeaveOut == nil {
+		return ""
+	}
+	planned := sc.run.plan.Stage(stage)
+	return sc.s.opts.LeaveOut(planned, planned.Job(job))
 }
 
 func (sc *schedule) stage(name string) *stageRow {

@@ -162,6 +162,8 @@ type Options struct {
 	LogLimit int64
 	// CacheLimit is how many bytes the caches of a repository may hold; 0 means 10 GiB.
 	CacheLimit int64
+	// LeaveOut says why a job does not run here, or ""; such a job is skipped. nil: each runs.
+	LeaveOut func(stage *plan.Stage, job *plan.Job) string
 	// Features are the optional parts of the language; the zero value means what
 	// this package can carry out.
 	Features *validate.Features

@@ -107,6 +107,27 @@ func (s *Service) StartWith(ctx context.Context, a identity.Actor, repo string, 
 	})
 }
 
+// StartPlan starts a run of a plan that the caller has compiled from the order's commit
+// himself, with the stages, jobs and steps that he wants of it. It needs the admin role,
+// because nobody has looked whether the plan is that of the file.
+func (s *Service) StartPlan(ctx context.Context, a identity.Actor, o Order, p *plan.Plan) (Run, error) {
+	if err := s.auth.Require(ctx, a, o.Project, identity.Admin); err != nil {
+		return Run{}, err
+	}
+	o.actor = a.String()
+	return s.start(ctx, o, p)
+}
+
+// Predefined are the variables that template expressions may read in a file of the order's
+// commit (T in P002 and P006).
+func (s *Service) Predefined(o Order) map[string]string {
+	static := map[string]string{}
+	for _, v := range s.predefined(o, 0) {
+		static[v.Name] = v.Text
+	}
+	return static
+}
+
 // order compiles and starts.
 func (s *Service) order(ctx context.Context, o Order) (Run, error) {
 	p, err := s.compiled(ctx, o)

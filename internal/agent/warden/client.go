@@ -69,7 +69,14 @@ type Warden struct {
 // Start starts a warden: the program with its first arguments, such as
 // {"/proc/self/exe", Argument}.
 func Start(program []string) (*Warden, error) {
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	// The lock keeps a process that starts meanwhile from inheriting the ends.
+	syscall.ForkLock.RLock()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fds[0])
+		syscall.CloseOnExec(fds[1])
+	}
+	syscall.ForkLock.RUnlock()
 	if err != nil {
 		return nil, fmt.Errorf("making a socket for the warden: %w", err)
 	}

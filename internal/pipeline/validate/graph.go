@@ -115,9 +115,9 @@ func suggest(wrong string, known []string) string {
 	return "; did you mean '" + best + "'?"
 }
 
-// nearest returns "; did you mean …?" with the known names that are nearest to a wrong
+// Nearest returns "; did you mean …?" with the known names that are nearest to a wrong
 // one, at most three, or "" when none is near.
-func nearest(wrong string, known []string) string {
+func Nearest(wrong string, known []string) string {
 	limit := 1 + len(wrong)/3
 	byDistance := map[int][]string{}
 	for _, name := range known {

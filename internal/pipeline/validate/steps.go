@@ -215,7 +215,7 @@ func (v *validator) unknownTask(reference *parse.Node, name string) {
 	if v.options.Question == Expandable {
 		report = v.lacking
 	}
-	hint := nearest(reference.Text(), names)
+	hint := Nearest(reference.Text(), names)
 	if hint == "" && len(own) <= maxSuggested {
 		hint = "; the tasks of this installation are " + strings.Join(own, ", ")
 	}

@@ -1,0 +1,50 @@
+package agent
+
+import (
+	"context"
+
+	"towpath.dev/towpath/internal/pipeline/plan"
+)
+
+// Pauser holds a job at a step that has failed, so that a person can look around.
+type Pauser interface {
+	// Pause is called when a step has failed for good, before the job goes on; the job waits
+	// until it returns. ctx ends when the job is told to end. Jobs call it side by side.
+	Pause(ctx context.Context, f Failure)
+}
+
+// Failure is where a step has failed.
+type Failure struct {
+	Job  string // path, "Build.Test"
+	Step string // display name
+	Why  string // first error, masked
+	Dir  string // working directory of the step
+	// Env is the environment that the processes of the step had, secrets that the step
+	// maps included.
+	Env []string
+}
+
+// pause tells the one who wants to know that the step has failed, and waits for him.
+func (s *stepRun) pause(result plan.Result) {
+	if s.agent.cfg.Pause == nil || result != plan.Failed || s.stop.stopped() {
+		return
+	}
+	dir, err := s.workingDirectory()
+	if err != nil {
+		dir = s.space.path(dirSources)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		select {
+		case <-s.stop.c:
+			cancel()
+		case <-over:
+		}
+	}()
+	s.agent.cfg.Pause.Pause(ctx, Failure{
+		Job: s.job.Path(), Step: s.step.DisplayName, Why: s.masker.String(s.why), Dir: dir, Env: s.environment(),
+	})
+}

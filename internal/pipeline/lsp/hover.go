@@ -1,0 +1,164 @@
+package lsp
+
+import (
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"towpath.dev/towpath/internal/pipeline/validate"
+)
+
+// itemAt is the entry of a line and whether the column is on its value.
+func itemAt(root *item, line, at int) (found *item, onValue bool) {
+	root.walk(func(i *item) {
+		if i.line == line && i.col <= at {
+			found = i
+		}
+	})
+	return found, found != nil && !found.dash && at > found.col+len(found.name)
+}
+
+// hover explains what stands at a place; "" when there is nothing to say.
+func (s *Server) hover(file string, pos position) string {
+	all := lines(s.space.open[file])
+	if pos.Line < 0 || pos.Line >= len(all) {
+		return ""
+	}
+	line := all[pos.Line]
+	at := byteAt(line, pos.Character)
+	found, onValue := itemAt(outline(all), pos.Line, at)
+	if found == nil {
+		return ""
+	}
+	if onValue || found.directive() {
+		if text := functionAt(line, at); text != "" && (found.name == "condition" || strings.Contains(line, "${{") || strings.Contains(line, "$[")) {
+			return text
+		}
+	}
+	if found.dash {
+		return ""
+	}
+	if onValue && found.name == "task" {
+		if task, ok := s.lang.task(found.value); ok {
+			return aboutTask(task)
+		}
+	}
+	if task, ok := s.lang.stepTask(found.parent); ok {
+		if in, ok := task.Input(found.name); ok {
+			return "**" + in.Name + "** (" + inputDetail(in) + ")" + sentence(in.Title)
+		}
+		return ""
+	}
+	if reference := templateOf(found.parent); reference != "" {
+		for _, d := range s.declared(file, reference) {
+			if strings.EqualFold(d.name, found.name) {
+				return "**" + d.name + "** (" + d.detail() + ")" + sentence(d.title)
+			}
+		}
+		return ""
+	}
+	key, ok := s.lang.key(found)
+	if !ok {
+		return ""
+	}
+	values := words(s.lang.forms(found))
+	if onValue && len(values) == 0 {
+		return ""
+	}
+	text := "**" + key.Name + "**" + sentence(key.About)
+	if len(values) > 0 && len(values) < 20 {
+		text += "\n\nOne of: `" + strings.Join(values, "`, `") + "`"
+	}
+	if key.Definition.Deprecated != "" {
+		text += "\n\nDeprecated: " + key.Definition.Deprecated
+	}
+	return text
+}
+
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "\n\n" + text
+}
+
+func aboutTask(t validate.Task) string {
+	var b strings.Builder
+	b.WriteString("**" + t.Name + "@" + strconv.Itoa(t.Major) + "**: " + t.Title + sentence(t.About))
+	if t.Deprecated != "" {
+		b.WriteString("\n\nDeprecated: " + t.Deprecated)
+	}
+	if len(t.Inputs) > 0 {
+		b.WriteString("\n\n")
+	}
+	for _, in := range t.Inputs {
+		b.WriteString("- `" + in.Name + "` (" + inputDetail(in) + ")")
+		if in.Title != "" {
+			b.WriteString(": " + in.Title)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// functionAt explains the function whose name is at a byte of a line.
+func functionAt(line string, at int) string {
+	letter := func(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
+	from, to := at, at
+	for from > 0 && letter(line[from-1]) {
+		from--
+	}
+	for to < len(line) && letter(line[to]) {
+		to++
+	}
+	if from == to || to >= len(line) || line[to] != '(' {
+		return ""
+	}
+	for _, f := range exprFunctions() {
+		if strings.EqualFold(f.name, line[from:to]) {
+			return "`" + f.form + "`\n\n" + f.about
+		}
+	}
+	return ""
+}
+
+// location is a place in a file.
+type location struct {
+	URI   string `json:"uri"`
+	Range span   `json:"range"`
+}
+
+// definition is where the template of a reference is, or the parameter that is given to it.
+func (s *Server) definition(file string, pos position) (location, bool) {
+	all := lines(s.space.open[file])
+	if pos.Line < 0 || pos.Line >= len(all) {
+		return location{}, false
+	}
+	found, _ := itemAt(outline(all), pos.Line, byteAt(all[pos.Line], pos.Character))
+	if found == nil {
+		return location{}, false
+	}
+	reference, wanted := "", ""
+	switch {
+	case found.name == "template" && found.parent != nil:
+		reference = found.value
+	default:
+		reference, wanted = templateOf(found.parent), found.name
+	}
+	root, name, ok := s.space.template(file, reference)
+	if reference == "" || !ok {
+		return location{}, false
+	}
+	text, ok := s.space.content(root, name)
+	if !ok {
+		return location{}, false
+	}
+	at := span{}
+	for _, d := range declarations(outline(lines(text)).child("parameters")) {
+		if strings.EqualFold(d.name, wanted) {
+			at = span{position{d.line, 0}, position{d.line, units(lines(text)[d.line])}}
+		}
+	}
+	other := workspace{root: root}
+	return location{URI: other.uri(filepath.ToSlash(name)), Range: at}, true
+}
