@@ -1,6 +1,7 @@
 // Command towpath-agent runs jobs of a Towpath server on this host; as "towpath-agent node"
 // it brings what the containers of a node write, and the OTLP of its pods, to the server;
 // as "towpath-agent router" it sends the requests of a namespace to tracks and sessions;
+// as "towpath-agent pod" it runs the one job of a pod;
 // as "towpath-agent session" it stands in a namespace for a developer's program.
 package main
 
@@ -38,6 +39,10 @@ func run(ctx context.Context, args []string) error {
 			return node.Command(ctx, args[1:], os.Stdout, os.Stderr)
 		case "router":
 			return router.Command(ctx, args[1:], os.Stderr)
+		case "pod":
+			return command.Pod(ctx, args[1:], os.Stderr)
+		case "install":
+			return command.Install(args[1:])
 		case "session":
 			return session.Command(ctx, args[1:], os.Stderr)
 		}

@@ -31,6 +31,14 @@ type Config struct {
 	Environment string
 	// Tags are what deployments choose the machine by, unless the server has some for it.
 	Tags []string
+	// Pool is the pool that the agent belongs to; "" means that of its token, or Default.
+	Pool string
+	// Capabilities are what the owner of the host says that it has, beside what is found.
+	Capabilities map[string]string
+	// Sockets is the folder in which the containers of the agent's pod have their sockets, and
+	// Containers are their names: the agent is then for one job, whose steps run in them.
+	Sockets    string
+	Containers []string
 	// UID and GID are the user that steps run as; nil means the agent's own. A
 	// root agent without them is refused unless AllowRoot says otherwise.
 	UID, GID  *uint32
@@ -156,7 +164,7 @@ func (a *Agent) register(ctx context.Context) (time.Duration, error) {
 	err := retry(ctx, func() error {
 		return a.client.call(ctx, "register", "", protocol.Register{
 			Name: a.cfg.Name, OS: runtime.GOOS, Arch: runtime.GOARCH, Version: a.cfg.Version, Slots: a.cfg.Slots,
-			Environment: a.cfg.Environment, Tags: a.cfg.Tags,
+			Environment: a.cfg.Environment, Tags: a.cfg.Tags, Pool: a.cfg.Pool, Capabilities: a.capabilities(),
 		}, &out)
 	})
 	if err != nil && ctx.Err() == nil {
@@ -177,6 +185,7 @@ type place struct {
 	slot   int
 	space  *workspace
 	warden *warden.Warden
+	beside []*container // of a pod, that of the job first; none on a host
 }
 
 // place makes the place of the next job of a slot.
@@ -184,6 +193,9 @@ func (a *Agent) place(slot int) (*place, error) {
 	space, err := a.openWorkspace(slot)
 	if err != nil {
 		return nil, err
+	}
+	if a.cfg.Sockets != "" {
+		return a.podPlace(slot, space)
 	}
 	w, err := warden.Start(a.cfg.Warden)
 	if err != nil {
@@ -194,7 +206,13 @@ func (a *Agent) place(slot int) (*place, error) {
 
 // leave ends the processes of a place and moves its files away.
 func (a *Agent) leave(p *place) error {
-	return errors.Join(p.warden.KillAll(), p.warden.Close(), p.space.close(), a.discard(p.space.dir))
+	var errs []error
+	for _, c := range p.beside {
+		if c.warden != p.warden {
+			errs = append(errs, c.warden.KillAll(), c.warden.Close())
+		}
+	}
+	return errors.Join(append(errs, p.warden.KillAll(), p.warden.Close(), p.space.close(), a.discard(p.space.dir))...)
 }
 
 // slot runs one job after the other.
@@ -208,7 +226,7 @@ func (a *Agent) slot(ctx context.Context, number int, lease time.Duration) error
 		if lerr := a.leave(p); lerr != nil {
 			a.log.Error("clearing up after a job", "error", lerr)
 		}
-		if err != nil {
+		if err != nil || a.cfg.Sockets != "" {
 			return err
 		}
 	}
@@ -232,6 +250,7 @@ func (a *Agent) next(ctx context.Context, p *place, lease time.Duration) error {
 		if job.ID == "" {
 			continue
 		}
+		a.localize(&job)
 		log := a.log.With("run", job.Run, "job", job.Path())
 		log.Info("job claimed")
 		if err := a.runJob(ctx, p, lease, &job, log); err != nil {

@@ -24,6 +24,7 @@ type jobRun struct {
 	job    *protocol.Job
 	log    *slog.Logger
 	space  *workspace
+	beside []*container
 	spool  *spool
 	warden *warden.Warden
 	masker *mask.Masker
@@ -93,7 +94,7 @@ func (a *Agent) runJob(ctx context.Context, p *place, lease time.Duration, job *
 	life, die := context.WithCancel(context.WithoutCancel(ctx))
 	defer die()
 	go sp.deliver(life)
-	r := &jobRun{agent: a, job: job, log: log, spool: sp, space: p.space, warden: p.warden, stop: &stopper{c: make(chan struct{})}, masker: mask.New(job.Token, a.cfg.Token),
+	r := &jobRun{agent: a, job: job, log: log, spool: sp, space: p.space, beside: p.beside, warden: p.warden, stop: &stopper{c: make(chan struct{})}, masker: mask.New(job.Token, a.cfg.Token),
 		cased: map[string]bool{}, endpoints: map[string]*endpoint{}}
 	leave := context.AfterFunc(ctx, func() { r.stop.stop(Stopped, true, false) })
 	defer leave()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -15,6 +14,9 @@ import (
 func runPowerShell(ctx context.Context, s *stepRun) error {
 	env := s.environment()
 	pwsh := lookPath("pwsh", env)
+	if s.in != nil {
+		pwsh = "/usr/bin/pwsh" // The agent does not see the files of the container.
+	}
 	if pwsh == "" {
 		return errors.New("PowerShell is not installed on this agent: install pwsh where its steps find programs, or use bash")
 	}
@@ -66,12 +68,7 @@ func lookPath(name string, env []string) string {
 		if !ok {
 			continue
 		}
-		for _, dir := range filepath.SplitList(path) {
-			full := filepath.Join(dir, name)
-			if info, err := os.Stat(full); filepath.IsAbs(dir) && err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
-				return full
-			}
-		}
+		return lookup(filepath.SplitList(path), name)
 	}
 	return ""
 }

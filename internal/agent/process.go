@@ -30,7 +30,11 @@ func (s *stepRun) process(ctx context.Context, dir string, env []string, argv []
 			return warden.Exit{}, errors.Join(err, out.Close(), outW.Close())
 		}
 	}
-	p, err := s.warden.Start(warden.Command{Path: argv[0], Args: argv, Env: env, Dir: dir, UID: s.space.uid, GID: s.space.gid}, outW, errW)
+	starter := s.warden
+	if s.in != nil {
+		starter = s.in.warden
+	}
+	p, err := starter.Start(warden.Command{Path: argv[0], Args: argv, Env: env, Dir: dir, UID: s.space.uid, GID: s.space.gid}, outW, errW)
 	cerr := outW.Close()
 	if stderr != nil {
 		cerr = errors.Join(cerr, errW.Close())
@@ -109,6 +113,10 @@ func (s *stepRun) read(f *os.File, exited <-chan struct{}, deliver func([][]byte
 			buf = append(buf, 0)[:len(buf)]
 		}
 		n, err := f.Read(buf[len(buf):cap(buf)])
+		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+			// On a busy host the deadline may pass before this goroutine came to read at all.
+			n = readNow(f, buf[len(buf):cap(buf)])
+		}
 		buf = buf[:len(buf)+n]
 		buf = s.split(buf, deliver)
 		if errors.Is(err, os.ErrDeadlineExceeded) && n == 0 || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -134,6 +142,25 @@ func (s *stepRun) read(f *os.File, exited <-chan struct{}, deliver func([][]byte
 		_, _ = io.Copy(io.Discard, f)
 		_ = f.Close()
 	}()
+}
+
+// readNow reads what is in a pipe without waiting, whatever deadline has passed.
+func readNow(f *os.File, into []byte) int {
+	var n int
+	raw, err := f.SyscallConn()
+	if err == nil {
+		err = f.SetReadDeadline(time.Time{})
+	}
+	if err == nil {
+		err = raw.Read(func(fd uintptr) bool {
+			n, _ = syscall.Read(int(fd), into) // That there is nothing is the usual case.
+			return true
+		})
+	}
+	if err != nil {
+		return 0
+	}
+	return max(n, 0)
 }
 
 // split delivers the whole lines at the beginning of buf and returns what is left. A

@@ -25,6 +25,7 @@ type stepRun struct {
 	why     string      // first error
 	started time.Time
 	inputs  map[string]string // by lower-case name, macros expanded
+	in      *container        // in which the processes of the step run; nil on a host
 	// ctx is that of the attempt, for the logging commands: they come in the middle of what
 	// a process prints. It ends when the step is to stop at once.
 	ctx context.Context
@@ -84,6 +85,10 @@ func (s *stepRun) run(status plan.Result, expired bool) plan.Result {
 	}
 	s.started = time.Now()
 	s.jobRun.spool.report(sp, protocol.StepUpdate{Status: plan.Running, Started: s.started})
+	for _, n := range s.job.Notices {
+		s.print("##[warning]" + n)
+	}
+	s.job.Notices = nil
 	return s.end(s.attempts(status))
 }
 
@@ -210,6 +215,10 @@ func (s *stepRun) perform(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("the task %s is not available on this agent", s.step.Task)
 	}
+	var err error
+	if s.in, err = s.container(); err != nil {
+		return err
+	}
 	return run(ctx, s)
 }
 
@@ -262,7 +271,7 @@ var reservedPrefixes = []string{"endpoint", "input", "secret", "securefile"}
 // environment is the environment of the step's processes: the base, the variables that
 // are no secrets (L032), and what the step maps itself.
 func (s *stepRun) environment() []string {
-	env := maps.Clone(s.base)
+	env := s.from(s.base)
 	for _, v := range s.vars {
 		name := s.variableKey(v)
 		if v.Secret || name == "PATH" || name == "HOME" || !validEnv(name, v.Text) ||

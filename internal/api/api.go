@@ -83,6 +83,7 @@ func (a *server) routes() {
 	a.registryRoutes()
 	a.deployRoutes()
 	a.targetRoutes()
+	a.poolRoutes()
 	a.canaryRoutes()
 	a.evidenceRoutes()
 	a.pullRoutes()

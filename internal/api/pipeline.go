@@ -85,9 +85,6 @@ func (a *server) pipelineRoutes() {
 	op(a, http.MethodGet, "/runs/{run}/log", "run-logs", "Lines of a step's log; waits for new ones", a.runLog)
 	op(a, http.MethodGet, "/runs/{run}/attachments/{attachment}", "run-attachment", "The content of an attachment", a.runAttachment)
 	op(a, http.MethodGet, "/runs/{run}/artifacts/{name}", "run-artifact", "An artifact as a tar", a.runArtifact)
-	op(a, http.MethodGet, "/agents", "agent-list", "Agents", func(ctx context.Context, _ *Empty) (*Body[[]pipeline.Agent], error) {
-		return body(list(a.Pipeline.Agents(ctx, actor(ctx))))
-	})
 }
 
 var errEnough = errors.New("enough lines for one answer")

@@ -326,6 +326,9 @@ func (a *App) Run(ctx context.Context) error {
 	parts = append(parts, a.guardParts()...)
 	parts = append(parts, a.telemetryParts()...)
 	parts = append(parts, a.insightParts()...)
+	if a.cfg.Cluster == cluster.KindEmbedded {
+		parts = append(parts, part{"agents in pods", a.servePods})
+	}
 	if a.issuer != nil {
 		parts = append([]part{{"issuer", func(ctx context.Context) error { return serve(ctx, a.issuer, a.clusterHandler()) }}}, parts...)
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"strings"
 
+	"towpath.dev/towpath/internal/cluster"
 	"towpath.dev/towpath/internal/deploy"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/pipeline"
+	"towpath.dev/towpath/internal/pipeline/pod"
 	"towpath.dev/towpath/internal/registry/supply"
 	"towpath.dev/towpath/internal/registry/supply/provenance"
 	"towpath.dev/towpath/internal/source"
@@ -25,11 +27,15 @@ func (a *App) openPipeline(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var pods pipeline.Pods
+	if a.cfg.Cluster != cluster.KindNone {
+		pods = pod.New(a.Cluster, agentPods{a}, nil)
+	}
 	a.Pipeline, err = pipeline.New(pipeline.Parts{
 		DB: a.db, Log: a.Log, Clock: a.clock, Queue: a.queue, Auth: a.Identity, Source: commits{a.Source}, Tokens: a.Identity, Blobs: blobs,
 		Tasks:       tasks{builder: a.builder, registry: a.Registry, deploy: a.Deploy, host: hostOf(a.URL), voices: a.voices},
 		Deployments: canaries{a.Deploy}, Environments: environments{a.Deploy}, Outside: answers, Internal: answers.guard.Named, Vault: a.vault,
-		Logger: a.logger,
+		Pods: pods, Logger: a.logger,
 	}, pipeline.Options{URL: a.URL, Registry: hostOf(a.URL), Data: a.cfg.Data, AgentToken: token})
 	if err != nil {
 		return err

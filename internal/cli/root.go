@@ -122,7 +122,7 @@ func (e *env) root() *cobra.Command {
 		}
 	}
 	add("host", e.up(), e.down(), e.status(), e.doctor(), e.serve(), e.kubectl(), e.kubeconfig())
-	add("loop", e.projects(), e.repos(), e.pulls(), e.checks(), e.pipelines(), e.runs(), e.approvals(), e.variableGroups(), e.secureFiles(), e.connections(), e.tasks(), e.images(), e.envs(), e.releases(), e.canaries(), e.dev(), e.policies(), e.items(), e.sprints())
+	add("loop", e.projects(), e.repos(), e.pulls(), e.checks(), e.pipelines(), e.runs(), e.pools(), e.agents(), e.approvals(), e.variableGroups(), e.secureFiles(), e.connections(), e.tasks(), e.images(), e.envs(), e.releases(), e.canaries(), e.dev(), e.policies(), e.items(), e.sprints())
 	add("know", e.trace(), e.verify(), e.query(), e.spans(), e.lines(), e.top(), e.services(), e.errors(), e.alerts(), e.insights(), e.dora(), e.log(), e.advisories(), e.rulesets(), e.secrets(), e.keys(), e.login(), e.contexts(), e.tokens(), e.users())
 	return root
 }

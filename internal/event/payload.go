@@ -85,6 +85,7 @@ const (
 	TypeLibraryChanged     = "library.changed"
 	TypeTaskChanged        = "task.changed"
 	TypeLibraryLent        = "library.lent"
+	TypePoolChanged        = "pool.changed"
 	TypeWebhookReceived    = "webhook.received"
 )
 
@@ -863,6 +864,16 @@ type LibraryChanged struct {
 	Resource string   `json:"resource"`         // "group/production"
 	Action   string   `json:"action"`           // created, changed, removed
 	Values   []string `json:"values,omitempty"` // names of the values that were set or removed
+}
+
+// PoolChanged is the payload of TypePoolChanged: a pool of agents, or an agent of it, was
+// created, changed or removed; the subject is the pool.
+type PoolChanged struct {
+	V     int    `json:"v"`
+	Pool  string `json:"pool"`
+	Agent string `json:"agent,omitempty"` // when it is about one agent
+	Field string `json:"field"`           // created, settings, token, enabled, capabilities, removed
+	Value string `json:"value,omitempty"` // what it is now; never a token
 }
 
 // WebhookReceived is the payload of TypeWebhookReceived: a call from outside with the right

@@ -92,6 +92,7 @@ var payloads = map[string]any{
 	event.TypeTaskChanged:        event.TaskChanged{},
 	event.TypeWebhookReceived:    event.WebhookReceived{},
 	event.TypeLibraryLent:        event.LibraryLent{},
+	event.TypePoolChanged:        event.PoolChanged{},
 	event.TypeCanaryStepped:      event.Canary{},
 	event.TypeCanaryFinished:     event.Canary{},
 	event.TypeDriftFound:         event.DriftFound{},

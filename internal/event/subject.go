@@ -28,6 +28,7 @@ const (
 	KindItem       = "item"       // item:1204
 	KindSession    = "session"    // session:<ulid>
 	KindUser       = "user"       // user:ada
+	KindPool       = "pool"       // pool:default, an agent pool by its name in lower case
 )
 
 // Of makes the subject of a kind and an id.

@@ -9,13 +9,19 @@ import (
 	"strings"
 
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/pipeline/pool"
 	"towpath.dev/towpath/internal/pipeline/protocol"
 	"towpath.dev/towpath/internal/store"
 )
 
 // caller is the agent that a request comes from: one of the server's own, or the agent on
 // a machine of an environment, which gets the jobs of this machine and nothing else.
-type caller struct{ machine *Machine }
+// An agent of a pool bears the token of the server, or that of its pool.
+type caller struct {
+	machine *Machine
+	pool    string  // folded name of the pool whose token it bears; "" for the server's own
+	pod     *podRow // the pod that the agent is in, whose one job it may have
+}
 
 // id is the machine whose jobs the caller may have, "" for the server's own agents.
 func (c caller) id() string {
@@ -40,6 +46,11 @@ func (s *Service) caller(ctx context.Context, r *http.Request) (caller, error) {
 	switch {
 	case ok && s.isAgent(token):
 		return caller{}, nil
+	case ok && strings.HasPrefix(token, podToken):
+		return s.podOf(ctx, token)
+	case ok && strings.HasPrefix(token, pool.TokenPrefix):
+		bound, err := s.pools.Bearer(ctx, token)
+		return caller{pool: bound}, err
 	case !ok || !strings.HasPrefix(token, machineToken):
 		return caller{}, fault.New(fault.Unauthentic, "The agent token is wrong.").WithNext("give the agent the token file of this server with --token-file")
 	}
@@ -57,9 +68,9 @@ func (s *Service) caller(ctx context.Context, r *http.Request) (caller, error) {
 // mine refuses a request about a job that is not for the machine of the caller, whatever
 // lease it shows.
 func (s *Service) mine(ctx context.Context, c caller, job string) error {
-	var machine string
-	err := s.db.QueryRow(ctx, `SELECT machine FROM pipeline_job WHERE id = ?`, job).Scan(&machine)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && machine != c.id() {
+	var machine, in string
+	err := s.db.QueryRow(ctx, `SELECT machine, pool FROM pipeline_job WHERE id = ?`, job).Scan(&machine, &in)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && (machine != c.id() || c.pool != "" && in != c.pool || c.pod != nil && job != c.pod.job) {
 		return fault.New(fault.NotFound, "There is no such job, or its lease is not yours.")
 	}
 	if err != nil {

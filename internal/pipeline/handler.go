@@ -125,14 +125,15 @@ func (s *Service) serveRegister(w http.ResponseWriter, r *http.Request, c caller
 		answer(w, http.StatusOK, protocol.Registered{LeaseSeconds: s.opts.Lease.Seconds(), Tags: tags})
 		return nil
 	}
-	err := s.db.Tx(r.Context(), func(tx *store.Tx) error {
-		_, err := tx.Exec(r.Context(), `INSERT INTO pipeline_agent (name, os, arch, version, slots, seen) VALUES (?,?,?,?,?,?)
-			ON CONFLICT (name) DO UPDATE SET os = excluded.os, arch = excluded.arch, version = excluded.version, slots = excluded.slots, seen = excluded.seen`,
-			in.Name, in.OS, in.Arch, in.Version, in.Slots, millis(s.clock.Now()))
+	if c.pod != nil {
+		if err := s.podCame(r.Context(), c, in.Name); err != nil {
+			return err
+		}
+		answer(w, http.StatusOK, protocol.Registered{LeaseSeconds: s.opts.Lease.Seconds()})
+		return nil
+	}
+	if err := s.pools.Register(r.Context(), c.pool, in); err != nil {
 		return err
-	})
-	if err != nil {
-		return fmt.Errorf("registering an agent: %w", err)
 	}
 	answer(w, http.StatusOK, protocol.Registered{LeaseSeconds: s.opts.Lease.Seconds()})
 	return nil
@@ -155,6 +156,9 @@ func (s *Service) serveClaim(w http.ResponseWriter, r *http.Request, c caller) e
 	}
 	if c.machine != nil && in.Agent != c.machine.Name {
 		return fault.New(fault.Denied, "The token is that of the target %s, not of %s.", c.machine.Name, in.Agent)
+	}
+	if c.pod != nil && in.Agent != c.pod.name {
+		return fault.New(fault.Denied, "The token is that of the pod %s, not of %s.", c.pod.name, in.Agent)
 	}
 	timeout := wait(in.WaitSeconds)
 	there := time.NewTicker(s.opts.Absence / 3)

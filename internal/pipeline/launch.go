@@ -61,7 +61,9 @@ func (sc *schedule) launch(rows []*jobRow) error {
 		return sc.launchMachines(row, stage, job, settings, machines, rt)
 	}
 	if job.Matrix == nil {
-		sc.describe(row, stage, job, settings, values, nil, 0)
+		if err := sc.describe(row, stage, job, settings, values, nil, 0); err != nil {
+			return err
+		}
 		return sc.ready(row, false)
 	}
 	if len(legs) == 0 {
@@ -84,8 +86,9 @@ func (sc *schedule) launchLegs(row *jobRow, stage *plan.Stage, job *plan.Job, se
 		} else {
 			values.Set(plan.Value{Name: "System.JobPositionInPhase", Text: strconv.Itoa(i + 1), ReadOnly: true})
 			values.Set(plan.Value{Name: "System.TotalJobsInPhase", Text: strconv.Itoa(len(legs)), ReadOnly: true})
-			sc.describe(leg, stage, job, settings, values, &legs[i], i+1)
-			err = sc.ready(leg, settings.MaxParallel > 0 && i >= settings.MaxParallel)
+			if err = sc.describe(leg, stage, job, settings, values, &legs[i], i+1); err == nil {
+				err = sc.ready(leg, settings.MaxParallel > 0 && i >= settings.MaxParallel)
+			}
 		}
 		if err != nil {
 			return err
@@ -120,8 +123,9 @@ func (sc *schedule) relaunch(rows []*jobRow, stage *plan.Stage, job *plan.Job, s
 				values.Set(plan.Value{Name: "System.JobPositionInPhase", Text: strconv.Itoa(position), ReadOnly: true})
 				values.Set(plan.Value{Name: "System.TotalJobsInPhase", Text: strconv.Itoa(len(legs)), ReadOnly: true})
 			}
-			sc.describe(row, stage, job, settings, values, leg, position)
-			err = sc.ready(row, row.machine != "" || settings.MaxParallel > 0 && i >= settings.MaxParallel)
+			if err = sc.describe(row, stage, job, settings, values, leg, position); err == nil {
+				err = sc.ready(row, row.machine != "" || settings.MaxParallel > 0 && i >= settings.MaxParallel)
+			}
 		}
 		if err != nil {
 			return err
@@ -155,7 +159,7 @@ func (sc *schedule) fanOut(row *jobRow, n int, fill func(i int, leg *jobRow)) ([
 
 // describe makes what an agent is told about a job; token and lease come when it is
 // claimed.
-func (sc *schedule) describe(row *jobRow, stage *plan.Stage, job *plan.Job, settings plan.Settings, values plan.Values, leg *plan.Leg, position int) {
+func (sc *schedule) describe(row *jobRow, stage *plan.Stage, job *plan.Job, settings plan.Settings, values plan.Values, leg *plan.Leg, position int) error {
 	r := sc.run
 	spec := &protocol.Job{
 		ID: row.id, Run: r.Number, RunName: r.Name, Project: r.Project, Repo: r.Repo, Ref: r.Ref, Commit: r.Commit,
@@ -199,7 +203,7 @@ func (sc *schedule) describe(row *jobRow, stage *plan.Stage, job *plan.Job, sett
 	for _, v := range values.Sorted() {
 		spec.Variables = append(spec.Variables, v)
 	}
-	row.spec = text(spec)
+	return sc.place(row, job, values, spec)
 }
 
 // phases are the steps of a job with their numbers: one phase, or every round that a
@@ -239,13 +243,16 @@ func phases(c *gallery.Catalog, job *plan.Job) []protocol.Phase {
 
 // ready queues a job with its steps, or lets it wait for another leg.
 func (sc *schedule) ready(row *jobRow, hold bool) error {
+	if row.refused != "" {
+		return sc.complete(row, plan.Failed, row.refused)
+	}
 	row.status, row.queued = queued, sc.now
 	if hold {
 		row.status = waiting
 	}
 	sc.queued = sc.queued || !hold
-	_, err := sc.tx.Exec(sc.ctx, `UPDATE pipeline_job SET status = ?, spec = ?, queued = ?, max_parallel = ?, tolerant = ? WHERE id = ?`,
-		row.status, row.spec, millis(row.queued), row.maxParallel, bit(row.tolerant), row.id)
+	_, err := sc.tx.Exec(sc.ctx, `UPDATE pipeline_job SET status = ?, spec = ?, queued = ?, max_parallel = ?, tolerant = ?, pool = ?, demands = ? WHERE id = ?`,
+		row.status, row.spec, millis(row.queued), row.maxParallel, bit(row.tolerant), row.pool, row.demands, row.id)
 	if err != nil {
 		return fmt.Errorf("queueing job %s: %w", row.path(), err)
 	}

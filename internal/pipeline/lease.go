@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -26,33 +25,34 @@ import (
 // Lost is why a job ended whose agent was not heard of any more.
 const Lost = "agent lost: its heartbeats stopped"
 
-// claim hands the oldest job that is ready for an agent to it; nil when there is none. The
-// agents of the server get the jobs that are for no machine, that of a machine its own. A job
+// claim hands the oldest job that is ready for an agent to it; nil when there is none. A job
 // that was handed out for the same ticket before, in an answer that was lost, is handed
 // out again.
 func (s *Service) claim(ctx context.Context, c caller, agent, ticket string) (*protocol.Job, error) {
-	const ready = `FROM pipeline_job WHERE machine = ? AND (status = 'Queued' OR status = 'Running' AND ticket <> '' AND ticket = ?)` + notOfServer
-	var n int
-	if err := s.db.QueryRow(ctx, `SELECT COUNT(*) `+ready, c.id(), ticket).Scan(&n); err != nil || n == 0 {
+	shelves, err := s.shelves(ctx, c, agent)
+	if err != nil {
+		return nil, err
+	}
+	// Whoever only looks needs no transaction that writes.
+	if id, err := s.pick(ctx, s.db, shelves, c, agent, ticket, ""); err != nil || id == "" {
 		return nil, err
 	}
 	lease := rand.Text() + rand.Text()
 	var row *jobRow
 	var run *runRow
 	var given loan
-	err := s.again(ctx, func(tx *store.Tx) error {
+	err = s.again(ctx, func(tx *store.Tx) error {
 		lock := ""
 		if tx.Postgres() {
 			lock = " FOR UPDATE SKIP LOCKED"
 		}
-		var spec string
-		var err error
-		row, err = scanJob(tx.QueryRow(ctx, `SELECT `+jobColumns+`, spec `+ready+` ORDER BY CASE status WHEN 'Running' THEN 0 ELSE 1 END, queued, position, id LIMIT 1`+lock, c.id(), ticket), &spec)
-		if errors.Is(err, sql.ErrNoRows) {
-			row = nil
-			return nil
+		row = nil
+		id, err := s.pick(ctx, tx, shelves, c, agent, ticket, lock)
+		if err != nil || id == "" {
+			return err
 		}
-		if err != nil {
+		var spec string
+		if row, err = scanJob(tx.QueryRow(ctx, `SELECT `+jobColumns+`, spec FROM pipeline_job WHERE id = ?`, id), &spec); err != nil {
 			return fmt.Errorf("claiming a job: %w", err)
 		}
 		if run, err = s.loadRun(ctx, tx, row.run); err != nil {
@@ -67,6 +67,9 @@ func (s *Service) claim(ctx context.Context, c caller, agent, ticket string) (*p
 			return err
 		}
 		if _, err := tx.Exec(ctx, `UPDATE pipeline_job SET ticket = ? WHERE id = ?`, ticket, row.id); err != nil {
+			return err
+		}
+		if err := s.use(ctx, tx, c, ticket); err != nil {
 			return err
 		}
 		var told protocol.Job
@@ -328,13 +331,19 @@ func (s *Service) resume(ctx context.Context) error {
 // sweep ends the jobs whose leases have ended, and those whose machines are away, until
 // ctx ends.
 func (s *Service) sweep(ctx context.Context) {
-	t := time.NewTicker(max(s.opts.Lease/6, 10*time.Millisecond))
+	t := time.NewTicker(max(s.opts.Lease/9, 10*time.Millisecond))
 	defer t.Stop()
+	last := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-t.C:
+			if now.Sub(last) > s.opts.Lease/3 {
+				// This server itself stood still: it heard of nobody, who may be there.
+				s.renewAll()
+			}
+			last = now
 			for _, id := range s.expired(now) {
 				if err := s.end(ctx, id, protocol.Complete{Result: plan.Failed, Why: Lost}); err != nil && ctx.Err() == nil {
 					s.logger.Error("ending a lost job", "job", id, "error", err)
@@ -344,6 +353,15 @@ func (s *Service) sweep(ctx context.Context) {
 				s.logger.Error("ending the jobs of targets that are away", "error", err)
 			}
 		}
+	}
+}
+
+// renewAll keeps all jobs alive for one more lease.
+func (s *Service) renewAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.leases {
+		s.leases[id] = time.Now().Add(s.opts.Lease)
 	}
 }
 

@@ -71,6 +71,7 @@ type world struct {
 	tasks   pipeline.Tasks
 	settler pipeline.Deployments
 	outside check.Outside // nil: nobody answers
+	pods    pipeline.Pods
 
 	mu   sync.Mutex
 	db   *store.DB
@@ -169,7 +170,7 @@ func (w *world) up() {
 	}
 	log := event.New(db, c)
 	svc, err := pipeline.New(pipeline.Parts{
-		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Outside: w.outside, Vault: keys,
+		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Outside: w.outside, Pods: w.pods, Vault: keys,
 		Logger: logger(w.t, "server"),
 	}, w.opts)
 	if err != nil {
@@ -425,19 +426,19 @@ func logger(t testing.TB, who string) *slog.Logger {
 
 type everyone struct{}
 
-func (everyone) RequireAdmin(_ context.Context, a identity.Actor) error {
-	if a.Cap < identity.Admin {
-		return fault.New(fault.Denied, "You may not.")
-	}
-	return nil
-}
-
 func (everyone) Require(_ context.Context, a identity.Actor, project string, r identity.Role) error {
 	switch {
 	case project != "shop" || !a.Known():
 		return fault.New(fault.NotFound, "There is no project %q.", project)
 	case a.Cap < r:
 		return fault.New(fault.Denied, "You may not.")
+	}
+	return nil
+}
+
+func (everyone) RequireAdmin(_ context.Context, a identity.Actor) error {
+	if !a.Admin {
+		return fault.New(fault.Denied, "Only an administrator may.")
 	}
 	return nil
 }

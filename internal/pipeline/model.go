@@ -80,6 +80,9 @@ type Job struct {
 	Kind        plan.JobKind      `json:"kind"`
 	DependsOn   []string          `json:"depends_on,omitempty"`
 	Environment string            `json:"environment,omitempty"`
+	Pool        string            `json:"pool,omitempty"` // in lower case; of a job that was queued
+	Demands     []string          `json:"demands,omitempty"`
+	Waits       string            `json:"waits,omitempty"` // of a queued job: for whom
 	Agent       string            `json:"agent,omitempty"`
 	Attempt     int               `json:"attempt"` // from 1; Service.Attempts has those before
 	Status      plan.Status       `json:"status"`  // also Queued, and Waiting for another leg

@@ -9,7 +9,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
@@ -127,6 +126,7 @@ func (s *Service) showStages(ctx context.Context, r *runRow, d *Detail) error {
 	if err != nil {
 		return err
 	}
+	known := map[shelf]string{}
 	d.Stages, d.Images = make([]Stage, len(stages)), []Image{}
 	for i, st := range stages {
 		planned := r.plan.Stage(st.name)
@@ -142,7 +142,11 @@ func (s *Service) showStages(ctx context.Context, r *runRow, d *Detail) error {
 		}
 		for _, j := range jobs {
 			if j.stage == st.name {
-				d.Stages[i].Jobs = append(d.Stages[i].Jobs, s.showJob(j, planned.Job(j.name), steps[j.id]))
+				shown := s.showJob(j, planned.Job(j.name), steps[j.id])
+				if shown.Waits, err = s.waits(ctx, j, known); err != nil {
+					return err
+				}
+				d.Stages[i].Jobs = append(d.Stages[i].Jobs, shown)
 				d.Images = append(d.Images, images(j)...)
 			}
 		}
@@ -155,7 +159,7 @@ func (s *Service) showStages(ctx context.Context, r *runRow, d *Detail) error {
 func (s *Service) showJob(j *jobRow, planned *plan.Job, steps []Step) Job {
 	out := Job{
 		Path: j.path(), Name: j.name, Leg: j.leg, DisplayName: planned.DisplayName, Kind: planned.Kind, DependsOn: planned.DependsOn,
-		Environment: j.environment, Agent: j.agent, Status: j.status, Result: j.result, Why: j.why, Outputs: j.outputs,
+		Environment: j.environment, Pool: j.pool, Demands: lines(j.demands), Agent: j.agent, Status: j.status, Result: j.result, Why: j.why, Outputs: j.outputs,
 		Attempt: j.attempt, Queued: j.queued, Started: j.started, Finished: j.finished, Steps: steps,
 	}
 	if j.leg != "" {
@@ -242,39 +246,4 @@ func (s *Service) OpenArtifact(ctx context.Context, a identity.Actor, n int64, n
 		return protocol.Artifact{}, nil, err
 	}
 	return s.openArtifact(ctx, n, name)
-}
-
-// Agent is an agent that has registered.
-type Agent struct {
-	Name    string    `json:"name"`
-	OS      string    `json:"os"`
-	Arch    string    `json:"arch"`
-	Version string    `json:"version"`
-	Slots   int       `json:"slots"`
-	Seen    time.Time `json:"seen"` // when it registered last
-	Running int       `json:"running"`
-}
-
-// Agents lists the agents that have registered. Every known actor may ask.
-func (s *Service) Agents(ctx context.Context, a identity.Actor) ([]Agent, error) {
-	if !a.Known() {
-		return nil, fault.New(fault.Unauthentic, "Sign in to see the agents.")
-	}
-	rows, err := s.db.Query(ctx, `SELECT name, os, arch, version, slots, seen,
-		(SELECT COUNT(*) FROM pipeline_job WHERE agent = pipeline_agent.name AND status = 'Running') FROM pipeline_agent ORDER BY name`)
-	if err != nil {
-		return nil, fmt.Errorf("listing agents: %w", err)
-	}
-	defer rows.Close()
-	out := []Agent{}
-	for rows.Next() {
-		var ag Agent
-		var seen int64
-		if err := rows.Scan(&ag.Name, &ag.OS, &ag.Arch, &ag.Version, &ag.Slots, &seen, &ag.Running); err != nil {
-			return nil, fmt.Errorf("listing agents: %w", err)
-		}
-		ag.Seen = fromMillis(seen)
-		out = append(out, ag)
-	}
-	return out, rows.Err()
 }

@@ -72,8 +72,9 @@ func (sc *schedule) launchMachines(row *jobRow, stage *plan.Stage, job *plan.Job
 		if err != nil {
 			err = sc.complete(leg, plan.Failed, err.Error())
 		} else {
-			sc.describe(leg, stage, job, settings, values, &plan.Leg{Name: machines[i].Name}, i+1)
-			err = sc.ready(leg, true)
+			if err = sc.describe(leg, stage, job, settings, values, &plan.Leg{Name: machines[i].Name}, i+1); err == nil {
+				err = sc.ready(leg, true)
+			}
 		}
 		if err != nil {
 			return err

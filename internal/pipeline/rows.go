@@ -74,6 +74,9 @@ type jobRow struct {
 	maxParallel int
 	tolerant    bool   // continueOnError
 	spec        string // protocol.Job as JSON, without secrets; read by claim alone
+	pool        string // folded name of the pool; "" for a leg that is for a machine
+	demands     string // as pool.Text writes them
+	refused     string // why no pool takes the job, found when it is described
 	outputs     map[string]string
 	queued      time.Time
 	started     time.Time
@@ -197,14 +200,14 @@ func loadStages(ctx context.Context, h store.Handle, n int64) ([]stageRow, error
 	return out, rows.Err()
 }
 
-const jobColumns = `id, run, stage, name, leg, position, status, result, why, environment, agent, lease, stop, max_parallel, tolerant, outputs, queued, started, finished, machine, batch, attempt`
+const jobColumns = `id, run, stage, name, leg, position, status, result, why, environment, agent, lease, stop, max_parallel, tolerant, outputs, queued, started, finished, machine, batch, attempt, pool, demands`
 
 func scanJob(row scanner, more ...any) (*jobRow, error) {
 	var j jobRow
 	var outputs string
 	var tolerant, q, st, fi int64
 	dest := append([]any{&j.id, &j.run, &j.stage, &j.name, &j.leg, &j.position, &j.status, &j.result, &j.why, &j.environment, &j.agent, &j.lease,
-		&j.stop, &j.maxParallel, &tolerant, &outputs, &q, &st, &fi, &j.machine, &j.batch, &j.attempt}, more...)
+		&j.stop, &j.maxParallel, &tolerant, &outputs, &q, &st, &fi, &j.machine, &j.batch, &j.attempt, &j.pool, &j.demands}, more...)
 	if err := row.Scan(dest...); err != nil {
 		return nil, err
 	}
@@ -261,9 +264,9 @@ func saveJob(ctx context.Context, tx *store.Tx, j *jobRow) error {
 
 // insertJob adds a job.
 func insertJob(ctx context.Context, tx *store.Tx, j *jobRow) error {
-	_, err := tx.Exec(ctx, `INSERT INTO pipeline_job (`+jobColumns+`, spec, ticket) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'')`,
+	_, err := tx.Exec(ctx, `INSERT INTO pipeline_job (`+jobColumns+`, spec, ticket) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'')`,
 		j.id, j.run, j.stage, j.name, j.leg, j.position, j.status, j.result, j.why, j.environment, j.agent, j.lease, j.stop, j.maxParallel,
-		bit(j.tolerant), text(j.outputs), millis(j.queued), millis(j.started), millis(j.finished), j.machine, j.batch, max(j.attempt, 1), j.spec)
+		bit(j.tolerant), text(j.outputs), millis(j.queued), millis(j.started), millis(j.finished), j.machine, j.batch, max(j.attempt, 1), j.pool, j.demands, j.spec)
 	if err != nil {
 		return fmt.Errorf("adding job %s: %w", j.path(), err)
 	}

@@ -23,6 +23,7 @@ import (
 	"towpath.dev/towpath/internal/pipeline/logs"
 	"towpath.dev/towpath/internal/pipeline/mask"
 	"towpath.dev/towpath/internal/pipeline/plan"
+	"towpath.dev/towpath/internal/pipeline/pool"
 	"towpath.dev/towpath/internal/pipeline/validate"
 	"towpath.dev/towpath/internal/store"
 )
@@ -142,7 +143,9 @@ type Parts struct {
 	Internal func(hostport string) bool
 	// Vault seals the secrets of variable groups, secure files and service connections;
 	// nil: there are none of these.
-	Vault  library.Vault
+	Vault library.Vault
+	// Pods makes the pods of pools of kind kubernetes; nil: there is no cluster.
+	Pods   Pods
 	Logger *slog.Logger
 }
 
@@ -152,7 +155,8 @@ type Options struct {
 	Registry   string // host of image names, "localhost:7080"
 	Data       string // data folder; logs lie in logs/ below it
 	AgentToken string // what agents authenticate with, at least 20 bytes
-	// Lease is how long a job survives without a heartbeat; 0 means one minute.
+	// Lease is how long a job survives without a heartbeat; 0 means nine
+	// seconds: an agent that dies is noticed within ten.
 	Lease time.Duration
 	// Absence is after how long without a word the machine of an environment counts as
 	// offline; 0 means 90 seconds.
@@ -191,6 +195,8 @@ type Service struct {
 	builtin      *gallery.Catalog // without the added tasks
 	checks       *check.Service
 	library      *library.Service
+	pools        *pool.Service
+	pods         Pods
 	outside      check.Outside
 	holds        holds
 
@@ -206,7 +212,7 @@ func New(p Parts, o Options) (*Service, error) {
 		return nil, errors.New("the agent token is shorter than 20 bytes")
 	}
 	if o.Lease <= 0 {
-		o.Lease = time.Minute
+		o.Lease = 9 * time.Second
 	}
 	if o.Absence <= 0 {
 		o.Absence = 90 * time.Second
@@ -218,7 +224,7 @@ func New(p Parts, o Options) (*Service, error) {
 		o.CacheLimit = 10 << 30
 	}
 	if o.Features == nil {
-		o.Features = &validate.Features{Agentless: true, PowerShell: true, Matrix: true, Canary: true, Rolling: true, PullRequests: true, Schedules: true, PipelineTriggers: true}
+		o.Features = &validate.Features{Agentless: true, PowerShell: true, Matrix: true, Canary: true, Rolling: true, Containers: true, PullRequests: true, Schedules: true, PipelineTriggers: true}
 	}
 	s := &Service{
 		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, environments: p.Environments,
@@ -228,6 +234,9 @@ func New(p Parts, o Options) (*Service, error) {
 	s.checks = check.New(check.Parts{DB: p.DB, Log: p.Log, Auth: p.Auth, Clock: p.Clock, Registry: check.NewRegistry(), Internal: p.Internal}, s.reconsider)
 	s.gallery = gallery.New(gallery.Parts{DB: p.DB, Log: p.Log, Auth: p.Auth, Clock: p.Clock, Blobs: p.Blobs, Builtin: validate.Builtin()})
 	s.builtin = &gallery.Catalog{Catalog: validate.Builtin()}
+	s.pods = p.Pods
+	s.pools = pool.New(pool.Parts{DB: p.DB, Log: p.Log, Auth: p.Auth, Clock: p.Clock, Absence: o.Absence})
+	s.checks.Registry.Register(check.Pool, restricted{s.pools})
 	if p.Vault != nil {
 		s.library = library.New(library.Parts{DB: p.DB, Log: p.Log, Auth: p.Auth, Clock: p.Clock, Vault: p.Vault, Checks: s.checks})
 	}
@@ -267,6 +276,7 @@ func (s *Service) Run(ctx context.Context) error {
 	wg.Go(func() { errs[2] = s.queue.Work(ctx, kindSettle, 2, s.onSettle, s.logger) })
 	wg.Go(func() { errs[3] = s.queue.Work(ctx, kindOrigin, 2, s.onOrigin, s.logger) })
 	wg.Go(func() { s.sweep(ctx) })
+	wg.Go(func() { s.tend(ctx) })
 	wg.Go(func() { s.watchGates(ctx) })
 	wg.Go(func() { s.watchTriggers(ctx) })
 	wg.Go(func() { s.watchServerJobs(ctx) })

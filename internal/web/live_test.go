@@ -136,7 +136,7 @@ func TestLogOfARunningStep(t *testing.T) {
 func TestLog(t *testing.T) {
 	s := newSite(t)
 	v := s.as(t, "bob")
-	r := v.get("/projects/shop/runs/2036/log/Build.cart/3?from="+strconv.Itoa(webtest.LongLines-345))
+	r := v.get("/projects/shop/runs/2036/log/Build.cart/3?from=" + strconv.Itoa(webtest.LongLines-345))
 	if n := strings.Count(r.body, "<div id="); n != 345 || r.Header.Get("Towpath-Total") != strconv.Itoa(webtest.LongLines) {
 		t.Errorf("%d lines of %s", n, r.Header.Get("Towpath-Total"))
 	}

@@ -19,6 +19,9 @@ import (
 	"towpath.dev/towpath/internal/monitor/insight"
 	"towpath.dev/towpath/internal/monitor/kube"
 	"towpath.dev/towpath/internal/pipeline"
+	"towpath.dev/towpath/internal/pipeline/check"
+	"towpath.dev/towpath/internal/pipeline/library"
+	"towpath.dev/towpath/internal/pipeline/plan"
 	"towpath.dev/towpath/internal/pipeline/protocol"
 	"towpath.dev/towpath/internal/policy"
 	"towpath.dev/towpath/internal/policy/audit"
@@ -165,7 +168,10 @@ type Pipeline interface {
 	Runs(ctx context.Context, a identity.Actor, f pipeline.Filter) ([]pipeline.Run, error)
 	Show(ctx context.Context, a identity.Actor, n int64) (*pipeline.Detail, error)
 	Tests(ctx context.Context, a identity.Actor, n int64) ([]pipeline.TestRun, error)
-	Start(ctx context.Context, a identity.Actor, repo, ref string, parameters map[string]string) (pipeline.Run, error)
+	// StartWith starts a run by hand; Parameters and Variables are what it can be given.
+	StartWith(ctx context.Context, a identity.Actor, repo string, in pipeline.Request) (pipeline.Run, error)
+	Parameters(ctx context.Context, a identity.Actor, repo, ref string) ([]plan.Parameter, error)
+	Variables(ctx context.Context, a identity.Actor, repo string) ([]pipeline.Variable, error)
 	Rerun(ctx context.Context, a identity.Actor, n int64) (pipeline.Run, error)
 	// Repeat runs a part of a run again, in the run itself.
 	Repeat(ctx context.Context, a identity.Actor, n int64, part pipeline.Part) (pipeline.Run, error)
@@ -185,6 +191,9 @@ type Pipeline interface {
 	// Changed returns a channel that is closed when a part of the run has changed.
 	Changed(n int64) <-chan struct{}
 	Agents(ctx context.Context, a identity.Actor) ([]pipeline.Agent, error)
+	// Holds are what holds stages of a project's runs now; Reassign has somebody else asked.
+	Holds(ctx context.Context, a identity.Actor, project string) ([]pipeline.Hold, error)
+	Reassign(ctx context.Context, a identity.Actor, entry, from, to string) (pipeline.Hold, error)
 	// RunChecks lists every check that stood at a gate of a run; Approve, Reject and Permit
 	// answer one by its id, RetryStage asks those of a stage again that they have ended.
 	RunChecks(ctx context.Context, a identity.Actor, n int64) ([]pipeline.Hold, error)
@@ -196,6 +205,33 @@ type Pipeline interface {
 	Machines(ctx context.Context, a identity.Actor, project, environment string) ([]pipeline.Machine, error)
 	// Deployments are the deployment jobs to an environment, or to one machine, newest first.
 	Deployments(ctx context.Context, a identity.Actor, project, environment, machine string, limit int) ([]pipeline.Deployment, error)
+}
+
+// Checks are the checks on resources of pipelines, and who may use them; check.Service is one.
+type Checks interface {
+	List(ctx context.Context, a identity.Actor, project string) ([]check.Definition, error)
+	Add(ctx context.Context, a identity.Actor, d check.Definition) (check.Definition, error)
+	Remove(ctx context.Context, a identity.Actor, project, id string) error
+	Access(ctx context.Context, a identity.Actor, r check.Resource) (check.Access, error)
+	Permit(ctx context.Context, a identity.Actor, r check.Resource, pipeline string, allowed bool) error
+}
+
+// Library are variable groups, secure files and service connections; library.Service is one.
+// It never answers with a secret.
+type Library interface {
+	Groups(ctx context.Context, a identity.Actor, project string) ([]library.Group, error)
+	Group(ctx context.Context, a identity.Actor, project, name string) (library.Group, error)
+	CreateGroup(ctx context.Context, a identity.Actor, project, name, description string, variables []library.Value, open bool) (library.Group, error)
+	ChangeGroup(ctx context.Context, a identity.Actor, project, name string, c library.Change) (library.Group, error)
+	RemoveGroup(ctx context.Context, a identity.Actor, project, name string) error
+	Files(ctx context.Context, a identity.Actor, project string) ([]library.File, error)
+	UploadFile(ctx context.Context, a identity.Actor, project, name string, content io.Reader, open bool) (library.File, error)
+	RemoveFile(ctx context.Context, a identity.Actor, project, name string) error
+	Connections(ctx context.Context, a identity.Actor, project string) ([]library.Connection, error)
+	Connection(ctx context.Context, a identity.Actor, project, name string) (library.Connection, error)
+	CreateConnection(ctx context.Context, a identity.Actor, project string, c library.Connection, open bool) (library.Connection, error)
+	ChangeConnection(ctx context.Context, a identity.Actor, project, name string, c library.Change) (library.Connection, error)
+	RemoveConnection(ctx context.Context, a identity.Actor, project, name string) error
 }
 
 // Registry reads images; registry.Service is one.

@@ -125,8 +125,13 @@ func (h *handler) status(w http.ResponseWriter, r request) error {
 	agents := make([]page.Agent, 0, len(list))
 	for _, a := range list {
 		state, word := page.Open, "free"
-		if a.Running > 0 {
+		switch {
+		case a.Running > 0:
 			state, word = page.Passing, "working"
+		case !a.Enabled:
+			state, word = page.Held, "disabled"
+		case !a.Online:
+			state, word = page.Shut, "offline"
 		}
 		agents = append(agents, page.Agent{
 			Name: a.Name, System: a.OS + "/" + a.Arch, Version: a.Version, Busy: strconv.Itoa(a.Running) + " of " + strconv.Itoa(a.Slots),

@@ -61,27 +61,11 @@ func (h *handler) runs(w http.ResponseWriter, r request) error {
 		v.More = s.At("/runs" + page.Query("show", show, "q", v.Query, "before", strconv.FormatInt(list[len(list)-1].Number, 10)))
 	}
 	if v.Start {
-		if err := h.reposInto(r, &v); err != nil {
+		if err := h.queueInto(r, &v); err != nil {
 			return err
 		}
 	}
 	return h.render(w, r, page.RunsPage(s, v))
-}
-
-func (h *handler) reposInto(r request, v *page.RunList) error {
-	repos, err := h.Source.Repos(r.Context(), r.actor, r.project())
-	for _, repo := range repos {
-		v.Repos = append(v.Repos, repo.FullName())
-	}
-	return err
-}
-
-func (h *handler) startRun(w http.ResponseWriter, r request) error {
-	run, err := h.Pipeline.Start(r.Context(), r.actor, r.PostForm.Get("repo"), r.PostForm.Get("ref"), nil)
-	if err != nil {
-		return err
-	}
-	return done(w, r, runPath(run), "")
 }
 
 func runPath(run pipeline.Run) string {

@@ -85,7 +85,7 @@ func (h *handler) tab(r request, d *pipeline.Detail, v *page.RunView, at place) 
 		raw, err := h.Source.File(r.Context(), r.actor, d.Repo, d.Commit, d.File)
 		v.File = string(raw)
 		return err
-	case "artifacts", "coverage":
+	case "artifacts", "coverage", "checks":
 	default:
 		v.Tab = ""
 		if err := h.issuesInto(r, d, v); err != nil || at.job == "" || at.step == 0 {

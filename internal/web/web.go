@@ -19,21 +19,24 @@ type Deps struct {
 	// Enforcement is nil in an installation without a cluster.
 	Enforcement Enforcement
 	Pipeline    Pipeline
-	Registry    Registry
-	Supply      Supply
-	Deploy      Deploy
-	Evidence    Evidence
-	Monitor     Monitor
-	Alerts      Alerts
-	Insight     Insight
-	Work        Work
-	Signals     Signals
-	Dora        Dora
-	Dev         Dev
-	Cluster     Cluster
-	Log         Logbook
-	Clock       clock.Clock
-	Logger      *slog.Logger
+	Checks      Checks
+	// Library is nil in an installation that keeps no secrets.
+	Library  Library
+	Registry Registry
+	Supply   Supply
+	Deploy   Deploy
+	Evidence Evidence
+	Monitor  Monitor
+	Alerts   Alerts
+	Insight  Insight
+	Work     Work
+	Signals  Signals
+	Dora     Dora
+	Dev      Dev
+	Cluster  Cluster
+	Log      Logbook
+	Clock    clock.Clock
+	Logger   *slog.Logger
 }
 
 // Options say where this installation is and what it calls itself.
@@ -96,6 +99,9 @@ func (h *handler) routes() {
 	h.form("POST /projects/{project}/runs/{run}/cancel", h.cancelRun)
 	h.form("POST /projects/{project}/runs/{run}/rerun", h.rerun)
 	h.checkRoutes()
+	h.gateRoutes()
+	h.libraryRoutes()
+	h.page("GET /projects/{project}/agents", h.agents)
 	h.form("POST /projects/{project}/runs/{run}/stages/{stage}/{act}", h.stageAct)
 	h.page("GET /projects/{project}/runs/{run}/artifacts/{name}", h.artifact)
 	h.page("GET /projects/{project}/runs/{run}/attachments/{attachment}", h.attachment)

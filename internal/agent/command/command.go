@@ -52,6 +52,9 @@ func Run(ctx context.Context, args []string, stderr io.Writer) error {
 	name := flags.String("name", host, "name of the agent, unique at the server")
 	environment := flags.String("environment", "", "`PROJECT/ENVIRONMENT` that this host is a target of: it gets the jobs for it and no others")
 	tags := flags.String("tags", "", "`tags` of the target, with commas between them, unless the server has some for it")
+	pool := flags.String("pool", "", "agent `pool` to belong to (default: that of the token, or Default)")
+	has := capabilities{}
+	flags.Var(has, "capability", "what this host has, beside the tools that are found, as `NAME=VALUE`; may be given several times")
 	slots := flags.Int("slots", 1, "jobs at a time")
 	steps := flags.String("user", "", "`user` that steps run as, a name or uid:gid; needs root")
 	root := flags.Bool("allow-root", false, "let steps run as root when no user is given")
@@ -65,7 +68,7 @@ func Run(ctx context.Context, args []string, stderr io.Writer) error {
 		return errors.New("--token-file and --work are needed; see towpath-agent --help")
 	}
 	cfg := agent.Config{
-		Server: strings.TrimRight(*server, "/"), Name: *name, Version: Version, Slots: *slots, AllowRoot: *root,
+		Server: strings.TrimRight(*server, "/"), Name: *name, Version: Version, Slots: *slots, AllowRoot: *root, Pool: *pool, Capabilities: has,
 		Log: slog.New(slog.NewTextHandler(stderr, nil)),
 	}
 	if cfg.Environment = *environment; cfg.Environment != "" {
@@ -97,6 +100,22 @@ func Run(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	return a.Run(ctx)
+}
+
+// capabilities collects NAME=VALUE.
+type capabilities map[string]string
+
+// String is what the flag is by default.
+func (capabilities) String() string { return "" }
+
+// Set takes one.
+func (c capabilities) Set(text string) error {
+	name, value, _ := strings.Cut(text, "=")
+	if name == "" {
+		return errors.New("write NAME=VALUE")
+	}
+	c[name] = value
+	return nil
 }
 
 // readToken reads the token file, which must be for its owner alone.

@@ -40,7 +40,7 @@ var ErrGone = errors.New("the process that watches over the job is gone")
 // request is what the agent sends: its length as 4 bytes with the file descriptors
 // attached, then itself as JSON.
 type request struct {
-	Op      string  `json:"op"` // start, signal, kill, killall
+	Op      string  `json:"op"` // start, signal, kill, killall, environ
 	ID      int     `json:"id"`
 	Signal  int     `json:"signal,omitempty"`
 	Command Command `json:"command,omitzero"`
@@ -48,16 +48,17 @@ type request struct {
 
 // reply is what the warden sends, one JSON value each.
 type reply struct {
-	ID     int    `json:"id"`
-	Error  string `json:"error,omitempty"` // the process could not be started, or not all be killed
-	Exited bool   `json:"exited,omitempty"`
-	Code   int    `json:"code,omitempty"`
-	Signal int    `json:"signal,omitempty"`
+	ID     int      `json:"id"`
+	Error  string   `json:"error,omitempty"` // the process could not be started, or not all be killed
+	Exited bool     `json:"exited,omitempty"`
+	Code   int      `json:"code,omitempty"`
+	Signal int      `json:"signal,omitempty"`
+	Env    []string `json:"env,omitempty"` // answers environ
 }
 
 // Warden is the agent's end. It is safe for concurrent use.
 type Warden struct {
-	cmd  *exec.Cmd
+	cmd  *exec.Cmd // nil when the warden is in another container
 	conn *net.UnixConn
 	done chan struct{} // closed when the connection has ended
 
@@ -225,6 +226,9 @@ func (w *Warden) KillAll() error {
 func (w *Warden) Close() error {
 	err := w.conn.Close()
 	<-w.done
+	if w.cmd == nil {
+		return nil
+	}
 	var exited *exec.ExitError
 	if werr := w.cmd.Wait(); werr != nil && !errors.As(werr, &exited) {
 		err = errors.Join(err, werr)

@@ -50,12 +50,8 @@ type message struct {
 }
 
 func run() error {
-	f := os.NewFile(3, "agent")
-	conn, err := net.FileConn(f)
+	conn, err := connect(os.Args[1:])
 	if err != nil {
-		return fmt.Errorf("connecting to the agent: %w", err)
-	}
-	if err := f.Close(); err != nil {
 		return err
 	}
 	// Terminal signals are for the agent, which ends the job in order. They are
@@ -85,6 +81,22 @@ func run() error {
 			s.reap()
 		}
 	}
+}
+
+// connect returns the connection to the agent: file descriptor 3, or the one that comes to the
+// socket of a container.
+func connect(args []string) (net.Conn, error) {
+	if len(args) == 3 && args[1] == Beyond {
+		// The end of the pod comes to the agent, too, which ends the job in order.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM)
+		return accept(args[2])
+	}
+	f := os.NewFile(3, "agent")
+	conn, err := net.FileConn(f)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the agent: %w", err)
+	}
+	return conn, f.Close()
 }
 
 // receive reads requests until the agent closes the connection or breaks the form.
@@ -153,6 +165,8 @@ func (s *server) handle(m message) {
 			}
 			_ = syscall.Kill(-pid, syscall.SIGKILL)
 		}
+	case "environ":
+		s.send(reply{ID: m.ID, Env: os.Environ()})
 	case "killall":
 		r := reply{ID: m.ID}
 		if err := s.killAll(); err != nil {

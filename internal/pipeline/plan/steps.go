@@ -235,7 +235,7 @@ func (b *builder) container(n *parse.Node) *Container {
 				return &c
 			}
 		}
-		return &Container{Image: n.Text(), MapDockerSocket: true}
+		return &Container{Image: n.Text()}
 	}
 	c := containerOf(n)
 	return &c
@@ -249,7 +249,8 @@ func containerOf(n *parse.Node) Container {
 		Options:         n.Get("options").Text(),
 		Ports:           texts(n.Get("ports")),
 		Volumes:         texts(n.Get("volumes")),
-		MapDockerSocket: truth(n.Get("mapDockerSocket"), true),
+		// The service maps it by default; here there is none, so that only asking counts.
+		MapDockerSocket: truth(n.Get("mapDockerSocket"), false),
 	}
 	for _, p := range pairs(n.Get("env")) {
 		if c.Env == nil {

@@ -60,6 +60,10 @@ type Register struct {
 	Environment string `json:"environment,omitempty"`
 	// Tags are those of the machine; what was set at the server goes before them.
 	Tags []string `json:"tags,omitempty"`
+	// Pool is the pool that the agent belongs to; "" means that of its token, or Default.
+	Pool string `json:"pool,omitempty"`
+	// Capabilities are what the host has: tools with their paths, and what its owner says.
+	Capabilities map[string]string `json:"capabilities,omitempty"`
 }
 
 // Registered is the answer to Register.
@@ -122,6 +126,10 @@ type Job struct {
 	CancelSeconds  float64 `json:"cancel_seconds"`
 	// LogLimit is the size in bytes after which the log of a step is cut off.
 	LogLimit int64 `json:"log_limit"`
+	// Containers are those of the pod that the job runs in; none on a host.
+	Containers []Container `json:"containers,omitempty"`
+	// Notices are what the log of the first step says before anything else.
+	Notices []string `json:"notices,omitempty"`
 }
 
 // Path names the job within its run: "Build.Test", or "Build.Test.leg".

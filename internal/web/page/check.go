@@ -8,6 +8,13 @@ import (
 // Hold is a check that holds a stage of a run.
 type Hold struct {
 	ID           string
+	Run          int64
+	Change       string // first line of the run's commit
+	Attempt      int    // of the stage
+	Seats        []Seat // of an approval
+	Status       string // of check
+	Deadline     time.Time
+	Finished     time.Time
 	Stage        string
 	Resource     string // "environment/production"
 	Name         string

@@ -106,6 +106,7 @@ type RunView struct {
 	Images    []pipeline.Image // what it pushed
 	Refused   []policy.Decision
 	Holds     []Hold // what holds its stages now
+	Gates     []Hold // every check that stood at a gate of it
 
 	Stage       *StageNow    // that is looked at; nil for none
 	Issues      []StepIssues // what went wrong, in the tab of the jobs
@@ -129,6 +130,7 @@ type RunList struct {
 	Query   string
 	Start   bool // the form that starts a run is open
 	Repos   []string
+	Queue   *Queue // of the form that starts a run
 	Remote  string
 	More    string
 }

@@ -241,7 +241,7 @@ func (s Shell) drawing(v RunView, d dag) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "\" rx=\"7\"></rect> <svg x=\"11\" y=\"12\" width=\"15\" height=\"15\" viewBox=\"0 0 16 16\">")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, "\" rx=\"7\"></rect> <svg x=\"11\" y=\"12\" width=\"15\" height=\"15\" viewBox=\"0 0 16 16\" aria-hidden=\"true\">")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

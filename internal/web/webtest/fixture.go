@@ -13,6 +13,8 @@ import (
 	"towpath.dev/towpath/internal/evidence"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/pipeline"
+	"towpath.dev/towpath/internal/pipeline/check"
 	"towpath.dev/towpath/internal/source/ruleset"
 )
 
@@ -32,15 +34,17 @@ type Fixture struct {
 	Tokens   []identity.Token
 	Events   []event.Event
 	wake     chan struct{}
-	Sessions map[string]string // session → user
-	Canceled []int64           // runs that somebody cancelled
-	Empty    bool              // the project has nothing in it
-	Tidy     bool              // nothing is in it that only tries the pages' escaping
-	Pushed   []string          // titles of changes that came later, oldest first
-	Changes  []evidence.Row    // of the Path in place of the fixture's
-	Broken   error             // what every question about the Path is answered with
-	Said     []string          // what forms asked for, in words, oldest first
-	Rulesets []ruleset.Ruleset // that were put
+	Sessions map[string]string  // session → user
+	Canceled []int64            // runs that somebody cancelled
+	Empty    bool               // the project has nothing in it
+	Tidy     bool               // nothing is in it that only tries the pages' escaping
+	Pushed   []string           // titles of changes that came later, oldest first
+	Changes  []evidence.Row     // of the Path in place of the fixture's
+	Broken   error              // what every question about the Path is answered with
+	Said     []string           // what forms asked for, in words, oldest first
+	Rulesets []ruleset.Ruleset  // that were put
+	Added    []check.Definition // checks that forms added
+	Started  []pipeline.Request // runs that forms started
 }
 
 // New returns a fixture.
@@ -213,7 +217,11 @@ func (l Logbook) Read(_ context.Context, q event.Query) ([]event.Event, error) {
 	l.f.Lock()
 	defer l.f.Unlock()
 	var out []event.Event
-	for _, e := range l.f.Events {
+	list := l.f.Events
+	if q.Newest { // Also what happened before the fixture's own events began.
+		list = append(answered(), list...)
+	}
+	for _, e := range list {
 		if e.Seq > q.After && (q.Project == "" || e.Project == q.Project) && (q.Type == "" || e.Type == q.Type) && (q.Subject == "" || e.Subject == q.Subject) {
 			out = append(out, e)
 		}

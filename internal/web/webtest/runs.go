@@ -141,11 +141,6 @@ func (p Pipeline) Tests(ctx context.Context, a identity.Actor, n int64) ([]pipel
 	return p.sets(r), err
 }
 
-// Start needs the write role.
-func (p Pipeline) Start(ctx context.Context, a identity.Actor, repo, _ string, _ map[string]string) (pipeline.Run, error) {
-	return runs()[0], p.f.Require(ctx, a, strings.Split(repo, "/")[0], identity.Write)
-}
-
 // Repeat needs the write role, and notes what was asked for.
 func (p Pipeline) Repeat(ctx context.Context, a identity.Actor, n int64, part pipeline.Part) (pipeline.Run, error) {
 	if err := p.note(ctx, a, n, fmt.Sprintf("repeat %+v", part)); err != nil {
@@ -247,7 +242,7 @@ func (p Pipeline) Changed(int64) <-chan struct{} { return Logbook(p).Changed() }
 
 // Agents lists one.
 func (p Pipeline) Agents(context.Context, identity.Actor) ([]pipeline.Agent, error) {
-	return []pipeline.Agent{{Name: "host-1", OS: "linux", Arch: "amd64", Version: "v0.1.0", Slots: 2, Seen: Now.Add(-4 * time.Second), Running: 1}}, nil
+	return []pipeline.Agent{{Name: "host-1", OS: "linux", Arch: "amd64", Version: "v0.1.0", Slots: 2, Enabled: true, Online: true, Seen: Now.Add(-4 * time.Second), Running: 1}}, nil
 }
 
 // Machines lists those of production: one that is there, one that went away, one that never

@@ -1,0 +1,76 @@
+package app
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+
+	"towpath.dev/towpath/internal/cluster"
+	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/pipeline/pod"
+	"towpath.dev/towpath/internal/pipeline/protocol"
+	"towpath.dev/towpath/internal/source"
+)
+
+// agentPods is where the pods of agents find what they need.
+type agentPods struct{ app *App }
+
+var _ pod.Place = agentPods{}
+
+// Image returns the image that routers have.
+func (p agentPods) Image(ctx context.Context) (string, error) {
+	var images deploy.AgentImages = p.app.Deploy.Agent
+	return images.AgentImage(ctx)
+}
+
+// Server returns the public address in an adopted cluster, whose nodes pull images from it, and
+// the node's address in the embedded one, where the server listens for pods.
+func (p agentPods) Server(ctx context.Context) (string, error) {
+	if p.app.cfg.Cluster != cluster.KindEmbedded {
+		return p.app.URL, nil
+	}
+	_, address, err := p.app.nodeAddress(ctx)
+	if err != nil {
+		return "", err
+	}
+	_, port, err := net.SplitHostPort(p.app.Addr.String())
+	return "http://" + net.JoinHostPort(address, port), err
+}
+
+// servePods listens on the address of the embedded cluster's node for the agents in pods: for
+// their protocol and for Git, nothing else. A server that listens there anyway needs no other.
+func (a *App) servePods(ctx context.Context) error {
+	a.keep(ctx, "the listener for agents in pods", func() error {
+		if err := a.Cluster.Await(ctx); err != nil {
+			return err
+		}
+		address, err := agentPods{a}.Server(ctx)
+		if err != nil {
+			return err
+		}
+		at := strings.TrimPrefix(address, "http://")
+		if host, _, err := net.SplitHostPort(a.Addr.String()); err == nil {
+			if ip := net.ParseIP(host); ip != nil && (ip.IsUnspecified() || strings.HasPrefix(at, ip.String()+":")) {
+				<-ctx.Done()
+				return nil
+			}
+		}
+		l, err := net.Listen("tcp", at)
+		if err != nil {
+			return err
+		}
+		agents, git := a.Pipeline.AgentHandler(), a.Source.Handler(a.who)
+		return serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case strings.HasPrefix(r.URL.Path, protocol.Prefix+"/"):
+				agents.ServeHTTP(w, r)
+			case source.Handles(r):
+				git.ServeHTTP(w, r)
+			default:
+				http.NotFound(w, r)
+			}
+		}))
+	})
+	return nil
+}

@@ -1,0 +1,23 @@
+package protocol
+
+// The parts that containers play in the pod of a job.
+const (
+	RoleJob     = "job"     // the steps run there
+	RoleTarget  = "target"  // steps that name it as their target do
+	RoleService = "service" // it runs its own program beside the job
+	RoleHost    = "host"    // checkouts and steps with the target host run there
+)
+
+// Container is a container of the pod of a job.
+type Container struct {
+	Name  string `json:"name"` // in the pod: "job", "service-db"
+	Role  string `json:"role"`
+	Alias string `json:"alias,omitempty"` // as steps name it
+	Image string `json:"image"`
+	// Env goes over that of the image.
+	Env    map[string]string `json:"env,omitempty"`
+	CPU    string            `json:"cpu,omitempty"`
+	Memory string            `json:"memory,omitempty"`
+	// Root says that the container is to run as root.
+	Root bool `json:"root,omitempty"`
+}
