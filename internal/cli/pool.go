@@ -47,7 +47,9 @@ func (e *env) poolShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return e.print(got, func() table { return agentTable(got.Members, "No agents. For one on a host: towpath pool token "+args[0]) })
+			return e.print(got, func() table {
+				return agentTable(got.Members, "No agents. For one on a host: towpath pool token "+args[0])
+			})
 		},
 	}
 }
