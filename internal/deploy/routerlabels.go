@@ -120,4 +120,3 @@ func shared(pods, selectors []map[string]string) map[string]string {
 	})
 	return out
 }
-

@@ -243,12 +243,12 @@ func (b *builder) container(n *parse.Node) *Container {
 
 func containerOf(n *parse.Node) Container {
 	c := Container{
-		Alias:           n.Get("alias").Text(),
-		Image:           n.Get("image").Text(),
-		Endpoint:        n.Get("endpoint").Text(),
-		Options:         n.Get("options").Text(),
-		Ports:           texts(n.Get("ports")),
-		Volumes:         texts(n.Get("volumes")),
+		Alias:    n.Get("alias").Text(),
+		Image:    n.Get("image").Text(),
+		Endpoint: n.Get("endpoint").Text(),
+		Options:  n.Get("options").Text(),
+		Ports:    texts(n.Get("ports")),
+		Volumes:  texts(n.Get("volumes")),
 		// The service maps it by default; here there is none, so that only asking counts.
 		MapDockerSocket: truth(n.Get("mapDockerSocket"), false),
 	}
