@@ -82,6 +82,11 @@ func (h *helmCall) read(command string) error {
 	if h.args, err = readHelm(command, said); err != nil {
 		return err
 	}
+	for _, idle := range []string{"history-max", "description", "skip-tests", "debug"} {
+		if h.args.option(idle) != "" {
+			h.say("##[warning]--" + idle + " has no effect: a release here keeps its history, its run says what it is, and tests are a command of their own.")
+		}
+	}
 	if h.files, err = files(h.call.Context); err != nil {
 		return err
 	}
@@ -322,6 +327,9 @@ func readHelm(command string, words []string) (helmArguments, error) {
 			}
 		default:
 			return a, fault.New(fault.Invalid, "HelmDeploy@1 does not understand the argument %q of helm %s.", words[i], command).WithNext("remove it from the input arguments")
+		}
+		if name == "no-hooks" && command != "uninstall" {
+			return a, fault.New(fault.Invalid, "HelmDeploy@1 runs the hooks of a chart, so it takes no --no-hooks with helm %s.", command).WithNext("remove it from the input arguments")
 		}
 		if name == "force-conflicts" || name == "force-replace" {
 			name = "force"

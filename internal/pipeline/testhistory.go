@@ -18,10 +18,9 @@ import (
 //
 // The rule: a test is flaky when it both failed and passed on one commit, within these runs.
 // The two outcomes may be of two runs, of two attempts of a job, or of one that tries a test
-// again by itself. The service detects flaky tests the same way, by the same code failing
-// and passing when it is tried again (docs/pipelines/test/flaky-test-management: "a test that
-// provides different outcomes, such as pass or fail, even when there are no changes in the
-// source code"). The mark goes when the last such commit leaves the window.
+// again by itself. The service's system detection is narrower, it looks at retries within a
+// run (learn.microsoft.com, "Manage flaky tests"). The mark goes when the last such commit
+// leaves the window.
 const FlakyWindow = 50
 
 // TestCase is a test of a pipeline, over its newest runs.

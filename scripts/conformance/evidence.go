@@ -107,7 +107,7 @@ func (e *evidence) fixture(path, rel string) error {
 		if !table && strings.HasPrefix(line, "-- ") {
 			return nil
 		}
-		if ids, ok := strings.CutPrefix(line, "covers:"); ok {
+		if ids, ok := strings.CutPrefix(strings.TrimPrefix(line, "# "), "covers:"); ok {
 			e.add(ids, by)
 		}
 		if id, _, ok := strings.Cut(line, " | "); table && ok && !strings.HasPrefix(line, "@") {

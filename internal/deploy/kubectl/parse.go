@@ -40,11 +40,11 @@ var short = map[string]string{
 
 var shortOf = map[string]map[string]string{
 	"logs": {"-p": "previous", "-f": "follow"}, "patch": {"-p": "patch"}, "set": {"-e": "env"}, "exec": {"-i": "stdin", "-t": "tty", "-it": "stdin", "-ti": "stdin"},
-	"get": {"-A": "all-namespaces", "-w": "watch", "-L": "label-columns"},
+	"get": {"-A": "all-namespaces", "-w": "watch"},
 }
 
 // common are the options of every verb.
-var common = form{valued: []string{"namespace", "request-timeout", "v"}, flags: []string{"warnings-as-errors"}}
+var common = form{valued: []string{"namespace", "request-timeout", "v"}}
 
 var dry = []string{"dry-run", "field-manager", "output"}
 
@@ -54,11 +54,11 @@ var verbs = map[string]form{
 		flags: []string{"recursive", "server-side", "force-conflicts", "record", "wait", "force", "overwrite"}},
 	"create": {subs: []string{"configmap", "secret", "deployment", "job", "serviceaccount", "service"},
 		valued: append([]string{"filename", "validate", "from-literal", "from-file", "from-env-file", "type", "docker-server", "docker-username", "docker-password",
-			"docker-email", "cert", "key", "image", "replicas", "port", "tcp", "from", "clusterip", "node-port", "external-name"}, dry...),
+			"docker-email", "cert", "key", "image", "replicas", "port", "tcp", "from", "clusterip", "external-name"}, dry...),
 		flags: []string{"recursive", "save-config", "record"}},
-	"delete": {valued: []string{"filename", "kustomize", "selector", "grace-period", "timeout", "cascade", "output"}, flags: []string{"recursive", "ignore-not-found", "now", "wait", "force"}},
-	"get": {valued: []string{"output", "selector", "field-selector", "label-columns", "sort-by"},
-		flags: []string{"ignore-not-found", "no-headers", "show-labels", "show-kind"}},
+	"delete": {valued: []string{"filename", "kustomize", "selector", "timeout", "cascade", "output"}, flags: []string{"recursive", "ignore-not-found", "wait", "force"}},
+	"get": {valued: []string{"output", "selector", "field-selector"},
+		flags: []string{"ignore-not-found", "no-headers", "show-labels"}},
 	"describe": {valued: []string{"selector"}, flags: []string{"show-events"}},
 	"expose": {valued: append([]string{"port", "target-port", "name", "type", "protocol", "selector", "labels"}, dry...),
 		flags: []string{"record", "save-config"}},
@@ -66,12 +66,12 @@ var verbs = map[string]form{
 		flags: []string{"command", "expose", "quiet"}},
 	"set": {subs: []string{"image", "env", "serviceaccount"}, valued: append([]string{"env", "containers"}, dry...), flags: []string{"record", "overwrite"}},
 	"top": {subs: []string{"pod", "pods", "po", "node", "nodes", "no"}, valued: []string{"selector"}, flags: []string{"no-headers", "containers"}},
-	"logs": {valued: []string{"container", "tail", "since", "since-time", "limit-bytes", "selector", "max-log-requests"},
-		flags: []string{"previous", "timestamps", "all-containers", "prefix", "ignore-errors"}},
+	"logs": {valued: []string{"container", "tail", "since", "selector", "max-log-requests"},
+		flags: []string{"previous", "timestamps", "all-containers"}},
 	"rollout": {subs: []string{"status", "restart", "undo", "pause", "resume", "history"}, valued: append([]string{"timeout", "to-revision", "revision"}, dry...),
 		flags: []string{"watch"}},
 	"exec":     {valued: []string{"container"}, flags: []string{"quiet"}},
-	"scale":    {valued: append([]string{"replicas", "current-replicas", "timeout"}, dry...), flags: []string{"record"}},
+	"scale":    {valued: append([]string{"replicas", "timeout"}, dry...), flags: []string{"record"}},
 	"patch":    {valued: append([]string{"patch", "patch-file", "type"}, dry...), flags: []string{"record"}},
 	"label":    {valued: dry, flags: []string{"overwrite", "record"}},
 	"annotate": {valued: dry, flags: []string{"overwrite", "record"}},
