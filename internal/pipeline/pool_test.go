@@ -195,14 +195,15 @@ func TestAgentsAreManagedJ011(t *testing.T) {
 	w := newWorld(t)
 	ctx, pools := t.Context(), w.svc.Pools()
 	w.joined("a", "", map[string]string{"x": "1"})
+	bob := identity.Actor{Kind: identity.KindUser, Name: "bob", Cap: identity.Maintain}
 	no := false
 	for what, err := range map[string]error{
-		"create": second(pools.Create(ctx, ada, "p", pool.Host, pool.Settings{})),
-		"edit":   second(pools.Edit(ctx, ada, "Default", func(*pool.Settings) {})),
-		"remove": pools.Remove(ctx, ada, "Default"),
-		"token":  second(pools.Token(ctx, ada, "Default")),
-		"agent":  second(pools.EditAgent(ctx, ada, "a", pool.Edit{Enabled: &no})),
-		"forget": pools.RemoveAgent(ctx, ada, "a"),
+		"create": second(pools.Create(ctx, bob, "p", pool.Host, pool.Settings{})),
+		"edit":   second(pools.Edit(ctx, bob, "Default", func(*pool.Settings) {})),
+		"remove": pools.Remove(ctx, bob, "Default"),
+		"token":  second(pools.Token(ctx, bob, "Default")),
+		"agent":  second(pools.EditAgent(ctx, bob, "a", pool.Edit{Enabled: &no})),
+		"forget": pools.RemoveAgent(ctx, bob, "a"),
 	} {
 		if !fault.Is(err, fault.Denied) {
 			t.Errorf("%s by somebody who is no administrator: %v", what, err)
