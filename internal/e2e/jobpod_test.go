@@ -51,7 +51,7 @@ func toolsOf(t *testing.T, root string, programs ...string) {
 // and no step finds the token of the agent.
 func TestAJobRunsInAPod(t *testing.T) {
 	t.Parallel()
-	p := newProject(t, shared, "pods")
+	p := newProject(t, shared, "inpods")
 	toolsOf(t, filepath.Join(p.dir, "tools"), "bash", "cat", "id", "env", "grep", "ls", "sleep", "sh")
 	p.write("Dockerfile", "FROM scratch\nARG BUILD_ID\nCOPY --chmod=0755 tools /\nENV PATH=/bin:/usr/bin TOOLS=mine\n")
 	run := p.push("a job in a pod", p.imageStage(), `
@@ -60,7 +60,7 @@ func TestAJobRunsInAPod(t *testing.T) {
     jobs:
       - job: Inside
         container:
-          image: $(Towpath.Registry)/pods/app:$(Build.BuildId)
+          image: $(Towpath.Registry)/inpods/app:$(Build.BuildId)
           env: {GREETING: hello}
         steps:
           - checkout: none
@@ -77,7 +77,7 @@ func TestAJobRunsInAPod(t *testing.T) {
           - bash: echo cleaned up
             condition: always()
       - job: Killed
-        container: $(Towpath.Registry)/pods/app:$(Build.BuildId)
+        container: $(Towpath.Registry)/inpods/app:$(Build.BuildId)
         steps:
           - checkout: none
           - bash: sleep 600
