@@ -128,7 +128,14 @@ func TestNetworkPolicies(t *testing.T) {
 	c.kubectl(neighbourhood(), "apply", "-f", "-")
 	c.kubectl("", "wait", "--for=condition=Available", "deployment", "--all", "--timeout=120s")
 	web := func() string {
-		return "http://" + c.kubectl("", "get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].status.podIP}") + ":8080/"
+		var ip string
+		c.eventually("there is one pod of web, the last one is gone", func() error {
+			if ip = c.kubectl("", "get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].status.podIP}"); ip == "" || strings.Contains(ip, " ") {
+				return fmt.Errorf("the addresses are %q", ip)
+			}
+			return nil
+		})
+		return "http://" + ip + ":8080/"
 	}
 	c.reaches("stranger", "http://web/")
 	c.reaches("stranger", web())
