@@ -89,7 +89,7 @@ func (e *env) connectionCreate() *cobra.Command {
 		Long: "Makes a service connection of the type kubernetes, dockerregistry, generic or incomingwebhook. A secret parameter is read from standard input.\n" +
 			"An incoming webhook takes calls that are signed with its parameter secret; show prints the address.\n" +
 			"Pipelines are held until somebody permits them (`towpath check permit connection/NAME PROJECT/REPO`).",
-		Example: "  towpath connection create hub --type dockerregistry --url https://registry.example.com --set username=robot --secret password --project shop < password.txt",
+		Example: "  towpath connection create hub --type dockerregistry --url https://images.example.com --set username=robot --secret password --project shop < password.txt",
 		RunE: func(c *cobra.Command, args []string) error {
 			var err error
 			in.Name = args[0]

@@ -39,9 +39,6 @@ type serverState struct {
 // serverPool is where the jobs lie that the server runs itself; no pool can have its name.
 const serverPool = "*server"
 
-// notOfServer leaves the jobs out that the server runs itself.
-const notOfServer = ` AND NOT EXISTS (SELECT 1 FROM pipeline_server_job s WHERE s.job = pipeline_job.id)`
-
 // forServer hands a job that is ready to the server itself.
 func (sc *schedule) forServer(row *jobRow) error {
 	_, err := sc.tx.Exec(sc.ctx, `INSERT INTO pipeline_server_job (job, wake, body) VALUES (?,0,?) ON CONFLICT (job) DO UPDATE SET wake = 0, body = excluded.body`,

@@ -207,7 +207,7 @@ func (s *Service) supply(ctx context.Context, p pool.Pool, rows []podRow) ([]pod
 		spec protocol.Job
 	}
 	var jobs []waiting
-	list, err := s.db.Query(ctx, `SELECT id, spec FROM pipeline_job WHERE status = 'Queued' AND pool = ? AND machine = ''`+notOfServer+`
+	list, err := s.db.Query(ctx, `SELECT id, spec FROM pipeline_job WHERE status = 'Queued' AND pool = ? AND machine = ''
 		AND NOT EXISTS (SELECT 1 FROM agent_pod WHERE agent_pod.job = pipeline_job.id) ORDER BY queued, position, id LIMIT ?`, pool.Fold(p.Name), p.Settings.Most())
 	if err != nil {
 		return rows, fmt.Errorf("reading the jobs that wait for pods: %w", err)

@@ -313,7 +313,7 @@ func (s *Service) promote(ctx context.Context, tx *store.Tx, row *jobRow) error 
 
 // resume gives the jobs of an earlier server time to report.
 func (s *Service) resume(ctx context.Context) error {
-	rows, err := s.db.Query(ctx, `SELECT id FROM pipeline_job WHERE status = 'Running'`+notOfServer)
+	rows, err := s.db.Query(ctx, `SELECT id FROM pipeline_job WHERE status = 'Running' AND pool <> ?`, serverPool)
 	if err != nil {
 		return fmt.Errorf("reading the running jobs: %w", err)
 	}

@@ -318,7 +318,7 @@ func TestJ004Connections(t *testing.T) {
 			}
 		})
 	}
-	got, err := lib.CreateConnection(t.Context(), ada, "shop", library.Connection{Name: "Hub", Type: library.DockerRegistry, URL: "https://registry.example.com",
+	got, err := lib.CreateConnection(t.Context(), ada, "shop", library.Connection{Name: "Hub", Type: library.DockerRegistry, URL: "https://images.example.com",
 		Parameters: []library.Value{{Name: "username", Value: "robot"}, {Name: "password", Value: secretText, Secret: true}}}, false)
 	if err != nil {
 		t.Fatal(err)

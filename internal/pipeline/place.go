@@ -182,7 +182,7 @@ func (s *Service) pick(ctx context.Context, h store.Handle, shelves []shelf, c c
 	for _, sh := range shelves {
 		var id string
 		var queued, position int64
-		err := h.QueryRow(ctx, `SELECT id, queued, position FROM pipeline_job WHERE status = 'Queued' AND pool = ? AND machine = ? AND demands = ?`+notOfServer+`
+		err := h.QueryRow(ctx, `SELECT id, queued, position FROM pipeline_job WHERE status = 'Queued' AND pool = ? AND machine = ? AND demands = ?
 			ORDER BY queued, position, id LIMIT 1`+lock, sh.pool, sh.machine, sh.demands).Scan(&id, &queued, &position)
 		if errors.Is(err, sql.ErrNoRows) {
 			continue

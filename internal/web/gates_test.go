@@ -134,7 +134,7 @@ func TestTheLibraryNeverShowsASecret(t *testing.T) {
 	if body := bob.get("/projects/shop/library/groups/production").body; strings.Contains(body, "<input class=\"in mono\"") || !strings.Contains(body, "secret") {
 		t.Error("a reader is offered to change the group")
 	}
-	ada.says("/projects/shop/library/connections/hub", "https://registry.example.com", `value="username"`)
+	ada.says("/projects/shop/library/connections/hub", "https://images.example.com", `value="username"`)
 	token := ada.token("/projects/shop/library?add=group")
 	for _, c := range []struct {
 		path string

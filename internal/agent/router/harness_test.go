@@ -188,6 +188,6 @@ func shows(t testing.TB, r *router.Router, path string, wants ...string) {
 		if look == 1000 {
 			t.Fatalf("%s does not say %q:\n%s", path, missing, w.Body)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // The table is swapped behind the page; nothing says when.
 	}
 }

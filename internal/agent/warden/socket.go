@@ -27,7 +27,7 @@ func Dial(path string, within time.Duration) (*Warden, error) {
 		if time.Now().After(deadline) {
 			return nil, fmt.Errorf("waiting for the container of the step: %w", err)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // The other container starts in its own time and announces nothing.
 	}
 }
 

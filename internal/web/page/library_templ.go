@@ -673,7 +673,7 @@ func (s Shell) libraryForm(v SharedView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 65, "</select></label> <label class=\"field\"><span>Address</span><input class=\"in\" name=\"url\" spellcheck=\"false\" placeholder=\"https://registry.example.com\"></label></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 65, "</select></label> <label class=\"field\"><span>Address</span><input class=\"in\" name=\"url\" spellcheck=\"false\" placeholder=\"https://images.example.com\"></label></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -194,7 +194,7 @@ func (l Library) Connections(ctx context.Context, a identity.Actor, project stri
 	if err := l.f.Require(ctx, a, project, identity.Read); err != nil || l.f.Empty {
 		return nil, err
 	}
-	return []library.Connection{{Name: "hub", Type: library.DockerRegistry, URL: "https://registry.example.com", Changed: Now.Add(-24 * time.Hour), By: "user:ada", Parameters: []library.Value{{Name: "username", Value: "ada"}, {Name: "password", Secret: true}}}}, nil
+	return []library.Connection{{Name: "hub", Type: library.DockerRegistry, URL: "https://images.example.com", Changed: Now.Add(-24 * time.Hour), By: "user:ada", Parameters: []library.Value{{Name: "username", Value: "ada"}, {Name: "password", Secret: true}}}}, nil
 }
 
 // Connection is one of Connections.
