@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,7 +53,7 @@ type file struct {
 	size  int64
 	index []int64
 	wake  chan struct{} // closed and replaced when lines come, closed for good by Seal
-	done  bool
+	done  bool          // sealed: the store no longer knows this file
 }
 
 // New returns the store below dir, which need not exist.
@@ -62,16 +63,18 @@ func (s *Store) path(r Ref) string {
 	return filepath.Join(s.dir, "runs", strconv.FormatInt(r.Run, 10), r.Job, strconv.Itoa(r.Step)+".log")
 }
 
+// indexOf is the path of the index of a log.
+func indexOf(log string) string { return strings.TrimSuffix(log, ".log") + ".idx" }
+
 // Append adds records, each ended by a line feed, whose first is line number first.
 // It returns the number of the next line. When the records do not begin at the end
 // of the log it adds nothing and returns fault.Conflict with the number that it
 // wants. A log larger than limit bytes takes nothing more: fault.TooLarge.
 func (s *Store) Append(r Ref, first int64, records []byte, limit int64) (next int64, err error) {
-	f, err := s.writer(r)
+	f, err := s.locked(r)
 	if err != nil {
 		return 0, err
 	}
-	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case first != f.lines:
@@ -88,11 +91,25 @@ func (s *Store) Append(r Ref, first int64, records []byte, limit int64) (next in
 		return f.lines, errors.Join(fmt.Errorf("writing %d of %d bytes of a log: %w", n, len(records), err), f.f.Truncate(f.size))
 	}
 	f.extend(records)
-	if !f.done {
-		close(f.wake)
-		f.wake = make(chan struct{})
-	}
+	close(f.wake)
+	f.wake = make(chan struct{})
 	return f.lines, nil
+}
+
+// locked returns the open file of a step with its lock held.
+func (s *Store) locked(r Ref) (*file, error) {
+	for {
+		f, err := s.writer(r)
+		if err != nil {
+			return nil, err
+		}
+		f.mu.Lock()
+		if !f.done {
+			return f, nil
+		}
+		// It was sealed while this call waited for it: the next one opens it again.
+		f.mu.Unlock()
+	}
 }
 
 // extend counts records that now stand at the end of the file.
@@ -129,6 +146,12 @@ func (s *Store) writer(r Ref) (*file, error) {
 	f, err := scan(raw)
 	if err == nil {
 		err = raw.Truncate(f.size)
+	}
+	if err == nil {
+		// An index that an earlier Seal wrote says less than the log will hold.
+		if err = os.Remove(indexOf(path)); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("reading a log: %w", err), raw.Close())
@@ -173,23 +196,29 @@ func scan(r io.Reader) (*file, error) {
 func (s *Store) Seal(r Ref) error {
 	s.mu.Lock()
 	f := s.open[r]
-	delete(s.open, r)
 	s.mu.Unlock()
 	if f == nil {
 		return nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.done = true
-	close(f.wake)
+	if f.done {
+		return nil
+	}
 	err := f.f.Sync()
 	buf := make([]byte, 0, 8+8*len(f.index))
 	buf = binary.LittleEndian.AppendUint64(buf, uint64(f.lines))
 	for _, off := range f.index {
 		buf = binary.LittleEndian.AppendUint64(buf, uint64(off))
 	}
-	path := s.path(r)
-	return errors.Join(err, f.f.Close(), os.WriteFile(path[:len(path)-len("log")]+"idx", buf, 0o600))
+	err = errors.Join(err, f.f.Close(), os.WriteFile(indexOf(s.path(r)), buf, 0o600))
+	// Readers ask the open file until its index stands: never is a log shorter than it was.
+	s.mu.Lock()
+	delete(s.open, r)
+	s.mu.Unlock()
+	f.done = true
+	close(f.wake)
+	return err
 }
 
 // Changed returns a channel that is closed when lines come to a log after the call
@@ -223,13 +252,16 @@ func (s *Store) offsets(r Ref) (int64, []int64, error) {
 		return f.lines, f.index[:len(f.index):len(f.index)], nil
 	}
 	path := s.path(r)
-	raw, err := os.ReadFile(path[:len(path)-len("log")] + "idx")
+	raw, err := os.ReadFile(indexOf(path))
 	if err == nil && len(raw)%8 == 0 && len(raw) >= 8 {
 		index := make([]int64, 0, len(raw)/8-1)
 		for b := raw[8:]; len(b) > 0; b = b[8:] {
 			index = append(index, int64(binary.LittleEndian.Uint64(b)))
 		}
-		return int64(binary.LittleEndian.Uint64(raw)), index, nil
+		// A power cut may have left less than was written.
+		if lines := int64(binary.LittleEndian.Uint64(raw)); (lines+stride-1)/stride == int64(len(index)) {
+			return lines, index, nil
+		}
 	}
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -124,3 +124,86 @@ func TestChangedWakes(t *testing.T) {
 	}
 	<-c
 }
+
+// What a task prints when the job ends comes after the log of its step was sealed.
+func TestLateLinesOfACrash(t *testing.T) {
+	dir := t.TempDir()
+	s := logs.New(dir)
+	r := logs.Ref{Run: 1, Job: "j", Step: 1}
+	if _, err := s.Append(r, 0, records(0, 300), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Seal(r); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(r, 300, records(300, 700), 0); err != nil {
+		t.Fatal(err)
+	}
+	check(t, logs.New(dir), r, 0, 1000, 700, 700)
+}
+
+func TestALogNeverGetsShorter(t *testing.T) {
+	const rounds = 400
+	s := logs.New(t.TempDir())
+	r := logs.Ref{Run: 1, Job: "j", Step: 1}
+	written := make(chan error, 1)
+	go func() {
+		for i := range rounds {
+			if _, err := s.Append(r, int64(i), records(i, i+1), 0); err != nil {
+				written <- err
+				return
+			}
+			if err := s.Seal(r); err != nil {
+				written <- err
+				return
+			}
+		}
+		written <- nil
+	}()
+	for seen := int64(0); seen < rounds; {
+		total, err := s.Lines(r)
+		if err != nil || total < seen {
+			t.Fatalf("a log of %d lines has %d, %v", seen, total, err)
+		}
+		seen = total
+		select {
+		case err := <-written:
+			if err != nil {
+				t.Fatal(err)
+			}
+			written <- nil
+		default:
+		}
+	}
+}
+
+func TestLinesComeWhileALogIsSealed(t *testing.T) {
+	s := logs.New(t.TempDir())
+	r := logs.Ref{Run: 1, Job: "j", Step: 1}
+	sealed := make(chan error, 1)
+	stop := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-stop:
+				sealed <- nil
+				return
+			default:
+			}
+			if err := s.Seal(r); err != nil {
+				sealed <- err
+				return
+			}
+		}
+	}()
+	for i := range 400 {
+		if _, err := s.Append(r, int64(i), records(i, i+1), 0); err != nil {
+			t.Fatalf("line %d: %v", i, err)
+		}
+	}
+	close(stop)
+	if err := <-sealed; err != nil {
+		t.Fatal(err)
+	}
+	check(t, s, r, 0, 1000, 400, 400)
+}
