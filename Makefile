@@ -53,7 +53,7 @@ unit: ## Unit and store tests, the latter on SQLite and on a private PostgreSQL;
 
 slow: export TOWPATH_BIN = $(BIN)
 slow: build kube ## Scenarios on the built programs, the browser, and deployments on a live cluster.
-	@$(GOTEST) -count=1 -p 1 -timeout 25m $(SLOW)
+	@$(GOTEST) -count=1 -p 1 -timeout 40m $(SLOW)
 
 # Each of these lives on one cluster for minutes; `make test` has the shorter ones beside them.
 PROVE ?= TestNineSteps|TestSessions|TestManySessions|TestTunnel|TestSaves|TestFaults|TestCleanDeploys|TestPodinfo

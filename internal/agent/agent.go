@@ -57,7 +57,10 @@ type Config struct {
 	Transport http.RoundTripper
 	// Pause is told of steps that have failed before the job goes on; nil: nobody is.
 	Pause Pauser
-	Log   *slog.Logger
+	// Abandon ends, when it is closed, every step that runs, also one with always(); none
+	// begins any more. nil: nobody does that.
+	Abandon <-chan struct{} `json:"-"`
+	Log     *slog.Logger
 }
 
 // Agent runs jobs. Make it with New.

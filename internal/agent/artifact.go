@@ -100,6 +100,9 @@ func (s *stepRun) source(kind string) (url.Values, error) {
 		return nil, fmt.Errorf("download: runVersion is latest, latestFromBranch or specific, not %q", version)
 	}
 	set(protocol.QueryTags, "tags")
+	set(protocol.QueryPartially, "allowPartiallySucceededBuilds")
+	set(protocol.QueryFailed, "allowFailedBuilds")
+	set(protocol.QueryTriggering, "preferTriggeringPipeline", "specificBuildWithTriggering")
 	return q, nil
 }
 

@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,21 @@ func transport() *http.Transport {
 	t.MaxIdleConnsPerHost = 16
 	t.ResponseHeaderTimeout = 2 * time.Minute
 	return t
+}
+
+// upgrade is the client for requests that change the protocol of their connection, which
+// HTTP/2 does not know.
+func (c *client) upgrade() *client {
+	out := *c
+	if t, ok := c.http.Transport.(*http.Transport); ok {
+		t = t.Clone()
+		t.ForceAttemptHTTP2, t.TLSNextProto = false, map[string]func(string, *tls.Conn) http.RoundTripper{}
+		if t.TLSClientConfig != nil {
+			t.TLSClientConfig.NextProtos = []string{"http/1.1"}
+		}
+		out.http = &http.Client{Transport: t}
+	}
+	return &out
 }
 
 // refusal is an answer of the server that is not a success.

@@ -60,7 +60,8 @@ func (s *stepRun) carryOut(c command) {
 		return
 	}
 	if s.restricted() && !k.restricted {
-		s.print("##[warning]The command " + c.name + " is not allowed in this step: its target, or its task, restricts commands.")
+		// The blank keeps an agent that reads this log from carrying the command out.
+		s.print("##[warning]##vso [" + c.name + "] is not allowed in this step due to policy restrictions: its target, or its task, restricts commands.")
 		return
 	}
 	if err := k.run(s, c); err != nil {

@@ -4,20 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"path"
+	"slices"
 	"strings"
 )
 
+// helmOfFolder are the commands whose last word may be a chart in a folder or an archive.
+var helmOfFolder = []string{"template", "lint", "package", "show", "push", "dependency"}
+
 // runHelm is HelmDeploy@1. The chart goes to the server as chart/… or chart.tgz, value
 // files as values/N.yaml in their order, and the words of arguments with the files that
-// they name.
+// they name. A chart by its name is fetched by the server, with what the job added by
+// helm repo add and helm registry login.
 func runHelm(ctx context.Context, s *stepRun) error {
 	base := s.space.path(dirSources)
 	command := strings.ToLower(s.input("command"))
 	inputs := map[string]string{}
 	var files []entry
 	chartPath := s.input("chartPath")
+	if chartPath == "" && command == "push" {
+		chartPath = s.input("chartPathForACR")
+	}
 	if named := s.input("chartName"); chartPath == "" && named != "" && !strings.EqualFold(s.input("chartType"), "FilePath") && s.there(base, named) {
 		chartPath = named // as helm does: a folder goes before a repository
 	}
@@ -25,7 +31,7 @@ func runHelm(ctx context.Context, s *stepRun) error {
 	if err != nil {
 		return err
 	}
-	if chartPath == "" && (command == "template" || command == "lint" || command == "package") {
+	if chartPath == "" && (slices.Contains(helmOfFolder, command) || (command == "install" || command == "upgrade") && s.input("chartName") == "") {
 		chartPath = w.takePath(s, base)
 	}
 	if chartPath != "" {
@@ -41,36 +47,15 @@ func runHelm(ctx context.Context, s *stepRun) error {
 	}
 	files = append(append(files, more...), w.files...)
 	inputs["valueFile"], inputs["words"] = strings.Join(names, ","), w.json()
-	if err := s.remote(ctx, inputs, files); err != nil || command != "package" {
+	for input, name := range helmState {
+		if inputs[input], err = s.helmFile(name); err != nil {
+			return err
+		}
+	}
+	if err := s.remote(ctx, inputs, files); err != nil {
 		return err
 	}
-	return s.deliver()
-}
-
-// deliver copies the archive that the command package made to the folder destination.
-func (s *stepRun) deliver() error {
-	to, err := s.space.inside(s.space.path(dirSources), s.input("destination"))
-	if err != nil {
-		return err
-	}
-	f, _, err := s.space.open(s.made)
-	if err != nil {
-		return fmt.Errorf("reading the archive of the chart: %w", err)
-	}
-	defer f.Close()
-	content, err := io.ReadAll(f)
-	if err != nil {
-		return fmt.Errorf("reading the archive of the chart: %w", err)
-	}
-	at := path.Join(to, path.Base(s.made))
-	if err := s.space.root.RemoveAll(at); err != nil {
-		return fmt.Errorf("replacing %s: %w", at, err)
-	}
-	if err := errors.Join(s.space.mkdirAll(to), s.space.write(at, content, 0o644)); err != nil {
-		return fmt.Errorf("writing %s: %w", at, err)
-	}
-	s.print("Successfully packaged chart and saved it to: " + s.space.path(at))
-	return nil
+	return s.deliver(command, w.words, chartPath)
 }
 
 // chart lists the files of a chart, and its name in the tar: "chart" or "chart.tgz".

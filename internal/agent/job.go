@@ -41,8 +41,12 @@ type jobRun struct {
 	outputs []protocol.Output
 	later   []func(context.Context) // what steps do at the end of a phase that succeeded
 	why     string                  // first error
-	// borrowed are the secure files that steps fetched, relative to the workspace.
+	// borrowed are the secure files that steps fetched and the folder of docker's logins,
+	// relative to the workspace.
 	borrowed []string
+
+	// failed is the first step that failed the job, of a job that is to be kept.
+	failed *failedStep
 
 	stop *stopper
 }
@@ -112,17 +116,30 @@ func (a *Agent) runJob(ctx context.Context, p *place, lease time.Duration, job *
 		log.Error("the job could not run", "error", err)
 		r.why = "the agent could not run the job: " + err.Error()
 	}
-	return r.finish(life, ctx, result, rest)
+	stays := r.mayStay(ctx, result)
+	if !stays {
+		r.clear()
+	}
+	wanted, err := r.finish(life, ctx, protocol.Complete{Result: result, Stays: stays}, rest)
+	if stays {
+		if wanted.StaySeconds > 0 {
+			r.stay(ctx, lease, time.Duration(wanted.StaySeconds*float64(time.Second)))
+		}
+		r.clear()
+	}
+	return err
 }
 
-// run runs the phases and ends what they leave running.
+// clear ends what the job left running and takes back what it was lent.
+func (r *jobRun) clear() {
+	if err := r.warden.KillAll(); err != nil {
+		r.log.Error("ending the processes of the job", "error", err)
+	}
+	r.giveBack()
+}
+
+// run runs the phases.
 func (r *jobRun) run(slot int) (plan.Result, error) {
-	defer func() {
-		if err := r.warden.KillAll(); err != nil {
-			r.log.Error("ending the processes of the job", "error", err)
-		}
-		r.giveBack()
-	}()
 	r.base = r.agent.baseEnv(r.space)
 	r.vars = plan.Values{}
 	for _, v := range append(r.job.Variables, r.agent.localVariables(r.space, slot)...) {
@@ -145,6 +162,11 @@ func (r *jobRun) run(slot int) (plan.Result, error) {
 	}
 	r.takeConnections()
 	r.expandVariables()
+	closePorts, err := r.publish()
+	if err != nil {
+		return plan.Failed, err
+	}
+	defer closePorts()
 	return r.phases()
 }
 
@@ -209,7 +231,7 @@ func (r *jobRun) phase(p *protocol.Phase) plan.Result {
 		}
 		r.vars.Set(plan.Value{Name: "Agent.JobStatus", Text: string(status), ReadOnly: true})
 		s := &stepRun{jobRun: r, step: &p.Steps[i], round: p.Round}
-		status = mergeStatus(status, s.run(status, expired))
+		status = mergeStatus(status, s.run(status, expired || r.agent.abandoned()))
 	}
 	if r.stop.stopped() {
 		status = plan.Canceled
@@ -296,12 +318,12 @@ func (r *jobRun) fail(why string) {
 
 // finish brings everything to the server and ends the job. When the agent is told to
 // stop meanwhile, what is not delivered stays on disk for the next start. rest ends the
-// heartbeats.
-func (r *jobRun) finish(life, ctx context.Context, result plan.Result, rest func()) error {
+// heartbeats. It returns what the server wants of a job that failed.
+func (r *jobRun) finish(life, ctx context.Context, in protocol.Complete, rest func()) (protocol.Completed, error) {
 	if r.stop.stopped() {
 		r.why = r.stop.why
 		if r.stop.failed {
-			result = plan.Failed
+			in.Result = plan.Failed
 		}
 	}
 	bounded := life
@@ -310,20 +332,21 @@ func (r *jobRun) finish(life, ctx context.Context, result plan.Result, rest func
 		bounded, cancel = context.WithTimeout(life, 10*time.Second)
 		defer cancel()
 	}
+	var out protocol.Completed
 	err := r.spool.flush(bounded)
 	rest()
 	if err == nil {
+		in.Why, in.Outputs = r.why, r.outputs
 		err = retry(bounded, func() error {
-			return r.agent.client.call(bounded, "jobs/"+r.job.ID+"/complete", r.job.Lease,
-				protocol.Complete{Result: result, Why: r.why, Outputs: r.outputs}, nil)
+			return r.agent.client.call(bounded, "jobs/"+r.job.ID+"/complete", r.job.Lease, in, &out)
 		})
 	}
 	if ended(err) {
 		err = nil
 	}
 	cerr := r.spool.close(err != nil && !permanent(err))
-	r.log.Info("job finished", "result", result)
-	return errors.Join(err, cerr)
+	r.log.Info("job finished", "result", in.Result)
+	return out, errors.Join(err, cerr)
 }
 
 // recover brings what an agent that was killed has left to the server, and ends its

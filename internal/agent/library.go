@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -80,11 +79,12 @@ func (s *stepRun) placeSecureFile(ctx context.Context, want, folder string) (kep
 	return name, at, nil
 }
 
-// giveBack removes the secure files of the job, before the server hears of its end.
+// giveBack removes the secure files and the docker logins of the job, before the server hears
+// of its end.
 func (r *jobRun) giveBack() {
 	for _, at := range r.borrowed {
-		if err := r.space.root.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			r.log.Error("removing a secure file", "error", err)
+		if err := r.space.root.RemoveAll(at); err != nil {
+			r.log.Error("removing a secret of the job", "error", err)
 		}
 	}
 }

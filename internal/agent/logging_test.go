@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -20,6 +21,8 @@ type extras struct {
 	coverage int
 	artifact []string
 	task     []byte // the files of an added task
+	// served answers the tasks of the server, by their inputs.
+	served func(inputs map[string]string) []protocol.TaskReply
 }
 
 // serveExtras answers what the plain server does not know.
@@ -54,6 +57,13 @@ func (s *server) serveExtras(w http.ResponseWriter, r *http.Request, path string
 		name := path[strings.LastIndexByte(path, '/')+1:]
 		s.extras.artifact = append(s.extras.artifact, name)
 		_ = json.NewEncoder(w).Encode(protocol.Artifact{Name: name, Files: 1})
+	case strings.Contains(path, "/tasks/") && s.extras.served != nil:
+		head, _, _ := bytes.Cut(body(), []byte("\n"))
+		var in protocol.TaskRequest
+		_ = json.Unmarshal(head, &in)
+		for _, reply := range append(s.extras.served(in.Inputs), protocol.TaskReply{Done: true}) {
+			_ = json.NewEncoder(w).Encode(reply)
+		}
 	case strings.Contains(path, "/added/"):
 		_, _ = w.Write(s.extras.task)
 	default:

@@ -24,14 +24,26 @@ type Failure struct {
 	Env []string
 }
 
-// pause tells the one who wants to know that the step has failed, and waits for him.
-func (s *stepRun) pause(result plan.Result) {
-	if s.agent.cfg.Pause == nil || result != plan.Failed || s.stop.stopped() {
-		return
-	}
+// failure is where the step has failed.
+func (s *stepRun) failure() Failure {
 	dir, err := s.workingDirectory()
 	if err != nil {
 		dir = s.space.path(dirSources)
+	}
+	return Failure{Job: s.job.Path(), Step: s.step.DisplayName, Why: s.masker.String(s.why), Dir: dir, Env: s.environment()}
+}
+
+// pause tells the one who wants to know that the step has failed, and waits for him. For a job
+// that is to be kept it notes the place.
+func (s *stepRun) pause(result plan.Result) {
+	if result != plan.Failed {
+		return
+	}
+	if s.job.StaySeconds > 0 && s.failed == nil && !s.step.ContinueOnError {
+		s.failed = &failedStep{Failure: s.failure(), in: s.in}
+	}
+	if s.agent.cfg.Pause == nil || s.stop.stopped() {
+		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -44,7 +56,5 @@ func (s *stepRun) pause(result plan.Result) {
 		case <-over:
 		}
 	}()
-	s.agent.cfg.Pause.Pause(ctx, Failure{
-		Job: s.job.Path(), Step: s.step.DisplayName, Why: s.masker.String(s.why), Dir: dir, Env: s.environment(),
-	})
+	s.agent.cfg.Pause.Pause(ctx, s.failure())
 }

@@ -89,6 +89,32 @@ func (r *jobRun) named(name string) *container {
 	return nil
 }
 
+// goneWithin is how long the agent waits to be told why a container of its pod has ended: the
+// server hears it of the cluster, and ends the job with its words.
+const goneWithin = 20 * time.Second
+
+// ofContainer says what became of the container in which a process ran, when it is that what
+// ended the process.
+func (s *stepRun) ofContainer(exit warden.Exit, err error) error {
+	switch {
+	case s.in == nil:
+		return err
+	case errors.Is(err, warden.ErrGone):
+		select {
+		case <-s.stop.c:
+		case <-time.After(goneWithin):
+		}
+		return fmt.Errorf("the container %s of the pod has ended: %w", s.in.name, err)
+	case err == nil && exit.Starved:
+		size := ""
+		if exit.Memory > 0 {
+			size = fmt.Sprintf(" of %d MiB", exit.Memory>>20)
+		}
+		return fmt.Errorf("the container %s ran out of its memory%s, and a process of the step was killed; raise the limit with options: --memory of the container, or with towpath pool edit POOL --memory", s.in.name, size)
+	}
+	return err
+}
+
 // ownFolders are the variables that mean the workspace also in a container, whose image has
 // others.
 var ownFolders = []string{"HOME", "TMPDIR", "USER", "LOGNAME", "TF_BUILD", "GIT_TERMINAL_PROMPT", "XDG_CACHE_HOME", "GOCACHE", "GOMODCACHE"}

@@ -40,7 +40,7 @@ func (s *stepRun) process(ctx context.Context, dir string, env []string, argv []
 		cerr = errors.Join(cerr, errW.Close())
 	}
 	if err = errors.Join(err, cerr); err != nil {
-		return warden.Exit{}, err
+		return warden.Exit{}, s.ofContainer(warden.Exit{}, err)
 	}
 	var mu sync.Mutex
 	locked := func(f func([][]byte)) func([][]byte) {
@@ -62,7 +62,7 @@ func (s *stepRun) process(ctx context.Context, dir string, env []string, argv []
 	close(ended)
 	close(exited)
 	readers.Wait()
-	return exit, err
+	return exit, s.ofContainer(exit, err)
 }
 
 // grace is how long a process that is to end has after SIGINT, and again after SIGTERM.

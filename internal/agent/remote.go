@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -20,10 +19,10 @@ import (
 )
 
 // NeedsServer reports whether a task ("Docker@2") does its work on a server: it has images,
-// clusters, caches and secure files that no agent has by itself.
+// clusters and caches that no agent has by itself.
 func NeedsServer(task string) bool {
 	switch strings.ToLower(task) {
-	case "docker@2", "helmdeploy@1", "kubernetesmanifest@1", "cache@2", "downloadsecurefile@1":
+	case "docker@2", "helmdeploy@0", "helmdeploy@1", "kubernetes@1", "kubernetesmanifest@1", "cache@2":
 		return true
 	}
 	return false
@@ -74,13 +73,18 @@ func (s *stepRun) follow(body io.Reader) error {
 			return fmt.Errorf("the server stopped answering in the middle of the task: %w", err)
 		}
 		if r.File != "" {
-			if err := s.keep(r.File, r.Data); err != nil {
+			keep := s.keep
+			if s.take != nil {
+				keep = s.take
+			}
+			if err := keep(r.File, r.Data); err != nil {
 				return err
 			}
 			continue
 		}
 		if !r.Done {
 			s.print(r.Line)
+			s.note([]byte(r.Line))
 			if r.Line == "" {
 				s.lines([][]byte{nil})
 			}
@@ -116,159 +120,4 @@ func (s *stepRun) keep(name string, data []byte) error {
 	}
 	s.made = at
 	return nil
-}
-
-// runDocker is Docker@2. The server builds and keeps images; the build context goes
-// there as a tar whose root is the context. Dockerfile is then its path in the tar.
-func runDocker(ctx context.Context, s *stepRun) error {
-	command := s.input("command")
-	if command == "" {
-		command = "buildAndPush"
-	}
-	switch strings.ToLower(command) {
-	case "login", "logout":
-		s.print("Nothing to do: the job is signed in to Towpath's own registry by its identity.")
-		return nil
-	case "push":
-		return s.remote(ctx, map[string]string{"command": "push"}, nil)
-	case "build", "buildandpush":
-	default:
-		return fmt.Errorf("the command %q of Docker@2 is not supported; use build, push or buildAndPush", command)
-	}
-	dockerfile, err := s.findDockerfile()
-	if err != nil {
-		return err
-	}
-	contextDir := path.Dir(dockerfile)
-	if c := s.input("buildContext"); c != "" && c != "**" {
-		if contextDir, err = s.space.inside(s.space.path(dirSources), c); err != nil {
-			return err
-		}
-	}
-	files, name, err := s.buildContext(contextDir, dockerfile)
-	if err != nil {
-		return err
-	}
-	s.print(fmt.Sprintf("Sending the build context %s: %d files", contextDir, len(files)))
-	return s.remote(ctx, map[string]string{"command": command, "Dockerfile": name}, files)
-}
-
-// findDockerfile returns the one file that the input Dockerfile means, relative to the
-// workspace.
-func (s *stepRun) findDockerfile() (string, error) {
-	pattern := s.input("Dockerfile")
-	if pattern == "" {
-		pattern = "**/Dockerfile"
-	}
-	if !strings.ContainsAny(pattern, "*?[") {
-		return s.space.inside(s.space.path(dirSources), pattern)
-	}
-	if filepath.IsAbs(pattern) {
-		rel, err := filepath.Rel(s.space.path(dirSources), pattern)
-		if err != nil {
-			return "", err
-		}
-		pattern = rel
-	}
-	found, err := s.space.glob(dirSources, []string{pattern})
-	if err != nil {
-		return "", err
-	}
-	if len(found) == 0 {
-		return "", fmt.Errorf("no Dockerfile matches %s in the sources", pattern)
-	}
-	// The one nearest to the root, as the task does.
-	return slices.MinFunc(found, func(a, b string) int { return strings.Count(a, "/") - strings.Count(b, "/") }), nil
-}
-
-// outsideDockerfile is where a Dockerfile that lies outside of its context stands in
-// the tar.
-const outsideDockerfile = ".towpath/Dockerfile"
-
-// buildContext lists the files of a build context without those that its .dockerignore
-// names, and returns the name of the Dockerfile among them.
-func (s *stepRun) buildContext(dir, dockerfile string) ([]entry, string, error) {
-	rules, err := s.ignoreRules(dir)
-	if err != nil {
-		return nil, "", err
-	}
-	name, err := filepath.Rel(dir, dockerfile)
-	outside := err != nil || name == ".." || strings.HasPrefix(name, "../")
-	name = filepath.ToSlash(name)
-	files, err := s.space.tree(dir, func(rel string, isDir bool) bool {
-		// The files that steer the build are always sent.
-		if rel == name || rel == ".dockerignore" || rel == name+".dockerignore" {
-			return false
-		}
-		if isDir && rules.negated {
-			return false
-		}
-		return rules.ignores(rel)
-	})
-	if err != nil {
-		return nil, "", fmt.Errorf("reading the build context: %w", err)
-	}
-	if outside {
-		name = outsideDockerfile
-		files = append(files, entry{name: name, path: dockerfile})
-	}
-	return files, name, nil
-}
-
-// ignore are the rules of a .dockerignore file.
-type ignore struct {
-	patterns []string
-	negated  bool // at least one pattern brings something back
-}
-
-func (s *stepRun) ignoreRules(dir string) (ignore, error) {
-	f, info, err := s.space.open(path.Join(dir, ".dockerignore"))
-	if err != nil {
-		// Without the file everything is sent.
-		return ignore{}, nil
-	}
-	defer f.Close()
-	if info.Size() > 1<<20 {
-		return ignore{}, errors.New(".dockerignore is larger than 1 MiB")
-	}
-	raw, err := io.ReadAll(f)
-	if err != nil {
-		return ignore{}, fmt.Errorf("reading .dockerignore: %w", err)
-	}
-	return parseIgnore(string(raw)), nil
-}
-
-// parseIgnore reads the lines of a .dockerignore file.
-func parseIgnore(text string) ignore {
-	var r ignore
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		pattern, not := strings.CutPrefix(line, "!")
-		pattern = strings.Trim(path.Clean("/"+strings.TrimSpace(pattern)), "/")
-		if not {
-			r.negated = true
-			pattern = "!" + pattern
-		}
-		r.patterns = append(r.patterns, pattern)
-	}
-	return r
-}
-
-// ignores reports whether a path, or a folder that it lies in, is left out; the last
-// rule that matches counts.
-func (r ignore) ignores(name string) bool {
-	ignored := false
-	for _, p := range r.patterns {
-		p, not := strings.CutPrefix(p, "!")
-		for at := 0; at <= len(name); at++ {
-			if (at == len(name) || name[at] == '/') && matchPath(p, name[:at]) {
-				ignored = !not
-				break
-			}
-		}
-	}
-	return ignored
 }

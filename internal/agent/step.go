@@ -36,6 +36,10 @@ type stepRun struct {
 	taskVars  plan.Values // of ##vso[task.settaskvariable], those of all stages of the task
 	added     *protocol.Added
 	made      string // the file that the server made for the task, in the workspace
+	// take gets the files of the server in place of the folder for temporary files, and noted
+	// what the task says, for tasks that want it.
+	take  func(name string, data []byte) error
+	noted []byte
 }
 
 // task does the work of a step; nil means that it succeeded. ctx ends when the step is
@@ -50,7 +54,7 @@ func tasks() map[string]task {
 		"publishbuildartifacts@1": publishBuildArtifact, "downloadbuildartifacts@1": downloadBuildArtifact,
 		"publishcodecoverageresults@2": publishCoverage,
 		"publishpipelineartifact@1":    publishArtifact, "downloadpipelineartifact@2": downloadArtifact,
-		"publishtestresults@2": publishTests, "cache@2": runCache, "docker@2": runDocker, "helmdeploy@1": runHelm, "kubernetesmanifest@1": runManifests,
+		"publishtestresults@2": publishTests, "cache@2": runCache, "docker@2": runDocker, "helmdeploy@0": runHelm, "helmdeploy@1": runHelm, "kubernetesmanifest@1": runManifests,
 		"kubernetes@1": runKubectl,
 	}
 	all["downloadsecurefile@1"] = downloadSecureFile
@@ -144,6 +148,7 @@ func (s *stepRun) attempt(status plan.Result) plan.Result {
 	}
 	watched := make(chan struct{})
 	defer close(watched)
+	go s.watchAbandon(cancel, watched)
 	if status != plan.Canceled {
 		go s.watchCancel(cancel, watched)
 	} else if left, bounded := s.stop.left(s.job.CancelSeconds); bounded {
@@ -172,6 +177,26 @@ func (s *stepRun) attempt(status plan.Result) plan.Result {
 }
 
 var errCanceled = errors.New("the step was cancelled")
+
+// watchAbandon ends the step when the owner of the agent wants everything to end at once.
+func (s *stepRun) watchAbandon(cancel context.CancelCauseFunc, done <-chan struct{}) {
+	select {
+	case <-done:
+	case <-s.agent.cfg.Abandon:
+		s.stop.stop("broken off", false, false) // Who was told to end before knows why.
+		cancel(errCanceled)
+	}
+}
+
+// abandoned reports whether nothing may begin any more.
+func (a *Agent) abandoned() bool {
+	select {
+	case <-a.cfg.Abandon:
+		return true
+	default:
+		return false
+	}
+}
 
 // watchCancel waits for the end of the job and cancels the step when its condition does
 // not hold any more.

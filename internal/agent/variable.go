@@ -89,7 +89,7 @@ func (s *stepRun) setVariable(c command) error {
 		s.print("##[warning]The variable " + name + " is read-only and was not set.")
 		return nil
 	case !s.maySet(name):
-		s.print("##[warning]The variable " + name + " is not among the settableVariables of this step and was not set.")
+		s.print("##[warning]Setting variable '" + name + "' has been disabled by the task or build definition.")
 		return nil
 	case len(c.data) > protocol.MaxOutput:
 		return fmt.Errorf("the value of the variable %s is longer than %d bytes", name, protocol.MaxOutput)

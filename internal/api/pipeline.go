@@ -27,6 +27,7 @@ func (a *server) pipelineRoutes() {
 	op(a, http.MethodGet, "/projects/{project}/runs", "run-list", "Runs of a project, newest first", func(ctx context.Context, in *struct {
 		In
 		Repo   string `query:"repo" maxLength:"200" doc:"project/repo"`
+		File   string `query:"file" maxLength:"400" doc:"path of the pipeline file"`
 		Ref    string `query:"ref" maxLength:"256"`
 		Commit string `query:"commit" maxLength:"64"`
 		Status string `query:"status" enum:"Pending,Running,Completed"`
@@ -35,25 +36,28 @@ func (a *server) pipelineRoutes() {
 		Limit  int    `query:"limit" minimum:"0" maximum:"200"`
 	}) (*Body[[]pipeline.Run], error) {
 		return body(list(a.Pipeline.Runs(ctx, actor(ctx), pipeline.Filter{
-			Project: in.Project, Repo: in.Repo, Ref: in.Ref, Commit: in.Commit, Status: plan.Status(in.Status), Result: plan.Result(in.Result),
+			Project: in.Project, Repo: in.Repo, File: in.File, Ref: in.Ref, Commit: in.Commit, Status: plan.Status(in.Status), Result: plan.Result(in.Result),
 			Before: in.Before, Limit: in.Limit,
 		})))
 	})
 	op(a, http.MethodPost, "/projects/{project}/repos/{repo}/runs", "pipeline-run", "Run the pipeline of a branch", func(ctx context.Context, in *struct {
-		InRepo
+		InPipeline
 		Body struct {
 			Ref        string            `json:"ref,omitempty" doc:"branch or full ref; empty means the default branch" maxLength:"256"`
 			Parameters map[string]string `json:"parameters,omitempty"`
 			Variables  map[string]string `json:"variables,omitempty" doc:"of the variables of the pipeline that are settable"`
 			Skip       []string          `json:"skip,omitempty" doc:"stages to leave out" maxItems:"200"`
+			Keep       int               `json:"keep_seconds,omitempty" doc:"for how long jobs that fail are kept with their agent; -1 is the installation's time" minimum:"-1" maximum:"86400"`
 		}
 	}) (*Body[pipeline.Run], error) {
-		return body(a.Pipeline.StartWith(ctx, actor(ctx), in.full(), pipeline.Request{
-			Ref: in.Body.Ref, Parameters: in.Body.Parameters, Variables: in.Body.Variables, Skip: in.Body.Skip,
+		return body(a.Pipeline.StartWith(ctx, actor(ctx), in.key(), pipeline.Request{
+			Ref: in.Body.Ref, Parameters: in.Body.Parameters, Variables: in.Body.Variables, Skip: in.Body.Skip, Stay: stayFor(in.Body.Keep),
 		}))
 	})
+	a.definitionRoutes()
 	a.pipelineSettings()
 	a.retentionRoutes()
+	a.stayRoutes()
 	a.testRoutes()
 	op(a, http.MethodGet, "/runs/{run}", "run-show", "A run with stages, jobs, steps, tests, artifacts and images", func(ctx context.Context, in *InRun) (*Body[*pipeline.Detail], error) {
 		return body(a.Pipeline.Show(ctx, actor(ctx), in.Run))
@@ -67,14 +71,15 @@ func (a *server) pipelineRoutes() {
 			Failed    bool   `json:"failed,omitempty" doc:"only what failed, in the same run, with the outputs of the rest"`
 			Stage     string `json:"stage,omitempty" doc:"only this stage, in the same run" maxLength:"256"`
 			Following bool   `json:"following,omitempty" doc:"and the stages that depend on it, also those that ran"`
+			Keep      int    `json:"keep_seconds,omitempty" doc:"for how long jobs that fail are kept with their agent; -1 is the installation's time" minimum:"-1" maximum:"86400"`
 		} `required:"false"`
 	}) (*Body[pipeline.Run], error) {
 		if in.Body == nil {
 			return body(a.Pipeline.Rerun(ctx, actor(ctx), in.Run))
 		}
-		part := pipeline.Part{Failed: in.Body.Failed, Stage: in.Body.Stage, Following: in.Body.Following}
+		part := pipeline.Part{Failed: in.Body.Failed, Stage: in.Body.Stage, Following: in.Body.Following, Stay: stayFor(in.Body.Keep)}
 		if part.Whole() && !part.Following {
-			return body(a.Pipeline.Rerun(ctx, actor(ctx), in.Run))
+			return body(a.Pipeline.RerunKept(ctx, actor(ctx), in.Run, part.Stay))
 		}
 		return body(a.Pipeline.Repeat(ctx, actor(ctx), in.Run, part))
 	})

@@ -28,6 +28,9 @@ func (a *server) retentionRoutes() {
 	op(a, http.MethodGet, "/projects/{project}/retention/expired", "retention-expired", "Runs that the rules let go now", func(ctx context.Context, in *In) (*Body[[]pipeline.Run], error) {
 		return body(list(a.Pipeline.Expired(ctx, actor(ctx), in.Project)))
 	})
+	op(a, http.MethodGet, "/projects/{project}/retention/kept", "retention-kept", "Runs that somebody keeps, whatever the rules say", func(ctx context.Context, in *In) (*Body[[]pipeline.KeptRun], error) {
+		return body(list(a.Pipeline.Kept(ctx, actor(ctx), in.Project)))
+	})
 	op(a, http.MethodGet, "/retention", "retention-installation", "How long runs stay where a project says nothing", func(ctx context.Context, _ *Empty) (*Body[Retention], error) {
 		all, err := a.Pipeline.InstallationRetention(ctx, actor(ctx))
 		return body(Retention{Rules: all}, err)
@@ -50,20 +53,20 @@ func (a *server) retentionRoutes() {
 
 func (a *server) testRoutes() {
 	op(a, http.MethodGet, "/projects/{project}/repos/{repo}/tests", "test-list", "Tests of a pipeline over its newest runs", func(ctx context.Context, in *struct {
-		InRepo
+		InPipeline
 		Branch string `query:"branch" maxLength:"256"`
 		Flaky  bool   `query:"flaky" doc:"only those that failed and passed on one commit"`
 		Failed bool   `query:"failed" doc:"only those that failed in their newest run"`
 		Limit  int    `query:"limit" minimum:"0" maximum:"2000"`
 	}) (*Body[[]pipeline.TestCase], error) {
-		return body(list(a.Pipeline.TestCases(ctx, actor(ctx), pipeline.TestFilter{Repo: in.full(), Branch: in.Branch, Flaky: in.Flaky, Failed: in.Failed, Limit: in.Limit})))
+		return body(list(a.Pipeline.TestCases(ctx, actor(ctx), pipeline.TestFilter{Pipeline: in.key(), Branch: in.Branch, Flaky: in.Flaky, Failed: in.Failed, Limit: in.Limit})))
 	})
 	op(a, http.MethodGet, "/projects/{project}/repos/{repo}/tests/history", "test-history", "Outcomes of a test, newest first", func(ctx context.Context, in *struct {
-		InRepo
+		InPipeline
 		Test   string `query:"test" required:"true" maxLength:"2000" doc:"number, name, or SUITE/NAME"`
 		Branch string `query:"branch" maxLength:"256"`
 		Limit  int    `query:"limit" minimum:"0" maximum:"500"`
 	}) (*Body[[]pipeline.Outcome], error) {
-		return body(list(a.Pipeline.TestHistory(ctx, actor(ctx), in.full(), in.Test, in.Branch, in.Limit)))
+		return body(list(a.Pipeline.TestHistory(ctx, actor(ctx), in.key(), in.Test, in.Branch, in.Limit)))
 	})
 }

@@ -326,7 +326,7 @@ func (a *App) Run(ctx context.Context) error {
 	parts = append(parts, a.guardParts()...)
 	parts = append(parts, a.telemetryParts()...)
 	parts = append(parts, a.insightParts()...)
-	if a.cfg.Cluster == cluster.KindEmbedded {
+	if a.cfg.Cluster == cluster.KindEmbedded || a.cfg.Cluster == cluster.KindAdopted && a.cfg.PodsListen != "" {
 		parts = append(parts, part{"agents in pods", a.servePods})
 	}
 	if a.issuer != nil {

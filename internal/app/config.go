@@ -37,6 +37,9 @@ type Config struct {
 	// Cluster is embedded, none, or adopted; the last with Kubeconfig.
 	Cluster    string
 	Kubeconfig string
+	// PodsListen is host:port of a listener for agents in pods of an adopted cluster, as they reach
+	// it; "" has them come to PublicURL. The embedded cluster's come to its node.
+	PodsListen string
 	// Kube are the settings of the embedded cluster that differ from its defaults.
 	Kube cluster.Settings
 
@@ -66,6 +69,9 @@ type Config struct {
 	// NotifyAllow are hosts and networks to which alerts may be sent although their
 	// addresses are not public.
 	NotifyAllow []string
+	// KeepDefault and KeepMost are for how long a failed job is kept when nobody says, and at
+	// most; 0 is the product's.
+	KeepDefault, KeepMost time.Duration
 
 	// Signals are the windows after which signals become items, and items close; zero values
 	// are the product's.

@@ -36,7 +36,11 @@ func TestRefusedByName(t *testing.T) {
 		{"K022 an Azure subscription", "Kubernetes@1", map[string]string{"command": "get", "azureSubscriptionEndpoint": "arm"}, "there is no Azure here"},
 		{"K022 login", "Kubernetes@1", map[string]string{"command": "login"}, "kubectl login"},
 		{"K022 an Azure registry", "Kubernetes@1", map[string]string{"secretName": "s", "containerRegistryType": "Azure Container Registry", "azureContainerRegistry": "r"}, "Azure Container Registry"},
-		{"K023 create", "HelmDeploy@1", map[string]string{"command": "create"}, "\"create\""},
+		{"K023 init", "HelmDeploy@1", map[string]string{"command": "init"}, "\"init\""},
+		{"K023 save", "HelmDeploy@1", map[string]string{"command": "save"}, "\"save\""},
+		{"K023 login", "HelmDeploy@1", map[string]string{"command": "login"}, "kubeconfig"},
+		{"K023 an Azure registry", "HelmDeploy@1", map[string]string{"command": "push", "azureSubscriptionEndpointForACR": "arm"}, "there is no Azure here"},
+		{"K023 push of nothing", "HelmDeploy@1", map[string]string{"command": "push", "arguments": "web-1.0.0.tgz oci://localhost/shop"}, "needs the archive"},
 		{"K023 expose", "HelmDeploy@1", map[string]string{"command": "expose"}, "\"expose\""},
 		{"K023 an Azure subscription", "HelmDeploy@1", map[string]string{"command": "ls", "azureSubscriptionEndpoint": "arm"}, "there is no Azure here"},
 		{"K023 a chart by name", "HelmDeploy@1", map[string]string{"command": "upgrade", "releaseName": "web", "chartName": "stable/nginx"}, "stable/nginx"},
@@ -55,7 +59,8 @@ func TestRefusedByName(t *testing.T) {
 // TestHelmArgumentsK023 reads what stands in the input arguments.
 func TestHelmArgumentsK023(t *testing.T) {
 	for _, c := range []struct{ line, words, set, refused string }{
-		{"--timeout 2m --atomic --set a=b,c=d --set-string=x=1", "", "", "--set-string"},
+		{"--timeout 2m --atomic --set a=b,c=d --set-string=x=1", "", "timeout=2m set=a=b,c=d set-string=x=1", ""},
+		{"--devel --plain-http --repo https://charts.example.com", "", "devel=true plain-http=true repo=https://charts.example.com", ""},
 		{"--timeout 2m --atomic --set a=b --set c=d", "", "timeout=2m atomic=true set=c=d", ""},
 		{"web 3 -n shop", "web 3", "namespace=shop", ""},
 		{"-f files/s/a.yaml -i --force-conflicts", "", "values=files/s/a.yaml install=true force=true", ""},

@@ -2,13 +2,14 @@ package app
 
 import (
 	"context"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/deploy/chart"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/pipeline"
 )
@@ -21,25 +22,28 @@ type helmCall struct {
 	call     pipeline.TaskCall
 	files    []deploy.File
 	args     helmArguments
+	charts   *chart.Client
+	own      string          // host of our registry
+	ref      string          // the chart by its name elsewhere; "" when its files came with the call
+	fetched  map[string]bool // files of the chart that depend fetched
 	say      func(string)
 	printing strings.Builder // what helm would print, for helmOutput
 }
 
 // helmInstead says of commands that are refused what to do.
 var helmInstead = map[string]string{
-	"create": "make the chart once with `helm create` and commit it", "init": "there is no Tiller any more: leave the step out",
-	"expose": "use an Ingress or a Service in the chart", "push": "commit the chart, or use the command package and publish the archive as an artifact",
-	"save": "use the command package", "registry": "the job is signed in to Towpath's own registry by its identity", "repo": "commit the chart, with its dependencies in the folder charts",
-	"dependency": "run `helm dependency build` and commit the folder charts", "pull": "commit the chart", "plugin": "no plugins run here",
+	"init": "there is no Tiller any more: leave the step out", "expose": "use an Ingress or a Service in the chart",
+	"save": "use the command package, and push for a registry", "plugin": "no plugins run here", "search": "name the chart and its version; no index is searched",
 	"login": "no job holds a kubeconfig: each step HelmDeploy@1 finds its cluster by itself", "logout": "no job holds a kubeconfig",
-	"test": "run the test in a step of its own, such as Kubernetes@1 with run or exec",
+	"verify": "no key ring is here: charts by digest are checked, and Towpath signs images itself", "env": "a step here has no helm program",
 }
 
 // helmCommands are the commands of HelmDeploy@1 that run here.
 var helmCommands = map[string]func(*helmCall, context.Context) (deploy.Release, error){
 	"install": (*helmCall).deploy, "upgrade": (*helmCall).deploy, "rollback": (*helmCall).rollback, "uninstall": (*helmCall).uninstall, "delete": (*helmCall).uninstall,
-	"ls": (*helmCall).list, "list": (*helmCall).list, "history": (*helmCall).list, "status": (*helmCall).get, "get": (*helmCall).get,
-	"template": (*helmCall).template, "lint": (*helmCall).lint, "package": (*helmCall).pack, "version": (*helmCall).version,
+	"ls": (*helmCall).list, "list": (*helmCall).list, "history": (*helmCall).list, "status": (*helmCall).get, "get": (*helmCall).get, "test": (*helmCall).test,
+	"template": (*helmCall).template, "lint": (*helmCall).lint, "package": (*helmCall).pack, "version": (*helmCall).version, "create": (*helmCall).create,
+	"repo": (*helmCall).repo, "registry": (*helmCall).signIn, "push": (*helmCall).push, "pull": (*helmCall).pull, "show": (*helmCall).show, "dependency": (*helmCall).dependency,
 }
 
 func (t tasks) helm(ctx context.Context, call pipeline.TaskCall, out func(string)) (map[string]string, error) {
@@ -49,15 +53,18 @@ func (t tasks) helm(ctx context.Context, call pipeline.TaskCall, out func(string
 	if !ok {
 		next := helmInstead[command]
 		if next == "" {
-			next = "use ls, install, upgrade, rollback, uninstall, status, get, history, template, lint or package"
+			next = "use " + strings.Join(slices.Sorted(maps.Keys(helmCommands)), ", ")
 		}
 		return nil, fault.New(fault.Invalid, "The command %q of HelmDeploy@1 is not supported.", in["command"]).WithNext("%s", next)
+	}
+	if err := noAzureCharts(in); err != nil {
+		return nil, err
 	}
 	svc, err := t.target(ctx, call)
 	if err != nil {
 		return nil, err
 	}
-	h := &helmCall{svc: svc, in: in, call: call, say: out}
+	h := &helmCall{svc: svc, in: in, call: call, say: out, own: t.host, charts: chart.New(t.web, chart.Own{Host: t.host, Registry: ownCharts{t.registry, jobActor(call.Job)}})}
 	if err := h.read(command); err != nil {
 		return nil, err
 	}
@@ -95,9 +102,7 @@ func (h *helmCall) read(command string) error {
 	if ns := h.args.option("namespace"); ns != "" && c.Namespace == "" {
 		c.Namespace = ns
 	}
-	if c.Name == "" && len(h.args.words) > 0 && command != "lint" && command != "package" {
-		c.Name, h.args.words = h.args.words[0], h.args.words[1:]
-	}
+	h.name(command)
 	if h.in["chartPath"] != "" {
 		c.Files = below(h.files, h.in["chartPath"])
 		if i := slices.IndexFunc(h.files, func(f deploy.File) bool { return f.Name == path.Clean(h.in["chartPath"]) }); i >= 0 {
@@ -114,7 +119,37 @@ func (h *helmCall) read(command string) error {
 		c.Values = append(c.Values, h.files[i].Data)
 	}
 	c.Set = append(lines(h.in["overrideValues"]), h.args.options("set")...)
+	c.Overrides = deploy.Overrides{
+		SetJSON: h.args.options("set-json"), SetString: h.args.options("set-string"), SetFile: h.args.options("set-file"), SetLiteral: h.args.options("set-literal"), Given: h.files,
+	}
 	return nil
+}
+
+// name reads which release and which chart the words of a command name, where the inputs do
+// not: "[NAME] CHART" of those that take a chart, "NAME" of those that take a release.
+func (h *helmCall) name(command string) {
+	c, words := &h.chart, h.args.words
+	if h.in["chartPath"] == "" {
+		h.ref = strings.TrimSpace(h.in["chartName"])
+	}
+	switch command {
+	case "install", "upgrade", "template":
+		if at := len(words) - 1; at >= 0 && h.in["chartPath"] == "" && h.ref == "" && (at > 0 || c.Name != "" || command == "template" || chart.IsRef(words[at])) {
+			h.ref, words = words[at], words[:at]
+		}
+	case "pull", "show":
+		if at := len(words) - 1; at >= 0 && h.in["chartPath"] == "" {
+			h.ref, words = words[at], words[:at]
+		}
+		h.args.words = words
+		return
+	case "lint", "package", "create", "repo", "registry", "push", "dependency":
+		return
+	}
+	if c.Name == "" && len(words) > 0 {
+		c.Name, words = words[0], words[1:]
+	}
+	h.args.words = words
 }
 
 // deploy is install and upgrade: a release, judged and recorded as each one is.
@@ -124,10 +159,10 @@ func (h *helmCall) deploy(ctx context.Context) (deploy.Release, error) {
 		return deploy.Release{}, fault.New(fault.Invalid, "HelmDeploy@1 needs the input releaseName.").
 			WithNext("the number of the run, which the service takes without it, would make a new release each time")
 	}
-	if h.in["chartPath"] == "" {
-		return deploy.Release{}, fault.New(fault.Invalid, "The chart %q of HelmDeploy@1 lies in no folder of the workspace, and charts are not fetched.", h.in["chartName"]).
-			WithNext("commit the chart and write chartType: FilePath with chartPath")
+	if err := h.fetch(ctx); err != nil {
+		return deploy.Release{}, err
 	}
+	c = h.chart
 	if strings.EqualFold(h.in["command"], "upgrade") {
 		c.NoInstall = !truth(h.in["install"], true) && !h.args.on("install")
 	}
@@ -211,7 +246,10 @@ func (h *helmCall) get(ctx context.Context) (deploy.Release, error) {
 	return deploy.Release{}, err
 }
 
-func (h *helmCall) template(context.Context) (deploy.Release, error) {
+func (h *helmCall) template(ctx context.Context) (deploy.Release, error) {
+	if err := h.fetch(ctx); err != nil {
+		return deploy.Release{}, err
+	}
 	text, err := deploy.Template(h.chart, nil)
 	h.print(text)
 	return deploy.Release{}, err
@@ -223,7 +261,19 @@ func (h *helmCall) lint(context.Context) (deploy.Release, error) {
 	return deploy.Release{}, err
 }
 
-func (h *helmCall) pack(context.Context) (deploy.Release, error) {
+func (h *helmCall) test(ctx context.Context) (deploy.Release, error) {
+	if h.chart.Name == "" {
+		return deploy.Release{}, fault.New(fault.Invalid, "HelmDeploy@1 needs the input releaseName.")
+	}
+	return deploy.Release{}, h.svc.HelmTest(ctx, h.chart.Target, h.args.on("logs"), func(line string) { h.print(line + "\n") })
+}
+
+func (h *helmCall) pack(ctx context.Context) (deploy.Release, error) {
+	if truth(h.in["updatedependency"], false) || h.args.on("dependency-update") {
+		if err := h.depend(ctx, false); err != nil {
+			return deploy.Release{}, err
+		}
+	}
 	version := strings.TrimSpace(h.in["version"])
 	if v := h.args.option("version"); v != "" {
 		version = v
@@ -266,82 +316,4 @@ func lines(s string) []string {
 		}
 	}
 	return out
-}
-
-// helmArguments are the words of the input arguments.
-type helmArguments struct {
-	words   []string // that are no options
-	set     map[string][]string
-	timeout time.Duration
-}
-
-func (a helmArguments) options(name string) []string { return a.set[name] }
-
-func (a helmArguments) option(name string) string {
-	if list := a.set[name]; len(list) > 0 {
-		return list[len(list)-1]
-	}
-	return ""
-}
-
-func (a helmArguments) on(name string) bool { return a.option(name) == "true" }
-
-// helmShort are the short forms of options of helm.
-var helmShort = map[string]string{"-f": "values", "-n": "namespace", "-i": "install", "-o": "output", "-q": "short", "-a": "all", "-u": "dependency-update", "-d": "destination"}
-
-// helmValued and helmFlags are the options that are understood, by what takes them. What a
-// release here does anyway, as to wait, to be rolled back and to make its namespace, is taken
-// without a word.
-var (
-	helmValued = []string{"timeout", "set", "values", "namespace", "output", "version", "app-version", "revision", "description", "history-max", "max", "destination", "cascade", "kube-version"}
-	helmFlags  = []string{"wait", "atomic", "rollback-on-failure", "create-namespace", "install", "reuse-values", "reset-values", "reset-then-reuse-values", "debug", "wait-for-jobs",
-		"force", "force-replace", "force-conflicts", "cleanup-on-fail", "keep-history", "ignore-not-found", "no-hooks", "strict", "dry-run", "all", "short", "with-subcharts",
-		"dependency-update", "skip-tests", "include-crds", "history", "hide-notes", "render-subchart-notes", "take-ownership"}
-)
-
-// readHelm reads a command line of helm. An option that is not known is an error, never
-// ignored.
-func readHelm(command string, words []string) (helmArguments, error) {
-	a := helmArguments{set: map[string][]string{}}
-	for i := 0; i < len(words); i++ {
-		if !strings.HasPrefix(words[i], "-") {
-			a.words = append(a.words, words[i])
-			continue
-		}
-		name, value, has := strings.Cut(words[i], "=")
-		if long, ok := helmShort[name]; ok {
-			name = "--" + long
-		}
-		name = strings.TrimPrefix(name, "--")
-		switch {
-		case slices.Contains(helmFlags, name):
-			if !has {
-				value = "true"
-			}
-		case slices.Contains(helmValued, name):
-			if !has {
-				if i++; i >= len(words) {
-					return a, fault.New(fault.Invalid, "The argument --%s of HelmDeploy@1 has no value.", name)
-				}
-				value = words[i]
-			}
-		default:
-			return a, fault.New(fault.Invalid, "HelmDeploy@1 does not understand the argument %q of helm %s.", words[i], command).WithNext("remove it from the input arguments")
-		}
-		if name == "no-hooks" && command != "uninstall" {
-			return a, fault.New(fault.Invalid, "HelmDeploy@1 runs the hooks of a chart, so it takes no --no-hooks with helm %s.", command).WithNext("remove it from the input arguments")
-		}
-		if name == "force-conflicts" || name == "force-replace" {
-			name = "force"
-		}
-		a.set[name] = append(a.set[name], value)
-	}
-	if v := a.option("timeout"); v != "" {
-		d, err := time.ParseDuration(v)
-		if err != nil || d <= 0 {
-			return a, fault.New(fault.Invalid, "%q is no duration.", v).WithNext("write it as 2m or 90s")
-		}
-		a.timeout = d
-	}
-	return a, nil
 }

@@ -10,7 +10,7 @@ import (
 func (a *App) pages() http.Handler {
 	d := web.Deps{
 		Identity: a.Identity, Source: a.Source, Pulls: a.Pulls, Rulesets: a.Rulesets, Protection: a.Protect, Policy: a.Policy, Compliance: a.Audit,
-		Pipeline: a.Pipeline, Checks: a.Pipeline.Checks(), Registry: a.Registry, Supply: a.Supply, Deploy: a.Deploy, Evidence: a.Evidence, Cluster: a.Cluster, Log: a.Log,
+		Pipeline: a.Pipeline, Definitions: a.Pipeline, Pools: a.Pipeline.Pools(), Retention: a.Pipeline, Tests: a.Pipeline, Checks: a.Pipeline.Checks(), Registry: a.Registry, Supply: a.Supply, Deploy: a.Deploy, Evidence: a.Evidence, Cluster: a.Cluster, Log: a.Log,
 		Monitor: a.Monitor, Alerts: a.Alerts, Insight: a.Insight, Work: a.Work, Signals: a.Insights, Dev: a.Dev, Dora: a.Dora, Clock: a.clock, Logger: a.logger,
 	}
 	if a.Sync != nil {

@@ -6,7 +6,9 @@ import (
 
 	"towpath.dev/towpath/internal/cluster"
 	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
+	"towpath.dev/towpath/internal/monitor/alert"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/pipeline/pod"
 	"towpath.dev/towpath/internal/registry/supply"
@@ -33,10 +35,10 @@ func (a *App) openPipeline(ctx context.Context) error {
 	}
 	a.Pipeline, err = pipeline.New(pipeline.Parts{
 		DB: a.db, Log: a.Log, Clock: a.clock, Queue: a.queue, Auth: a.Identity, Source: commits{a.Source}, Tokens: a.Identity, Blobs: blobs,
-		Tasks:       tasks{builder: a.builder, registry: a.Registry, deploy: a.Deploy, host: hostOf(a.URL), voices: a.voices, dial: answers.guard.Dial, url: a.URL},
-		Deployments: canaries{a.Deploy}, Needs: needs{a}, Environments: environments{a.Deploy}, Outside: answers, Internal: answers.guard.Named, Vault: a.vault,
+		Tasks:       tasks{builder: a.builder, registry: a.Registry, deploy: a.Deploy, host: hostOf(a.URL), voices: a.voices, dial: answers.guard.Dial, url: a.URL, web: answers.client.Transport},
+		Deployments: canaries{a.Deploy}, Needs: needs{a}, Environments: environments{a.Deploy}, Herald: asking{a}, Outside: answers, Internal: answers.guard.Named, Vault: a.vault,
 		Pods: pods, Logger: a.logger,
-	}, pipeline.Options{URL: a.URL, Registry: hostOf(a.URL), Data: a.cfg.Data, AgentToken: token})
+	}, pipeline.Options{URL: a.URL, Registry: hostOf(a.URL), Data: a.cfg.Data, AgentToken: token, StayDefault: a.cfg.KeepDefault, StayMost: a.cfg.KeepMost})
 	if err != nil {
 		return err
 	}
@@ -46,6 +48,22 @@ func (a *App) openPipeline(ctx context.Context) error {
 
 // agentToken returns what agents that run jobs authenticate with.
 func (a *App) agentToken() (string, error) { return a.keepToken("agent-token", "twa_") }
+
+// asking tells people of what runs ask, over the routes of alerts.
+type asking struct{ app *App }
+
+var _ pipeline.Herald = asking{}
+
+// Ask sends a question to the receivers that the routes name for it. It asks through the App
+// because alerts are opened after the pipelines.
+func (q asking) Ask(ctx context.Context, in pipeline.Question) error {
+	if q.app.Alerts == nil {
+		return fault.New(fault.Unavailable, "Alerting is not running.")
+	}
+	return q.app.Alerts.Ask(ctx, identity.SystemActor("pipeline"), alert.Question{
+		Project: in.Project, Run: in.Run, Entry: in.Entry, Title: in.Title, Text: in.Text, Asked: in.Asked,
+	})
+}
 
 // commits answers the pipeline's questions about commits.
 type commits struct{ source *source.Service }
@@ -96,7 +114,7 @@ func (r runs) Provenance(ctx context.Context, n int64) (provenance.Facts, error)
 		return provenance.Facts{}, err
 	}
 	return provenance.Facts{
-		Run: n, Project: got.Project, Repo: got.Repo, Ref: got.Ref, Commit: got.Commit, Pipeline: pipeline.File,
+		Run: n, Project: got.Project, Repo: got.Repo, Ref: got.Ref, Commit: got.Commit, Pipeline: got.File,
 		Started: got.Started, Finished: got.Finished, Source: r.url + "/" + got.Repo + ".git",
 	}, nil
 }

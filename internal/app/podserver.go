@@ -24,10 +24,18 @@ func (p agentPods) Image(ctx context.Context) (string, error) {
 	return images.AgentImage(ctx)
 }
 
-// Server returns the public address in an adopted cluster, whose nodes pull images from it, and
-// the node's address in the embedded one, where the server listens for pods.
+// Installation returns what the namespaces of this installation bear as well.
+func (p agentPods) Installation(ctx context.Context) (string, error) {
+	return p.app.Deploy.Installation(ctx)
+}
+
+// Server returns the node's address in the embedded cluster, where the server listens for pods;
+// in an adopted one that of the listener for them, and without one the public address.
 func (p agentPods) Server(ctx context.Context) (string, error) {
 	if p.app.cfg.Cluster != cluster.KindEmbedded {
+		if p.app.cfg.PodsListen != "" {
+			return "http://" + p.app.cfg.PodsListen, nil
+		}
 		return p.app.URL, nil
 	}
 	_, address, err := p.app.nodeAddress(ctx)
@@ -38,7 +46,8 @@ func (p agentPods) Server(ctx context.Context) (string, error) {
 	return "http://" + net.JoinHostPort(address, port), err
 }
 
-// servePods listens on the address of the embedded cluster's node for the agents in pods: for
+// servePods listens on the address of the embedded cluster's node, or the one that is set for an
+// adopted cluster, for the agents in pods: for
 // their protocol and for Git, nothing else. A server that listens there anyway needs no other.
 func (a *App) servePods(ctx context.Context) error {
 	a.keep(ctx, "the listener for agents in pods", func() error {

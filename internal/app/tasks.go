@@ -4,8 +4,8 @@ import (
 	"archive/tar"
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"net/http"
 	"path"
 	"strconv"
 	"strings"
@@ -27,8 +27,9 @@ type tasks struct {
 	deploy   *deploy.Service
 	host     string // of our registry in image names
 	voices   *voices
-	dial     dial   // to clusters that service connections name
-	url      string // of this server
+	dial     dial              // to clusters that service connections name
+	url      string            // of this server
+	web      http.RoundTripper // to where charts are fetched from
 }
 
 var _ pipeline.Tasks = tasks{}
@@ -71,65 +72,6 @@ func list(s string) []string {
 		}
 	}
 	return out
-}
-
-func (t tasks) docker(ctx context.Context, call pipeline.TaskCall, out func(string)) (map[string]string, error) {
-	in := call.Inputs
-	repository := strings.TrimPrefix(strings.TrimSpace(in["repository"]), t.host+"/")
-	if repository == "" {
-		return nil, fault.New(fault.Invalid, "Docker@2 needs the input repository.").WithNext("write repository: %s/NAME", call.Job.Project)
-	}
-	tags := list(in["tags"])
-	if len(tags) == 0 {
-		return nil, fault.New(fault.Invalid, "Docker@2 needs at least one tag.").WithNext("write tags: $(Build.BuildId)")
-	}
-	if strings.EqualFold(in["command"], "push") {
-		return t.pushed(ctx, call, repository, tags[0], out)
-	}
-	req := build.Request{
-		Context: call.Context, Dockerfile: in["Dockerfile"], Repository: repository, Tags: tags, Args: map[string]string{},
-		// The labels that the task adds by itself (addPipelineData), in OCI's words.
-		Labels: map[string]string{
-			"org.opencontainers.image.revision": call.Job.Commit,
-			"org.opencontainers.image.source":   call.Job.Repo,
-			"dev.towpath.run":                   strconv.FormatInt(call.Job.Run, 10),
-		},
-	}
-	if err := buildArguments(in["arguments"], &req); err != nil {
-		return nil, err
-	}
-	token, err := call.Token(ctx, identity.AudienceTowpath)
-	if err != nil {
-		return nil, err
-	}
-	req.Auth = build.Auth{User: "run", Secret: token}
-	got, err := t.builder.Build(ctx, req, out)
-	if err != nil {
-		return nil, err
-	}
-	image := t.host + "/" + repository + "@" + got.Digest
-	out("pushed " + image)
-	return map[string]string{"digest": got.Digest, "image": image}, nil
-}
-
-// pushed answers the command push: what was built stands in the registry already.
-func (t tasks) pushed(ctx context.Context, call pipeline.TaskCall, repository, tag string, out func(string)) (map[string]string, error) {
-	m, err := t.registry.ManifestRecord(ctx, jobActor(call.Job), repository, tag)
-	if err != nil {
-		return nil, err
-	}
-	out(fmt.Sprintf("%s/%s:%s is in the registry: builds go there at once", t.host, repository, tag))
-	return map[string]string{"digest": m.Digest, "image": t.host + "/" + repository + "@" + m.Digest}, nil
-}
-
-// buildArguments reads the input arguments, which is a command line of docker build.
-func buildArguments(line string, r *build.Request) error {
-	return options(line, "Docker@2", map[string]func(value string) error{
-		"--build-arg": func(v string) error { return pair(v, r.Args) },
-		"--label":     func(v string) error { return pair(v, r.Labels) },
-		"--target":    func(v string) error { r.Target = v; return nil },
-		"--platform":  func(v string) error { r.Platform = v; return nil },
-	}, map[string]*bool{"--no-cache": &r.NoCache, "--pull": &r.Pull})
 }
 
 func pair(s string, into map[string]string) error {

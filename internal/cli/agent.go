@@ -30,6 +30,9 @@ func agentTable(list []pipeline.Agent, none string) table {
 		if !a.Enabled {
 			state = "disabled"
 		}
+		if a.State != "" {
+			state = a.State
+		}
 		jobs := make([]string, 0, len(a.Jobs))
 		for _, j := range a.Jobs {
 			jobs = append(jobs, fmt.Sprintf("%d/%s", j.Run, j.Job))

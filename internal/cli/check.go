@@ -147,6 +147,7 @@ func (e *env) gateAdd() *cobra.Command {
 	f.StringVar(&g.hours.Zone, "zone", "", "businessHours: Europe/Rome")
 	f.StringVar(&g.rest.URL, "url", "", "rest: address that is asked")
 	f.StringVar(&g.rest.Success, "success", "", "rest: expression over the answer, eq(root['status'], 'ok')")
+	f.StringVar(&g.rest.Connection, "connection", "", "rest: generic service connection whose credentials the request bears")
 	f.IntVar(&g.rest.RetryMinutes, "retry", 0, "rest, alerts: minutes until it is asked again")
 	f.StringVar(&g.alerts.Severity, "severity", "", "alerts: the least that counts: info, warning, error, critical")
 	f.StringVar(&g.artifact.Expression, "expression", "", "evaluateArtifact: CEL over image and run")

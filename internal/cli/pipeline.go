@@ -13,7 +13,8 @@ import (
 )
 
 func (e *env) pipelines() *cobra.Command {
-	return noun("pipeline", "Pipeline files: check, expand, plan, run", e.pipelineValidate(), e.pipelineExpand(), e.pipelinePlan(), e.pipelineRun(), e.pipelineLSP(), e.pipelineParameters(), e.pipelineVariables())
+	files := []*cobra.Command{e.pipelineValidate(), e.pipelineExpand(), e.pipelinePlan(), e.pipelineRun(), e.pipelineLSP(), e.pipelineParameters(), e.pipelineVariables()}
+	return noun("pipeline", "Pipelines of a project, and their files: check, expand, plan, run", append(files, e.definitions()...)...)
 }
 
 func (e *env) pipelineValidate() *cobra.Command {

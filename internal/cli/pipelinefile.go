@@ -16,14 +16,15 @@ import (
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/pipeline/compile"
 	"towpath.dev/towpath/internal/pipeline/expand"
+	"towpath.dev/towpath/internal/pipeline/gallery"
 	"towpath.dev/towpath/internal/pipeline/parse"
 	"towpath.dev/towpath/internal/pipeline/validate"
 )
 
 // pipelineFlags are the flags of the commands that compile a file of this machine.
 type pipelineFlags struct {
-	parameters, variables, resources []string
-	repo                             string
+	parameters, variables, resources, tasks []string
+	repo                                    string
 }
 
 func (f *pipelineFlags) add(c *cobra.Command) {
@@ -31,6 +32,7 @@ func (f *pipelineFlags) add(c *cobra.Command) {
 	c.Flags().StringArrayVar(&f.variables, "var", nil, "predefined variable that ${{ }} may read, NAME=VALUE, such as Build.SourceBranch=refs/heads/main")
 	c.Flags().StringVar(&f.repo, "repo", "", "root of the repository that the file is in (default: the nearest folder above it with .git, else its own)")
 	c.Flags().StringArrayVar(&f.resources, "resource", nil, "folder of another repository, NAME=DIR; NAME is its alias or name, with or without @ref")
+	c.Flags().StringArrayVar(&f.tasks, "task", nil, "folder of a task, or a .vsix, that the pipeline may use beside the built-in tasks; may be repeated")
 }
 
 // localPipeline is a pipeline file of this machine with what it is compiled from.
@@ -42,6 +44,7 @@ type localPipeline struct {
 	shown, prefix string
 	options       compile.Options
 	resources     []localRepository
+	tasks         [][]byte // zips
 }
 
 // localRepository is a folder that stands for another repository.
@@ -75,7 +78,35 @@ func (f *pipelineFlags) open(args []string) (*localPipeline, error) {
 		}
 		p.resources = append(p.resources, localRepository{name: name, dir: dir})
 	}
-	return p, nil
+	return p, p.addTasks(f.tasks)
+}
+
+// addTasks reads the tasks of --task, and has the compiler know them.
+func (p *localPipeline) addTasks(given []string) error {
+	var err error
+	p.tasks, p.options.Tasks, err = localTasks(given)
+	return err
+}
+
+// localTasks reads the tasks that are given to a command on this machine: their zips, and the
+// catalog that has them; it is nil when none are given.
+func localTasks(given []string) (zips [][]byte, catalog validate.Catalog, err error) {
+	var packages []gallery.Package
+	for _, name := range given {
+		data, err := taskZip(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		read, err := gallery.Read(data)
+		if err != nil {
+			return nil, nil, fmt.Errorf("reading the task %s: %w", name, err)
+		}
+		zips, packages = append(zips, data), append(packages, read...)
+	}
+	if len(packages) > 0 {
+		catalog = gallery.Compiled(validate.Builtin(), packages)
+	}
+	return zips, catalog, nil
 }
 
 // locate finds the repository of the file: the folder that --repo names, else the

@@ -16,13 +16,14 @@ import (
 func (e *env) pipelineParameters() *cobra.Command {
 	var ref string
 	c := e.inProject(&cobra.Command{
-		Use: "parameters REPO", Short: "Parameters of a pipeline, with their defaults", Args: cobra.ExactArgs(1), Example: "  towpath pipeline parameters shop --ref main",
+		Use: "parameters PIPELINE", Short: "Parameters of a pipeline, with their defaults", Args: cobra.ExactArgs(1), Example: "  towpath pipeline parameters shop --ref main",
 		RunE: func(c *cobra.Command, args []string) error {
-			path, err := e.projectPath("/repos/" + url.PathEscape(args[0]) + "/parameters")
+			path, q, err := e.ofPipeline(c.Context(), args[0], "/parameters")
 			if err != nil {
 				return err
 			}
-			got, err := fetch[[]plan.Parameter](c.Context(), e, path, url.Values{"ref": {ref}})
+			q.Set("ref", ref)
+			got, err := fetch[[]plan.Parameter](c.Context(), e, path, q)
 			if err != nil {
 				return err
 			}
@@ -41,17 +42,18 @@ func (e *env) pipelineParameters() *cobra.Command {
 
 // pipelineVariables are the variables of a pipeline that do not stand in its file.
 func (e *env) pipelineVariables() *cobra.Command {
-	path := func(repo, name string) (string, error) {
-		p := "/repos/" + url.PathEscape(repo) + "/variables"
+	path := func(c *cobra.Command, of, name string) (string, error) {
+		p := "/variables"
 		if name != "" {
 			p += "/" + url.PathEscape(name)
 		}
-		return e.projectPath(p)
+		at, q, err := e.ofPipeline(c.Context(), of, p)
+		return withQuery(at, q), err
 	}
 	list := e.inProject(&cobra.Command{
-		Use: "list REPO", Short: "List the variables of a pipeline", Args: cobra.ExactArgs(1), Example: "  towpath pipeline variable list shop",
+		Use: "list PIPELINE", Short: "List the variables of a pipeline", Args: cobra.ExactArgs(1), Example: "  towpath pipeline variable list shop",
 		RunE: func(c *cobra.Command, args []string) error {
-			at, err := path(args[0], "")
+			at, err := path(c, args[0], "")
 			if err != nil {
 				return err
 			}
@@ -71,9 +73,9 @@ func (e *env) pipelineVariables() *cobra.Command {
 	var value string
 	var settable bool
 	set := e.inProject(&cobra.Command{
-		Use: "set REPO NAME", Short: "Set a variable of a pipeline", Args: cobra.ExactArgs(2), Example: "  towpath pipeline variable set shop LEVEL --value info --settable",
+		Use: "set PIPELINE NAME", Short: "Set a variable of a pipeline", Args: cobra.ExactArgs(2), Example: "  towpath pipeline variable set shop LEVEL --value info --settable",
 		RunE: func(c *cobra.Command, args []string) error {
-			at, err := path(args[0], args[1])
+			at, err := path(c, args[0], args[1])
 			if err != nil {
 				return err
 			}
@@ -87,9 +89,9 @@ func (e *env) pipelineVariables() *cobra.Command {
 	set.Flags().StringVar(&value, "value", "", "what it holds")
 	set.Flags().BoolVar(&settable, "settable", false, "who starts a run may give it another value")
 	remove := e.inProject(&cobra.Command{
-		Use: "delete REPO NAME", Short: "Remove a variable of a pipeline", Args: cobra.ExactArgs(2), Example: "  towpath pipeline variable delete shop LEVEL",
+		Use: "delete PIPELINE NAME", Short: "Remove a variable of a pipeline", Args: cobra.ExactArgs(2), Example: "  towpath pipeline variable delete shop LEVEL",
 		RunE: func(c *cobra.Command, args []string) error {
-			at, err := path(args[0], args[1])
+			at, err := path(c, args[0], args[1])
 			if err != nil {
 				return err
 			}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -16,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/local"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/pipeline/compile"
@@ -27,6 +25,7 @@ import (
 // localFlags are those of a run on this machine.
 type localFlags struct {
 	jobs, steps, secrets, groups []string
+	connections, files           []string
 	artifacts                    string
 	dry, shell                   bool
 	slots                        int
@@ -38,6 +37,8 @@ func (l *localFlags) add(c *cobra.Command) {
 	f.StringArrayVar(&l.steps, "step", nil, "only this step, by name or title, after the checkouts of its job; may be repeated")
 	f.StringArrayVar(&l.secrets, "secret", nil, "secret variable that has the value of the environment variable NAME, or NAME=OTHER")
 	f.StringArrayVar(&l.groups, "group", nil, "values of a variable group, NAME=FILE with lines NAME=VALUE; all of them are secret")
+	f.StringArrayVar(&l.connections, "connection", nil, "service connection, NAME=FILE; the YAML file has type, url, parameters and secrets")
+	f.StringArrayVar(&l.files, "secure-file", nil, "secure file, NAME=PATH; NAME alone is the file of this name here")
 	f.StringVar(&l.artifacts, "artifacts", "", "folder that the published artifacts are written to")
 	f.BoolVar(&l.dry, "dry-run", false, "say what would run and what is left out, and run nothing")
 	f.BoolVar(&l.shell, "shell-on-failure", false, "open a shell where a step failed, with its environment; the job goes on when the shell ends")
@@ -72,6 +73,11 @@ func (e *env) runLocal(ctx context.Context, files *pipelineFlags, here *localFla
 		return err
 	}
 	p.onBranch(files.variables)
+	home, known := local.Remote(ctx, p.root)
+	if known {
+		p.predefine(home.Variables())
+	}
+	p.options.Features = local.Features()
 	planned, found := compile.Compile(ctx, p.file, p, p.options)
 	if err := e.diagnostics(found, p); err != nil {
 		return err
@@ -91,6 +97,9 @@ func (e *env) runLocal(ctx context.Context, files *pipelineFlags, here *localFla
 	if cfg.Variables, err = assignments("--var", files.variables); err != nil {
 		return err
 	}
+	if known {
+		cfg.Predefined = home.Variables()
+	}
 	e.sayLeftOut(choice, p)
 	out := e.out
 	if e.output == "json" || e.output == "yaml" {
@@ -100,6 +109,9 @@ func (e *env) runLocal(ctx context.Context, files *pipelineFlags, here *localFla
 	cfg.Watcher = show
 	if here.shell {
 		cfg.Pause = e.shell(show)
+	}
+	if terminal := e.stdinTerminal(); terminal != nil {
+		cfg.Ask = newTerminalAsker(show, terminal)
 	}
 	detail, err := local.Run(ctx, secondInterrupt(), cfg)
 	if err != nil {
@@ -112,7 +124,8 @@ func (e *env) runLocal(ctx context.Context, files *pipelineFlags, here *localFla
 func (e *env) localConfig(p *localPipeline, here *localFlags, planned *plan.Plan, choice local.Choice) (local.Config, error) {
 	cfg := local.Config{
 		Plan: planned, Choice: choice, Root: p.root, Repositories: map[string]string{}, Parameters: p.options.Parameters, Secrets: map[string]string{},
-		Groups: map[string]map[string]string{}, Slots: max(here.slots, 1), Path: e.getenv("PATH"), Version: e.version, Log: slog.New(slog.DiscardHandler),
+		Groups: map[string]map[string]string{}, SecureFiles: map[string]string{}, Slots: max(here.slots, 1), Path: e.getenv("PATH"), Version: e.version, Log: slog.New(slog.DiscardHandler),
+		Tasks: p.tasks,
 	}
 	for _, r := range planned.Resources.Repositories {
 		if dir, ok := p.resource(&expand.Repository{Alias: r.Alias, Type: r.Type, Name: r.Name, Ref: r.Ref}); ok {
@@ -123,27 +136,8 @@ func (e *env) localConfig(p *localPipeline, here *localFlags, planned *plan.Plan
 			cfg.Repositories[strings.ToLower(r.Alias)] = absolute
 		}
 	}
-	for _, s := range here.secrets {
-		name, from, renamed := strings.Cut(s, "=")
-		if !renamed {
-			from = name
-		}
-		value := e.getenv(from)
-		if value == "" {
-			return cfg, fault.New(fault.Invalid, "The environment variable %s, which the secret %s is to come from, is not set.", from, name)
-		}
-		cfg.Secrets[name] = value
-	}
-	for _, g := range here.groups {
-		name, file, ok := strings.Cut(g, "=")
-		if !ok || name == "" || file == "" {
-			return cfg, fault.New(fault.Invalid, "--group %s has not the form NAME=FILE.", g)
-		}
-		values, err := groupFile(file)
-		if err != nil {
-			return cfg, err
-		}
-		cfg.Groups[name] = values
+	if err := e.give(&cfg, here); err != nil {
+		return cfg, err
 	}
 	if here.artifacts != "" {
 		var err error
@@ -157,36 +151,6 @@ func (e *env) localConfig(p *localPipeline, here *localFlags, planned *plan.Plan
 	}
 	cfg.Shared = filepath.Join(cache, "towpath")
 	return cfg, nil
-}
-
-// maxGroupFile bounds a file of a variable group.
-const maxGroupFile = 1 << 20
-
-// groupFile reads the variables of a group: lines NAME=VALUE, empty ones and those that
-// begin with # have no meaning.
-func groupFile(file string) (map[string]string, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, fault.Wrap(fault.NotFound, err, "The file %s of a variable group cannot be read.", file)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxGroupFile+1))
-	if err != nil || len(data) > maxGroupFile {
-		return nil, fault.Wrap(fault.Invalid, err, "The file %s of a variable group cannot be read, or has more than %d bytes.", file, maxGroupFile)
-	}
-	values := map[string]string{}
-	for number, line := range strings.Split(string(data), "\n") {
-		line = strings.TrimSuffix(line, "\r")
-		if trimmed := strings.TrimSpace(line); trimmed == "" || trimmed[0] == '#' {
-			continue
-		}
-		name, value, ok := strings.Cut(line, "=")
-		if name = strings.TrimSpace(name); !ok || name == "" {
-			return nil, fault.New(fault.Invalid, "Line %d of %s has not the form NAME=VALUE.", number+1, file)
-		}
-		values[name] = value
-	}
-	return values, nil
 }
 
 // sayLeftOut names what does not run here.
@@ -208,6 +172,20 @@ func (p *localPipeline) onBranch(given []string) {
 	}
 	p.options.Variables["Build.SourceBranch"] = ref
 	p.options.Variables["Build.SourceBranchName"] = ref[strings.LastIndexByte(ref, '/')+1:]
+}
+
+// predefine has ${{ }} see predefined variables, unless a flag says others.
+func (p *localPipeline) predefine(values map[string]string) {
+	given := p.options.Variables
+	p.options.Variables = values
+	for name, value := range given {
+		for known := range values {
+			if strings.EqualFold(known, name) {
+				delete(values, known)
+			}
+		}
+		values[name] = value
+	}
 }
 
 // secondInterrupt returns a channel that is closed when the user interrupts for the second

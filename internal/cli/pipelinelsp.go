@@ -12,7 +12,7 @@ import (
 
 // pipelineLSP is the language server for editors.
 func (e *env) pipelineLSP() *cobra.Command {
-	var resources, variables []string
+	var resources, variables, tasks []string
 	c := &cobra.Command{
 		Use: "lsp", Short: "Language server for pipeline files, on stdin and stdout", Args: cobra.NoArgs,
 		Long: "Speaks the Language Server Protocol with an editor, which starts it: errors of the compiler while you type, also through\n" +
@@ -35,11 +35,16 @@ func (e *env) pipelineLSP() *cobra.Command {
 					return err
 				}
 			}
-			server := lsp.New(lsp.Config{Version: e.version, Repositories: folders, Variables: localVariables(given)})
+			_, catalog, err := localTasks(tasks)
+			if err != nil {
+				return err
+			}
+			server := lsp.New(lsp.Config{Version: e.version, Repositories: folders, Variables: localVariables(given), Tasks: catalog})
 			return server.Serve(c.Context(), e.in, e.out)
 		},
 	}
 	c.Flags().StringArrayVar(&resources, "resource", nil, "folder of another repository, NAME=DIR; NAME is its alias or name")
 	c.Flags().StringArrayVar(&variables, "var", nil, "predefined variable that ${{ }} may read, NAME=VALUE")
+	c.Flags().StringArrayVar(&tasks, "task", nil, "folder of a task, or a .vsix, that pipelines may use beside the built-in tasks; may be repeated")
 	return c
 }

@@ -15,7 +15,7 @@ import (
 
 // retention are the verbs of `towpath retention`.
 func (e *env) retention() *cobra.Command {
-	return noun("retention", "How long runs stay", e.retentionShow(), e.retentionSet(), e.retentionExpired())
+	return noun("retention", "How long runs stay", e.retentionShow(), e.retentionSet(), e.retentionExpired(), e.retentionKept())
 }
 
 // rulesPath is where the rules of the project are, or those of the installation.
@@ -43,7 +43,7 @@ func (e *env) retentionShow() *cobra.Command {
 				t := table{head: []string{"of", "pipeline", "branch", "days", "always the newest"}}
 				add := func(of string, rules []pipeline.RetentionRule) {
 					for _, r := range rules {
-						t.rows = append(t.rows, []string{of, orDash(r.Repo), orDash(r.Branch), fmt.Sprint(r.Days), fmt.Sprint(r.Keep)})
+						t.rows = append(t.rows, []string{of, orDash(strings.Trim(r.Repo+"/"+r.File, "/")), orDash(r.Branch), fmt.Sprint(r.Days), fmt.Sprint(r.Keep)})
 					}
 				}
 				if installation {
@@ -65,7 +65,7 @@ func (e *env) retentionSet() *cobra.Command {
 	var rules []string
 	c := e.inProject(&cobra.Command{
 		Use: "set", Short: "Replace the rules; the first that matches a run counts", Args: cobra.NoArgs,
-		Long:    "Each rule is a list of repo=NAME, branch=PATTERN, days=N and keep=N, separated by commas. The branch pull stands for the runs\nof pull requests. Without a rule the rules of the installation count alone.",
+		Long:    "Each rule is a list of repo=NAME, file=PATH, branch=PATTERN, days=N and keep=N, separated by commas. The branch pull stands for the runs\nof pull requests. Without a rule the rules of the installation count alone.",
 		Example: "  towpath retention set --project shop --rule branch=main,days=365,keep=20 --rule days=14,keep=2",
 		RunE: func(c *cobra.Command, _ []string) error {
 			path, err := e.rulesPath(installation)
@@ -88,7 +88,7 @@ func (e *env) retentionSet() *cobra.Command {
 		},
 	})
 	c.Flags().BoolVar(&installation, "installation", false, "the rules where a project says nothing")
-	c.Flags().StringArrayVar(&rules, "rule", nil, "a rule: repo=NAME,branch=PATTERN,days=N,keep=N")
+	c.Flags().StringArrayVar(&rules, "rule", nil, "a rule: repo=NAME,file=PATH,branch=PATTERN,days=N,keep=N")
 	return c
 }
 
@@ -101,6 +101,8 @@ func parseRule(text string) (pipeline.RetentionRule, error) {
 		switch key {
 		case "repo":
 			r.Repo = value
+		case "file":
+			r.File = value
 		case "branch":
 			r.Branch = value
 		case "days":
@@ -111,10 +113,33 @@ func parseRule(text string) (pipeline.RetentionRule, error) {
 			err = strconv.ErrSyntax
 		}
 		if err != nil {
-			return r, fault.New(fault.Invalid, "%q is no part of a rule.", part).WithNext("write repo=NAME,branch=PATTERN,days=N,keep=N")
+			return r, fault.New(fault.Invalid, "%q is no part of a rule.", part).WithNext("write repo=NAME,file=PATH,branch=PATTERN,days=N,keep=N")
 		}
 	}
 	return r, nil
+}
+
+func (e *env) retentionKept() *cobra.Command {
+	return e.inProject(&cobra.Command{
+		Use: "kept", Short: "List the runs that are kept, whatever the rules say", Args: cobra.NoArgs, Example: "  towpath retention kept --project shop",
+		RunE: func(c *cobra.Command, _ []string) error {
+			path, err := e.projectPath("/retention/kept")
+			if err != nil {
+				return err
+			}
+			got, err := fetch[[]pipeline.KeptRun](c.Context(), e, path, nil)
+			if err != nil {
+				return err
+			}
+			return e.print(got, func() table {
+				t := table{head: []string{"run", "name", "why", "by", "since"}, none: "No run is kept by hand. Keep one with: towpath run keep RUN"}
+				for _, k := range got {
+					t.rows = append(t.rows, []string{fmt.Sprint(k.Run), k.Name, orDash(k.Why), k.By, ago(k.Created)})
+				}
+				return t
+			})
+		},
+	})
 }
 
 func (e *env) retentionExpired() *cobra.Command {

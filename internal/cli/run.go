@@ -85,7 +85,7 @@ func (e *env) runs() *cobra.Command {
 	logs.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the run ends; exit 1 when it failed")
 	logs.Flags().StringVar(&job, "job", "", "only this job, STAGE.JOB")
 	logs.Flags().IntVar(&attempt, "attempt", 0, "of an attempt before the last, from 1")
-	return noun("run", "Runs of pipelines", list, show, logs, e.cancelRun(), e.rerun(), e.runAttachment(), e.retryStage(), e.keepRun(), e.unkeepRun(), e.onStage("start", "Start a manual stage"),
+	return noun("run", "Runs of pipelines", list, show, logs, e.cancelRun(), e.rerun(), e.runAttachment(), e.retryStage(), e.keepRun(), e.unkeepRun(), e.attachRun(), e.releaseRun(), e.onStage("start", "Start a manual stage"),
 		e.onStage("skip", "Leave out a stage that has not started"))
 }
 
@@ -172,10 +172,16 @@ func runTable(r pipeline.Detail) table {
 		t.rows = append(t.rows, []string{s.DisplayName + attemptOf(s.Attempt), state(s.Status, s.Result), took(s.Started, s.Finished), s.Why})
 		for _, j := range s.Jobs {
 			t.rows = append(t.rows, []string{"  " + j.Path + attemptOf(j.Attempt), state(j.Status, j.Result), took(j.Started, j.Finished), j.Why})
+			if j.Kept != nil {
+				t.rows = append(t.rows, []string{"    kept by " + j.Kept.By, "until " + j.Kept.Until.Local().Format("15:04"), "", fmt.Sprintf("towpath run attach %d %s", r.Number, j.Path)})
+			}
 			for _, p := range j.Steps {
 				t.rows = append(t.rows, []string{fmt.Sprintf("    %d %s", p.Number, p.DisplayName), state(p.Status, p.Result), took(p.Started, p.Finished), progress(p)})
 			}
 		}
+	}
+	for _, u := range r.Terminals {
+		t.rows = append(t.rows, []string{"terminal", u.By, took(u.Opened, u.Closed), u.Job})
 	}
 	for _, x := range r.Tests {
 		t.rows = append(t.rows, []string{"tests", fmt.Sprintf("%d of %d passed", x.Passed, x.Total), "", x.Title})

@@ -16,12 +16,13 @@ import (
 // rerun runs a commit again, or a part of a run in it.
 func (e *env) rerun() *cobra.Command {
 	var part pipeline.Part
+	var keep string
 	c := &cobra.Command{
 		Use: "rerun RUN", Short: "Run the same commit again, or only what failed of the run", Args: cobra.ExactArgs(1),
 		Long: "Without flags a new run of the same commit with the same parameters begins. With --failed or --stage a part of the\n" +
 			"run runs again in the run itself: what is not part of it stays as it is, with its outputs and artifacts. Stages behind\n" +
 			"it that never started follow. The logs of earlier attempts stay: towpath run logs RUN --attempt N.",
-		Example: "  towpath run rerun 7\n  towpath run rerun 7 --failed\n  towpath run rerun 7 --stage Deploy --following",
+		Example: "  towpath run rerun 7\n  towpath run rerun 7 --failed\n  towpath run rerun 7 --stage Deploy --following\n  towpath run rerun 7 --failed --keep-on-failure=1h",
 		RunE: func(c *cobra.Command, args []string) error {
 			n, err := runNumber(args[0])
 			if err != nil {
@@ -30,9 +31,16 @@ func (e *env) rerun() *cobra.Command {
 			if part.Following && part.Whole() {
 				return fault.New(fault.Invalid, "--following needs a stage to follow.").WithNext("add --stage or --failed")
 			}
+			stay, err := keepSeconds(keep)
+			if err != nil {
+				return err
+			}
 			var in any
-			if !part.Whole() {
-				in = part
+			if !part.Whole() || stay != 0 {
+				in = struct {
+					pipeline.Part
+					Keep int `json:"keep_seconds,omitempty"`
+				}{part, stay}
 			}
 			got, err := send[pipeline.Run](c.Context(), e, http.MethodPost, fmt.Sprintf("/runs/%d/rerun", n), in)
 			if err != nil {
@@ -50,6 +58,7 @@ func (e *env) rerun() *cobra.Command {
 	c.Flags().BoolVar(&part.Failed, "failed", false, "only the jobs that failed or were cancelled, and what depends on them")
 	c.Flags().StringVar(&part.Stage, "stage", "", "only this stage")
 	c.Flags().BoolVar(&part.Following, "following", false, "and the stages that depend on it, also those that ran already")
+	keepFlag(c.Flags(), &keep)
 	return c
 }
 

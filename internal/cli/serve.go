@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,6 +55,7 @@ func (e *env) bind(c *cobra.Command) *serverFlags {
 	fl.StringToStringVar(&f.s3, "s3", nil, "parameters of the s3 driver: bucket=…,region=…,regionendpoint=…")
 	fl.StringVar(&f.cfg.Cluster, "cluster", f.cfg.Cluster, "embedded, adopted or none")
 	fl.StringVar(&f.cfg.Kubeconfig, "kubeconfig", "", "use the cluster of this kubeconfig (adopted)")
+	fl.StringVar(&f.cfg.PodsListen, "pods-listen", "", "adopted: address of this host, HOST:PORT, at which agents in pods reach the server (default: they use the public URL)")
 	fl.StringVar(&f.cfg.Kube.FrontDoorAddr, "front-door", f.cfg.Kube.FrontDoorAddr, "address of the embedded cluster's ingress")
 	fl.StringVar(&f.cfg.Kube.Bridge, "kube-bridge", "", "network device of the embedded cluster, at most 10 characters; a second cluster on a host needs its own (default tp0)")
 	fl.StringVar(&f.cfg.Kube.NodeIP, "kube-node-ip", "", "address of the embedded cluster's node on that device (default 10.41.0.1)")
@@ -70,6 +72,8 @@ func (e *env) bind(c *cobra.Command) *serverFlags {
 	fl.StringSliceVar(&f.cfg.RemoteWrite, "remote-write", nil, "URLs that all metrics are written to as well, by Prometheus remote write")
 	fl.StringVar(&f.cfg.RemoteWriteToken, "remote-write-token-file", "", "file with the bearer token for them")
 	fl.StringSliceVar(&f.cfg.NotifyAllow, "notify-allow", nil, "hosts and networks to which alerts may be sent although they are not public, e.g. 127.0.0.1 or 10.0.0.0/8")
+	fl.DurationVar(&f.cfg.KeepDefault, "keep-default", 30*time.Minute, "how long a failed job is kept when it is asked for without a time")
+	fl.DurationVar(&f.cfg.KeepMost, "keep-most", 4*time.Hour, "how long a failed job may be kept at most")
 	fl.StringVar(&f.cfg.AdminTokenFile, "admin-token-file", "", "file with the token of the user admin (default: made in the data folder)")
 	fl.IntVar(&f.cfg.Agents, "agents", f.cfg.Agents, "host agents to run; each takes one job at a time")
 	fl.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")

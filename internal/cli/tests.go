@@ -22,13 +22,15 @@ func (e *env) testList(verb, short string, fixed url.Values) *cobra.Command {
 	var branch string
 	var failed bool
 	c := e.inProject(&cobra.Command{
-		Use: verb + " REPO", Short: short, Args: cobra.ExactArgs(1), Example: "  towpath test " + verb + " shop --project shop --branch main",
+		Use: verb + " PIPELINE", Short: short, Args: cobra.ExactArgs(1), Example: "  towpath test " + verb + " shop --project shop --branch main",
 		RunE: func(c *cobra.Command, args []string) error {
-			path, err := e.projectPath("/repos/" + url.PathEscape(args[0]) + "/tests")
+			path, q, err := e.ofPipeline(c.Context(), args[0], "/tests")
 			if err != nil {
 				return err
 			}
-			q := url.Values{"branch": {branch}, "failed": {strconv.FormatBool(failed)}, "flaky": fixed["flaky"]}
+			q.Set("branch", branch)
+			q.Set("failed", strconv.FormatBool(failed))
+			q["flaky"] = fixed["flaky"]
 			got, err := fetch[[]pipeline.TestCase](c.Context(), e, path, q)
 			if err != nil {
 				return err
@@ -58,13 +60,16 @@ func (e *env) testHistory() *cobra.Command {
 	var branch string
 	var limit int
 	c := e.inProject(&cobra.Command{
-		Use: "history REPO TEST", Short: "Outcomes of a test, newest first", Args: cobra.ExactArgs(2), Example: "  towpath test history shop Cart/adds --project shop",
+		Use: "history PIPELINE TEST", Short: "Outcomes of a test, newest first", Args: cobra.ExactArgs(2), Example: "  towpath test history shop Cart/adds --project shop",
 		RunE: func(c *cobra.Command, args []string) error {
-			path, err := e.projectPath("/repos/" + url.PathEscape(args[0]) + "/tests/history")
+			path, q, err := e.ofPipeline(c.Context(), args[0], "/tests/history")
 			if err != nil {
 				return err
 			}
-			got, err := fetch[[]pipeline.Outcome](c.Context(), e, path, url.Values{"test": {args[1]}, "branch": {branch}, "limit": {strconv.Itoa(limit)}})
+			q.Set("test", args[1])
+			q.Set("branch", branch)
+			q.Set("limit", strconv.Itoa(limit))
+			got, err := fetch[[]pipeline.Outcome](c.Context(), e, path, q)
 			if err != nil {
 				return err
 			}

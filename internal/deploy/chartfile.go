@@ -3,8 +3,10 @@ package deploy
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,7 +27,7 @@ func Template(c Chart, images []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	values, err := merge(c.Values, c.Set)
+	values, err := c.values()
 	if err != nil {
 		return "", err
 	}
@@ -109,7 +111,7 @@ func unpacked(list []File, do func(dir string) error) error {
 // Lint examines a chart as `helm lint` does. text is what it says; an error is returned when it
 // finds one, with strict also for warnings.
 func Lint(c Chart, strict bool) (text string, err error) {
-	values, err := merge(c.Values, c.Set)
+	values, err := c.values()
 	if err != nil {
 		return "", err
 	}
@@ -165,6 +167,45 @@ func Package(list []File, version, appVersion string) (name string, content []by
 		return "", nil, fmt.Errorf("reading the archive of a chart: %w", err)
 	}
 	return filepath.Base(made), content, nil
+}
+
+// Inspect says what a chart is: its name, its version, and its Chart.yaml as registries keep it.
+func Inspect(list []File) (name, version string, config []byte, err error) {
+	ch, err := load(list)
+	if err != nil {
+		return "", "", nil, err
+	}
+	config, err = json.Marshal(ch.Metadata)
+	if err != nil {
+		return "", "", nil, fmt.Errorf("describing the chart %s: %w", ch.Name(), err)
+	}
+	return ch.Name(), ch.Metadata.Version, config, nil
+}
+
+// Create makes the files of a new chart, as `helm create` does, named from the folder that the
+// chart's own folder is in.
+func Create(name string) ([]File, error) {
+	dir, err := os.MkdirTemp("", "towpath-chart-")
+	if err != nil {
+		return nil, fmt.Errorf("making room for a chart: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	if _, err := chartutil.Create(name, dir); err != nil {
+		return nil, fault.New(fault.Invalid, "%q is no name for a chart.", name).WithNext("use small letters, digits and dashes")
+	}
+	var out []File
+	err = fs.WalkDir(os.DirFS(dir), ".", func(at string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(filepath.Join(dir, at))
+		out = append(out, File{Name: at, Data: data})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the chart that was made: %w", err)
+	}
+	return out, nil
 }
 
 // Unpack returns the files of the archive of a chart, named from the chart's folder.

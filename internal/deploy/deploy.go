@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 
@@ -12,11 +11,9 @@ import (
 	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	helmrelease "helm.sh/helm/v4/pkg/release/v1"
-	"helm.sh/helm/v4/pkg/strvals"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/yaml"
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
@@ -51,6 +48,7 @@ type Chart struct {
 	Files       []File   // the chart, at least Chart.yaml
 	Values      [][]byte // YAML files, later ones win
 	Set         []string // "key=value" as in `helm --set`, after Values
+	Overrides            // the other ways to set values
 	NoWait      bool     // do not wait until it is ready; then nothing is rolled back either
 	NoInstall   bool     // upgrade only
 	ReuseValues bool     // start from the values of the revision before
@@ -71,7 +69,7 @@ func (s *Service) Helm(ctx context.Context, c Chart, say Say) (Release, error) {
 	if err != nil {
 		return Release{}, err
 	}
-	values, err := merge(c.Values, c.Set)
+	values, err := c.values()
 	if err != nil {
 		return Release{}, err
 	}
@@ -99,37 +97,6 @@ func load(list []File) (*chart.Chart, error) {
 		return nil, fault.Wrap(fault.Invalid, err, "The chart is not valid: %v.", err)
 	}
 	return ch, nil
-}
-
-func merge(files [][]byte, set []string) (map[string]any, error) {
-	out := map[string]any{}
-	for _, f := range files {
-		var v map[string]any
-		if err := yaml.Unmarshal(f, &v); err != nil {
-			return nil, fault.Wrap(fault.Invalid, err, "A values file is no valid YAML: %v.", err)
-		}
-		overlay(out, v)
-	}
-	for _, s := range set {
-		if err := strvals.ParseInto(s, out); err != nil {
-			return nil, fault.Wrap(fault.Invalid, err, "overrideValues cannot be read: %v.", err).WithNext("write them as key=value, separated by commas or lines")
-		}
-	}
-	return out, nil
-}
-
-// overlay puts src over dst, map by map.
-func overlay(dst, src map[string]any) {
-	for k, v := range src {
-		a, aok := dst[k].(map[string]any)
-		b, bok := v.(map[string]any)
-		if aok && bok {
-			merged := maps.Clone(a)
-			overlay(merged, b)
-			v = merged
-		}
-		dst[k] = v
-	}
 }
 
 // release is the one way in which anything reaches the cluster.

@@ -171,19 +171,29 @@ func FuzzRun(f *testing.F) {
 }
 
 func TestMerge(t *testing.T) {
-	got, err := merge([][]byte{[]byte("a: {b: 1, c: 2}\nd: x"), []byte("a: {c: 3}\nd: {e: 1}")}, []string{"a.b=9", "f=g,h=i"})
+	got, err := Chart{
+		Values: [][]byte{[]byte("a: {b: 1, c: 2}\nd: x"), []byte("a: {c: 3}\nd: {e: 1}")}, Set: []string{"a.b=9", "f=g,h=i"},
+		Overrides: Overrides{
+			SetJSON: []string{`j={"k":[1]}`}, SetString: []string{"s=12"}, SetLiteral: []string{"l=a,b=c"}, SetFile: []string{"t=files/x"},
+			Given: []File{{Name: "files/x", Data: []byte("text\n")}},
+		},
+	}.values()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{"a": map[string]any{"b": int64(9), "c": float64(3)}, "d": map[string]any{"e": float64(1)}, "f": "g", "h": "i"}
+	want := map[string]any{"a": map[string]any{"b": int64(9), "c": float64(3)}, "d": map[string]any{"e": float64(1)}, "f": "g", "h": "i",
+		"j": map[string]any{"k": []any{float64(1)}}, "s": "12", "l": "a,b=c", "t": "text\n"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("merge (-want +got):\n%s", diff)
 	}
-	if _, err := merge([][]byte{[]byte("a: [")}, nil); !fault.Is(err, fault.Invalid) {
+	if _, err := (Chart{Values: [][]byte{[]byte("a: [")}}).values(); !fault.Is(err, fault.Invalid) {
 		t.Errorf("broken YAML gives %v", err)
 	}
-	if _, err := merge(nil, []string{"novalue"}); !fault.Is(err, fault.Invalid) {
+	if _, err := (Chart{Set: []string{"novalue"}}).values(); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a broken override gives %v", err)
+	}
+	if _, err := (Chart{Overrides: Overrides{SetFile: []string{"a=/etc/hostname"}}}).values(); !fault.Is(err, fault.Invalid) {
+		t.Errorf("a file that did not come along gives %v", err)
 	}
 }
 

@@ -122,7 +122,7 @@ func TestDefaultDeny(t *testing.T) {
 	p.through(first.Commit)
 	p.fencedOff(false)
 
-	p.must("env", "edit", "development", "--project", p.name, "--strategy", `{"steps":[{"weight":50,"pause":"4s"}],"minSamples":20}`)
+	p.must("env", "edit", "development", "--project", p.name, "--strategy", `{"steps":[{"weight":50,"pause":"4s"}],"minSamples":20,"metrics":`+trialMetrics+`}`)
 	over := p.traffic()
 	second := p.deployed("Second", p.imageStage(), p.toDevelopment())
 	if answered, failed := over(); answered == 0 || failed != 0 {

@@ -47,7 +47,7 @@ func Choose(p *plan.Plan, jobs, steps []string) (Choice, error) {
 	for i := range p.Stages {
 		c.stage(&p.Stages[i], len(jobs) > 0)
 	}
-	return c, nil
+	return c, contained(p)
 }
 
 // wanted is the condition of what was chosen by name: only the end of the run speaks
@@ -223,8 +223,6 @@ func instead(task string) string {
 	switch strings.ToLower(task) {
 	case "cache@2":
 		return "nothing: steps fill their folders themselves"
-	case "downloadsecurefile@1":
-		return "put the file where the next steps look for it, outside of the repository"
 	case "docker@2":
 		return "build the image by hand where later steps need it, or push the file"
 	}
@@ -285,16 +283,4 @@ func firstOf(a, b string) string {
 		return a
 	}
 	return b
-}
-
-// missing says which repository of a plan needs a folder, or nil.
-func missing(alias, name string) error {
-	return fault.New(fault.Invalid, "The pipeline checks out the repository %s (%s), which is not on this machine.", alias, name).
-		WithNext("say where it is: --resource %s=DIR", alias)
-}
-
-// noGroup is the error for a variable group that nobody gave values for.
-func noGroup(v plan.Variable) error {
-	return fault.New(fault.Invalid, "%s: the variable group %s is kept on a server.", v.Pos, v.Group).
-		WithNext("%s", fmt.Sprintf("give its variables in a file of NAME=VALUE lines: --group '%s=FILE'", v.Group))
 }

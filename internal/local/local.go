@@ -22,7 +22,6 @@ import (
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/job"
 	"towpath.dev/towpath/internal/pipeline"
-	"towpath.dev/towpath/internal/pipeline/check"
 	"towpath.dev/towpath/internal/pipeline/library"
 	"towpath.dev/towpath/internal/pipeline/plan"
 	"towpath.dev/towpath/internal/pipeline/validate"
@@ -44,6 +43,15 @@ type Config struct {
 	// where it asks for them. Groups are the variable groups by name, all secret.
 	Parameters, Variables, Secrets map[string]string
 	Groups                         map[string]map[string]string
+	// Connections are the service connections; SecureFiles are files of this machine by the
+	// names of secure files; Tasks are zips as gallery.Read takes them, of the tasks that the
+	// plan was compiled with beside the built-in ones.
+	Connections []library.Connection
+	SecureFiles map[string]string
+	Tasks       [][]byte
+	// Predefined are the predefined variables of the repository, as Repository.Variables
+	// gives them; nil leaves them to the folder's name.
+	Predefined map[string]string
 	// Slots is how many jobs run at a time, at least one.
 	Slots int
 	// Shared is the folder of caches and tools that outlive the run; Path is where steps find
@@ -55,7 +63,10 @@ type Config struct {
 	// Watcher hears what happens; Pause, unless nil, is told of steps that failed.
 	Watcher Watcher
 	Pause   Pauser
-	Log     *slog.Logger
+	// Ask has somebody answer the questions of ManualValidation@1; nil: nobody is there, and
+	// each of them is rejected.
+	Ask Asker
+	Log *slog.Logger
 }
 
 // Pauser is told of steps that have failed, and Failure is what it is told.
@@ -67,8 +78,8 @@ type (
 // project and owner are those of every local run.
 const project = "local"
 
-// url is where the agent finds the domain; no name is ever looked up.
-const url = "http://towpath.local"
+// home is where the agent finds the domain; no name is ever looked up.
+const home = "http://towpath.local"
 
 // WardenProgram is the argument with which the calling program is the warden of a job; its
 // main must then call warden.Main.
@@ -77,9 +88,10 @@ const WardenProgram = warden.Argument
 // RunWarden is the program that WardenProgram asks for; it returns its exit code.
 func RunWarden() int { return warden.Main() }
 
-// Features are the optional parts of the language that run on a host.
+// Features are the optional parts of the language that a local run compiles. Containers are
+// among them so that Choose can name the jobs which have to go elsewhere.
 func Features() validate.Features {
-	return validate.Features{PowerShell: true, Matrix: true, Canary: true, Rolling: true, PullRequests: true, Schedules: true, PipelineTriggers: true}
+	return validate.Features{PowerShell: true, Matrix: true, Agentless: true, Containers: true, Canary: true, Rolling: true, PullRequests: true, Schedules: true, PipelineTriggers: true}
 }
 
 // host is the pipeline domain of one run with its agent.
@@ -90,7 +102,8 @@ type host struct {
 	repos []string // beside the pipeline's own, "project/repo"
 	svc   *pipeline.Service
 	db    *store.DB
-	stop  []func() error // the last one first
+	end   <-chan struct{} // closed when everything is to end at once
+	stop  []func() error  // the last one first
 }
 
 // Run runs a plan to its end and returns what became of it. When ctx ends the run is
@@ -101,7 +114,7 @@ func Run(ctx context.Context, end <-chan struct{}, cfg Config) (_ *pipeline.Deta
 	if err != nil {
 		return nil, fmt.Errorf("making the folder of the run: %w", err)
 	}
-	h := &host{cfg: cfg, dir: dir, actor: caller()}
+	h := &host{cfg: cfg, dir: dir, actor: caller(), end: end}
 	defer func() { err = errors.Join(err, h.close()) }()
 	order, err := h.prepare(ctx)
 	if err != nil {
@@ -135,10 +148,11 @@ func caller() identity.Actor {
 
 // prepare takes the snapshots that the plan checks out, and says what the run is made of.
 func (h *host) prepare(ctx context.Context) (pipeline.Order, error) {
-	for _, v := range h.cfg.Plan.Variables {
-		if _, ok := h.cfg.Groups[v.Group]; v.Group != "" && !ok {
-			return pipeline.Order{}, noGroup(v)
-		}
+	for i := range h.cfg.Plan.Resources.Repositories {
+		h.cfg.Plan.Resources.Repositories[i].Endpoint = "" // A folder needs nothing that opens it.
+	}
+	if err := h.cfg.given(); err != nil {
+		return pipeline.Order{}, err
 	}
 	repo := project + "/" + repoName(h.cfg.Root)
 	own, err := take(ctx, h.cfg.Root, h.bare(repo))
@@ -176,7 +190,7 @@ func (h *host) prepare(ctx context.Context) (pipeline.Order, error) {
 	}
 	return pipeline.Order{
 		Repo: repo, Project: project, Ref: own.ref, Commit: own.commit, Title: own.title, Reason: "Manual", Requester: h.actor.Name,
-		Parameters: h.cfg.Parameters, Variables: h.cfg.Variables, Skip: h.cfg.Choice.skips(),
+		Parameters: h.cfg.Parameters, Variables: h.cfg.Variables, Skip: h.cfg.Choice.skips(), Predefined: h.cfg.Predefined,
 	}, nil
 }
 
@@ -225,7 +239,7 @@ func (h *host) open(ctx context.Context) error {
 	features := Features()
 	h.svc, err = pipeline.New(pipeline.Parts{
 		DB: h.db, Log: event.New(h.db, now), Clock: now, Queue: job.New(h.db, now), Auth: owner{}, Source: nowhere{}, Tokens: tokens{},
-		Blobs: blobs, Vault: keys, Logger: h.cfg.Log,
+		Blobs: blobs, Vault: keys, Outside: newOutside(), Logger: h.cfg.Log,
 	}, pipeline.Options{
 		URL: "file://" + filepath.Join(h.dir, "repos"), Registry: "localhost:7080", Data: data, AgentToken: token, Features: &features, LeaveOut: h.cfg.Choice.why,
 	})
@@ -238,8 +252,8 @@ func (h *host) open(ctx context.Context) error {
 	h.stop = append(h.stop, server.Close)
 	go func() { _ = server.Serve(listener) }() // It ends with an error that says just that.
 	runner, err := agent.New(agent.Config{
-		Server: url, Token: token, Name: "local", Version: h.cfg.Version, Dir: filepath.Join(h.dir, "agent"), Slots: h.cfg.Slots, AllowRoot: true,
-		Path: h.cfg.Path, Shared: h.cfg.Shared, Transport: listener.transport(), Pause: h.cfg.Pause, Log: h.cfg.Log,
+		Server: home, Token: token, Name: "local", Version: h.cfg.Version, Dir: filepath.Join(h.dir, "agent"), Slots: h.cfg.Slots, AllowRoot: true,
+		Path: h.cfg.Path, Shared: h.cfg.Shared, Transport: listener.transport(), Pause: h.cfg.Pause, Abandon: h.end, Log: h.cfg.Log,
 	})
 	if err != nil {
 		return err
@@ -257,39 +271,6 @@ func (h *host) background(f func(context.Context) error) {
 		cancel()
 		return <-done
 	})
-}
-
-// secretGroup is the variable group that the secrets of the command line are in.
-const secretGroup = "command-line"
-
-// give puts the secrets and variable groups where the domain keeps such things, and permits
-// the pipeline of repo the repositories that the user gave folders for.
-func (h *host) give(ctx context.Context, repo string) error {
-	for _, name := range h.repos {
-		of, short, _ := strings.Cut(name, "/")
-		if err := h.svc.Checks().Permit(ctx, h.actor, check.Resource{Kind: check.Repository, Project: of, Name: short}, repo, true); err != nil {
-			return err
-		}
-	}
-	groups := h.cfg.Groups
-	if len(h.cfg.Secrets) > 0 {
-		groups = map[string]map[string]string{secretGroup: h.cfg.Secrets}
-		for name, values := range h.cfg.Groups {
-			groups[name] = values
-		}
-		// The variables of the file go before what the command line says (X047).
-		h.cfg.Plan.Variables = append([]plan.Variable{{Group: secretGroup}}, h.cfg.Plan.Variables...)
-	}
-	for name, values := range groups {
-		var list []library.Value
-		for n, v := range values {
-			list = append(list, library.Value{Name: n, Value: v, Secret: true})
-		}
-		if _, err := h.svc.Library().CreateGroup(ctx, h.actor, project, name, "", list, true); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // close ends everything and removes the throwaway folder.
@@ -337,39 +318,4 @@ func checksOut(p *plan.Plan, alias string) bool {
 		}
 	}
 	return false
-}
-
-// owner lets the calling user do everything: all that there is is his own.
-type owner struct{}
-
-// Require returns nil.
-func (owner) Require(context.Context, identity.Actor, string, identity.Role) error { return nil }
-
-// RequireAdmin returns nil.
-func (owner) RequireAdmin(context.Context, identity.Actor) error { return nil }
-
-// nowhere answers no question about commits: the plan is compiled before the run begins.
-type nowhere struct{}
-
-// File returns fault.NotFound.
-func (nowhere) File(context.Context, identity.Actor, string, string, string) ([]byte, error) {
-	return nil, fault.New(fault.NotFound, "A local run has no commits.")
-}
-
-// ChangedPaths returns fault.NotFound.
-func (nowhere) ChangedPaths(context.Context, identity.Actor, string, string, string) ([]string, error) {
-	return nil, fault.New(fault.NotFound, "A local run has no commits.")
-}
-
-// Resolve returns fault.NotFound.
-func (nowhere) Resolve(context.Context, identity.Actor, string, string) (full, commit, title string, err error) {
-	return "", "", "", fault.New(fault.NotFound, "A local run has no commits.")
-}
-
-// tokens issues words that open nothing: there is no server that asks for them.
-type tokens struct{}
-
-// IssueJob returns a random word.
-func (tokens) IssueJob(context.Context, identity.JobClaims, string, []string, time.Duration) (string, error) {
-	return rand.Text() + rand.Text(), nil
 }

@@ -32,6 +32,7 @@ func (h *host) watch(ctx context.Context, end <-chan struct{}, run int64) (*pipe
 	life, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	canceled := ctx.Done()
+	asked := newQuestions(h)
 	for {
 		// Ask for news before looking, so that none is missed in between.
 		news := h.svc.Changed(run)
@@ -40,6 +41,9 @@ func (h *host) watch(ctx context.Context, end <-chan struct{}, run int64) (*pipe
 			return nil, err
 		}
 		w.follow(life, d)
+		if err := asked.look(ctx, d); err != nil {
+			return nil, err
+		}
 		if err := held(d); err != nil {
 			cut()
 			w.wait.Wait()

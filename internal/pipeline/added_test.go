@@ -133,8 +133,8 @@ func TestTheProtocolOfTasks(t *testing.T) {
 		{"K004 the title of a stage", `pre of north as "Pre-job: The first"`},
 		{"K004 after the job, also after a failure", "post of north: from the pre stage of north, status Failed Failed"},
 		{"K005 by its GUID", `inputs ["south","3","true"`},
-		{"L001 restricted by the task itself", "The variable elsewhere is not among the settableVariables"},
-		{"L013 restricted by the task itself", "The command task.uploadsummary is not allowed in this step"},
+		{"L001 restricted by the task itself", "Setting variable 'elsewhere' has been disabled by the task or build definition."},
+		{"L013 restricted by the task itself", "##vso [task.uploadsummary] is not allowed in this step due to policy restrictions"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if !strings.Contains(log, c.want) {

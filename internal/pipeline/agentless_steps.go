@@ -156,6 +156,9 @@ func (t *serverTurn) askPeople(st *protocol.Step) (plan.Result, string, error) {
 	if len(told) > 0 {
 		t.print(st, "Asked to look at it: "+strings.Join(told, ", "))
 	}
+	if err := t.tellLater(e, told); err != nil {
+		return "", "", err
+	}
 	t.sleep(t.now.Add(time.Second))
 	return "", "", nil
 }

@@ -65,6 +65,9 @@ func (s *Service) beginJob(ctx context.Context, tx *store.Tx, r *runRow, stage *
 		if err := s.settled(ctx, tx, j); err != nil {
 			return err
 		}
+		if _, err := s.endStay(ctx, tx, j.id, "the job runs again", system().String()); err != nil {
+			return err
+		}
 		if j.queued.IsZero() && j.result != plan.Failed {
 			continue // Nothing happened that anybody could want to read.
 		}

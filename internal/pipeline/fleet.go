@@ -21,10 +21,10 @@ import (
 type Pods interface {
 	// Create makes a pod; fault.Denied says that the cluster refuses it, with its words.
 	Create(ctx context.Context, s pool.PodSpec) error
-	// List returns how the pods of a pool are.
-	List(ctx context.Context, poolName string, s pool.Settings) ([]pool.PodState, error)
+	// List returns how all pods of agents of this installation are, whatever their pool.
+	List(ctx context.Context) ([]pool.PodState, error)
 	// Delete takes a pod away; one that is gone is no error.
-	Delete(ctx context.Context, s pool.Settings, name string, now bool) error
+	Delete(ctx context.Context, namespace, name string) error
 }
 
 // podToken is how the token of a pod's agent begins.
@@ -59,6 +59,9 @@ func (s *Service) podOf(ctx context.Context, token string) (caller, error) {
 	return caller{pool: p.pool, pod: &p}, nil
 }
 
+// sweepEvery is how often pods are looked for that nobody knows of.
+const sweepEvery = 30 * time.Second
+
 // tend keeps the pods of all pools as they should be, until ctx ends.
 func (s *Service) tend(ctx context.Context) {
 	if s.pods == nil {
@@ -66,16 +69,17 @@ func (s *Service) tend(ctx context.Context) {
 	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	if err := s.forgetUnready(ctx); err != nil && ctx.Err() == nil {
+		s.logger.Error("forgetting the pods that were being made", "error", err)
+	}
+	var swept time.Time
 	for {
 		news := s.hub.changed(onQueue)
-		list, err := s.pools.OfKind(ctx, pool.Kubernetes)
-		for _, p := range list {
-			if terr := s.tendPool(ctx, p); terr != nil && ctx.Err() == nil {
-				s.logger.Error("tending the pods of a pool", "pool", p.Name, "error", terr)
-			}
-		}
-		if err != nil && ctx.Err() == nil {
-			s.logger.Error("reading the pools of pods", "error", err)
+		late := time.Since(swept) > sweepEvery
+		if err := s.tendAll(ctx, late); err == nil && late {
+			swept = time.Now()
+		} else if err != nil && ctx.Err() == nil && !fault.Is(err, fault.Unavailable) { // A cluster starts in its own time.
+			s.logger.Error("tending the pods of agents", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -86,17 +90,57 @@ func (s *Service) tend(ctx context.Context) {
 	}
 }
 
-// tendPool looks after the pods of one pool: what is over goes, queued jobs get theirs, and as
-// many free ones wait as the pool says.
-func (s *Service) tendPool(ctx context.Context, p pool.Pool) error {
-	rows, err := s.podRows(ctx, pool.Fold(p.Name))
+// fleet is what there is of pods at one moment.
+type fleet struct {
+	rows   map[string][]podRow // by pool
+	states map[string]pool.PodState
+}
+
+// tendAll looks after the pods of all pools; sweep says that those without a row go as well.
+func (s *Service) tendAll(ctx context.Context, sweep bool) error {
+	pools, err := s.pools.OfKind(ctx, pool.Kubernetes)
 	if err != nil {
 		return err
 	}
-	if len(rows) > 0 {
-		if rows, err = s.inspect(ctx, p, rows); err != nil {
+	f := fleet{states: map[string]pool.PodState{}}
+	if f.rows, err = s.podRows(ctx); err != nil {
+		return err
+	}
+	if len(f.rows) > 0 || sweep {
+		list, err := s.pods.List(ctx)
+		if err != nil {
 			return err
 		}
+		for _, st := range list {
+			f.states[st.Name] = st
+		}
+	}
+	s.states.Store(&f.states)
+	var errs []error
+	if sweep {
+		errs = append(errs, s.sweepPods(ctx, f))
+	}
+	for _, p := range pools {
+		rows := f.rows[pool.Fold(p.Name)]
+		delete(f.rows, pool.Fold(p.Name))
+		if err := s.tendPool(ctx, p, rows, f.states); err != nil {
+			errs = append(errs, fmt.Errorf("pool %s: %w", p.Name, err))
+		}
+	}
+	for _, rows := range f.rows { // Their pools have been removed.
+		for _, r := range rows {
+			errs = append(errs, s.dropPod(ctx, f.states[r.name].Namespace, r, ""))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// tendPool looks after the pods of one pool: what is over goes, queued jobs get theirs, and as
+// many free ones wait as the pool says.
+func (s *Service) tendPool(ctx context.Context, p pool.Pool, rows []podRow, states map[string]pool.PodState) error {
+	rows, err := s.inspect(ctx, p, rows, states)
+	if err != nil {
+		return err
 	}
 	if rows, err = s.supply(ctx, p, rows); err != nil {
 		return err
@@ -114,26 +158,27 @@ func (s *Service) tendPool(ctx context.Context, p pool.Pool) error {
 		rows = append(rows, podRow{})
 	}
 	for _, r := range free[min(p.Settings.Warm, len(free)):] {
-		if err := s.dropPod(ctx, p, r, "AND job = ''"); err != nil {
+		if err := s.dropPod(ctx, p.Settings.In(), r, "AND job = ''"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Service) podRows(ctx context.Context, folded string) ([]podRow, error) {
-	rows, err := s.db.Query(ctx, `SELECT `+podColumns+` FROM agent_pod WHERE pool = ? ORDER BY created, name`, folded)
+// podRows reads all pods, oldest first, by their pools.
+func (s *Service) podRows(ctx context.Context) (map[string][]podRow, error) {
+	rows, err := s.db.Query(ctx, `SELECT `+podColumns+` FROM agent_pod ORDER BY created, name`)
 	if err != nil {
-		return nil, fmt.Errorf("reading the pods of pool %s: %w", folded, err)
+		return nil, fmt.Errorf("reading the pods of agents: %w", err)
 	}
 	defer rows.Close()
-	var out []podRow
+	out := map[string][]podRow{}
 	for rows.Next() {
 		r, err := scanPod(rows)
 		if err != nil {
-			return nil, fmt.Errorf("reading the pods of pool %s: %w", folded, err)
+			return nil, fmt.Errorf("reading the pods of agents: %w", err)
 		}
-		out = append(out, r)
+		out[r.pool] = append(out[r.pool], r)
 	}
 	return out, rows.Err()
 }
@@ -142,35 +187,44 @@ func (s *Service) podRows(ctx context.Context, folded string) ([]podRow, error) 
 const settling = 3 * time.Second
 
 // inspect removes the pods whose jobs are over, and ends the jobs whose pods are: that an
-// agent died is noticed here at once, before its lease ends.
-func (s *Service) inspect(ctx context.Context, p pool.Pool, rows []podRow) ([]podRow, error) {
-	states, err := s.pods.List(ctx, p.Name, p.Settings)
-	if err != nil {
-		return nil, err
-	}
-	byName := map[string]pool.PodState{}
-	for _, st := range states {
-		byName[st.Name] = st
-	}
+// agent died is noticed here at once, before its lease ends. Free pods that are not as the
+// pool says now go as well.
+func (s *Service) inspect(ctx context.Context, p pool.Pool, rows []podRow, states map[string]pool.PodState) ([]podRow, error) {
 	var out []podRow
 	for _, r := range rows {
 		job, err := s.jobOf(ctx, r)
 		if err != nil {
 			return nil, err
 		}
-		st, there := byName[r.name]
-		over := r.job != "" && (job == nil || job.status == plan.Completed)
-		gone := !there && s.clock.Now().Sub(r.created) > settling
-		if !over && !gone && !st.Over && !st.Stuck {
-			out = append(out, r)
-			continue
-		}
-		if job != nil && !over {
-			if err := s.end(ctx, job.id, protocol.Complete{Result: plan.Failed, Why: lostPod(job, st, there)}); err != nil {
+		st, there := states[r.name]
+		var stay *stayRow
+		if r.job != "" {
+			if stay, err = loadStay(ctx, s.db, r.job); err != nil {
 				return nil, err
 			}
 		}
-		if err := s.dropPod(ctx, p, r, ""); err != nil {
+		kept := stay != nil && !stay.ended
+		over := r.job != "" && (job == nil || job.status == plan.Completed) && !kept
+		gone := !there && s.clock.Now().Sub(r.created) > settling
+		stale := r.job == "" && there && st.Shape != p.Settings.Shape()
+		if !over && !gone && !st.Over && !st.Stuck && !stale {
+			out = append(out, r)
+			continue
+		}
+		if kept {
+			if err := s.drop(ctx, r.job, lostPod(st, there)); err != nil {
+				return nil, err
+			}
+		} else if job != nil && !over {
+			if err := s.end(ctx, job.id, protocol.Complete{Result: plan.Failed, Why: lostPod(st, there)}); err != nil {
+				return nil, err
+			}
+		}
+		at := p.Settings.In()
+		if there {
+			at = st.Namespace
+		}
+		if err := s.dropPod(ctx, at, r, ""); err != nil {
 			return nil, err
 		}
 	}
@@ -188,10 +242,10 @@ func (s *Service) jobOf(ctx context.Context, r podRow) (*jobRow, error) {
 const LostPod = "agent lost: its pod "
 
 // lostPod says why a job ended with its pod.
-func lostPod(job *jobRow, st pool.PodState, there bool) string {
+func lostPod(st pool.PodState, there bool) string {
 	switch {
 	case st.Stuck:
-		return "The pod of the job cannot start: " + firstLine(st.Why)
+		return "The pod of the job cannot start: " + strings.TrimSuffix(firstLine(st.Why), ".") + st.Next
 	case !there:
 		return LostPod + "was removed"
 	case st.Why != "":
@@ -270,7 +324,14 @@ func (s *Service) makePod(ctx context.Context, p pool.Pool, job string, spec *pr
 		want.Containers, want.Run, want.Job = spec.Containers, spec.Run, spec.Path()
 	}
 	row := podRow{name: want.Name, pool: pool.Fold(p.Name)}
-	err := s.again(ctx, func(tx *store.Tx) error {
+	lent, err := s.pulls(ctx, job, spec, &want)
+	if err != nil {
+		return err
+	}
+	if lent.refused != "" {
+		return s.end(ctx, job, protocol.Complete{Result: plan.Failed, Why: lent.refused})
+	}
+	err = s.again(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO agent_pod (name, pool, token, job, ticket, ready, created) VALUES (?,?,?,?,'',0,?)`,
 			want.Name, row.pool, hash(want.Token), job, millis(s.clock.Now()))
 		return err
@@ -280,9 +341,9 @@ func (s *Service) makePod(ctx context.Context, p pool.Pool, job string, spec *pr
 	}
 	err = s.pods.Create(ctx, want)
 	if err == nil {
-		return nil
+		return s.announcePulls(ctx, job, lent)
 	}
-	derr := s.dropPod(context.WithoutCancel(ctx), p, row, "")
+	derr := s.dropPod(context.WithoutCancel(ctx), p.Settings.In(), row, "")
 	if job != "" && fault.Is(err, fault.Denied) {
 		why, _ := fault.Public(err)
 		return errors.Join(derr, s.end(ctx, job, protocol.Complete{Result: plan.Failed, Why: firstLine(why)}))
@@ -291,7 +352,8 @@ func (s *Service) makePod(ctx context.Context, p pool.Pool, job string, spec *pr
 }
 
 // dropPod takes a pod away: its token ends first. only is a condition under which it may.
-func (s *Service) dropPod(ctx context.Context, p pool.Pool, r podRow, only string) error {
+// Should the pod outlive its row, it is swept later.
+func (s *Service) dropPod(ctx context.Context, namespace string, r podRow, only string) error {
 	var n int64
 	err := s.again(ctx, func(tx *store.Tx) error {
 		res, err := tx.Exec(ctx, `DELETE FROM agent_pod WHERE name = ? `+only, r.name)
@@ -306,52 +368,8 @@ func (s *Service) dropPod(ctx context.Context, p pool.Pool, r podRow, only strin
 	if n == 0 {
 		return nil
 	}
-	return s.pods.Delete(ctx, p.Settings, r.name, false)
-}
-
-// pickForPod is pick for a pod: its own job, once.
-func (s *Service) pickForPod(ctx context.Context, h store.Handle, c caller, ticket, lock string) (string, error) {
-	var job, used, id string
-	err := h.QueryRow(ctx, `SELECT job, ticket FROM agent_pod WHERE name = ?`+lock, c.pod.name).Scan(&job, &used)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", fault.New(fault.Unauthentic, "The pod is not wanted any more.")
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading the job of a pod: %w", err)
-	}
-	if used != "" && (used != ticket || ticket == "") {
-		return "", fault.New(fault.Denied, "The token of the pod has been used: a pod runs one job.")
-	}
-	if job == "" {
-		return "", nil
-	}
-	err = h.QueryRow(ctx, `SELECT id FROM pipeline_job WHERE id = ? AND (status = 'Queued' OR status = 'Running' AND ticket = ?)`, job, ticket).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	return id, err
-}
-
-// use notes that a pod has claimed its job, after which its token claims nothing.
-func (s *Service) use(ctx context.Context, tx *store.Tx, c caller, ticket string) error {
-	if c.pod == nil {
+	if namespace == "" {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, `UPDATE agent_pod SET ticket = ? WHERE name = ?`, ticket, c.pod.name); err != nil {
-		return fmt.Errorf("noting that pod %s has its job: %w", c.pod.name, err)
-	}
-	return nil
-}
-
-// podCame notes that the agent of a pod is there.
-func (s *Service) podCame(ctx context.Context, c caller, name string) error {
-	if name != c.pod.name {
-		return fault.New(fault.Denied, "The token is that of the pod %s, not of %s.", c.pod.name, name)
-	}
-	return s.again(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Exec(ctx, `UPDATE agent_pod SET ready = 1 WHERE name = ?`, name); err != nil {
-			return fmt.Errorf("noting that pod %s is there: %w", name, err)
-		}
-		return nil
-	})
+	return s.pods.Delete(ctx, namespace, r.name)
 }

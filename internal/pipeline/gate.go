@@ -58,7 +58,7 @@ func (sc *schedule) entries(row *stageRow, stage *plan.Stage, resources []check.
 		return nil, err
 	}
 	for _, r := range resources {
-		ok, err := sc.s.checks.Permitted(sc.ctx, sc.tx, r, sc.run.Repo)
+		ok, err := sc.s.checks.Permitted(sc.ctx, sc.tx, r, sc.run.Key())
 		if err != nil {
 			return nil, err
 		}
@@ -74,7 +74,7 @@ func (sc *schedule) entries(row *stageRow, stage *plan.Stage, resources []check.
 	out := make([]*check.Entry, len(definitions))
 	for i, d := range definitions {
 		e := check.NewEntry(sc.s.clock.NewID(), d)
-		e.Run, e.Stage, e.Attempt, e.Requester, e.Pipeline = sc.run.Number, row.name, row.attempt, sc.run.Requester, sc.run.Repo
+		e.Run, e.Stage, e.Attempt, e.Requester, e.Pipeline = sc.run.Number, row.name, row.attempt, sc.run.Requester, sc.run.Key()
 		if d.Type == check.ExclusiveLock {
 			e.LockBehavior = behavior
 		}
@@ -122,7 +122,7 @@ func (sc *schedule) judge(row *stageRow, entries []*check.Entry) error {
 		if e.Type != check.Permission {
 			continue
 		}
-		ok, err := sc.s.checks.Permitted(sc.ctx, sc.tx, e.Resource, sc.run.Repo)
+		ok, err := sc.s.checks.Permitted(sc.ctx, sc.tx, e.Resource, sc.run.Key())
 		if err != nil {
 			return err
 		}

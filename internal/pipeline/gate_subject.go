@@ -6,8 +6,10 @@ import (
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/pipeline/check"
+	"towpath.dev/towpath/internal/pipeline/library"
 	"towpath.dev/towpath/internal/pipeline/parse"
 	"towpath.dev/towpath/internal/pipeline/plan"
+	"towpath.dev/towpath/internal/pipeline/protocol"
 )
 
 // mainBranch is where a repository resource without a ref is taken from.
@@ -26,11 +28,14 @@ func (s *Service) gateSubject(ctx context.Context, r *runRow, e *check.Entry) (c
 	case check.EvaluateArtifact:
 		out.Images, err = s.pushed(ctx, r)
 	case check.REST:
-		o := Order{Repo: r.Repo, Project: r.Project, Ref: r.Ref, Commit: r.Commit, Title: r.Title, Reason: r.Reason, Requester: r.Requester}
+		o := Order{Repo: r.Repo, File: r.File, Project: r.Project, Ref: r.Ref, Commit: r.Commit, Title: r.Title, Reason: r.Reason, Requester: r.Requester}
 		if r.Pull > 0 {
 			if o.Pull, err = s.pullOrder(ctx, r.Number); err != nil {
 				return out, err
 			}
+		}
+		if _, err = s.define(ctx, &o); err != nil {
+			return out, err
 		}
 		values := plan.Values{}
 		for _, v := range s.predefined(o, r.Number) {
@@ -39,8 +44,27 @@ func (s *Service) gateSubject(ctx context.Context, r *runRow, e *check.Entry) (c
 		values.Set(plan.Value{Name: "Build.BuildNumber", Text: r.Name})
 		values.Set(plan.Value{Name: "System.StageName", Text: e.Stage})
 		out.Values = values.Lookup
+		if s.library != nil {
+			out.Lend = func(ctx context.Context, name string) (string, string, error) {
+				return s.lendToCheck(ctx, r.Project, name)
+			}
+		}
 	}
 	return out, err
+}
+
+// lendToCheck opens a generic connection for a request that a check of its project sends.
+func (s *Service) lendToCheck(ctx context.Context, project, name string) (address, authorization string, err error) {
+	lent, err := s.library.LendConnection(ctx, s.db, project, name)
+	if err != nil {
+		return "", "", err
+	}
+	if lent.Type != library.Generic {
+		return "", "", fault.New(fault.Invalid, "the service connection %s is no generic one", lent.Name)
+	}
+	header := map[string]string{}
+	authorize(header, protocol.Connection{Scheme: lent.Scheme, Auth: lent.Auth})
+	return lent.URL, header["Authorization"], nil
 }
 
 // linked are the repositories that a run is made of, its own one first.

@@ -59,6 +59,8 @@ func (s *Service) AgentHandler() http.Handler {
 	about("GET jobs/{id}/secure-files/{name}", s.serveSecureFile)
 	about("GET jobs/{id}/added/{digest}", s.serveAdded)
 	about("POST jobs/{id}/complete", s.serveComplete)
+	about("POST jobs/{id}/stay", s.serveStay)
+	about("GET jobs/{id}/terminals/{terminal}", s.serveTerminal)
 	return mux
 }
 
@@ -351,7 +353,11 @@ func (s *Service) serveComplete(w http.ResponseWriter, r *http.Request) error {
 		delete(s.maskers, row.id)
 		s.mu.Unlock()
 	}
-	w.WriteHeader(http.StatusNoContent)
+	left, err := s.stayLeft(r.Context(), row.id)
+	if err != nil {
+		return err
+	}
+	answer(w, http.StatusOK, protocol.Completed{StaySeconds: left.Seconds()})
 	return nil
 }
 

@@ -30,7 +30,7 @@ func (sc *schedule) launch(rows []*jobRow) error {
 	p := sc.run.plan
 	stage := p.Stage(row.stage)
 	job := stage.Job(row.name)
-	rt := sc.s.runtime(sc.ctx, sc.tx, sc.run.Repo, sc.run.Queued, sc.run.Pull > 0)
+	rt := sc.s.runtime(sc.ctx, sc.tx, sc.run.Key(), sc.run.Queued, sc.run.Pull > 0)
 	state := sc.state()
 	values, err := p.JobVariables(state, stage, job, nil, rt)
 	if err != nil {
@@ -255,6 +255,9 @@ func (sc *schedule) ready(row *jobRow, hold bool) error {
 		row.status, row.spec, millis(row.queued), row.maxParallel, bit(row.tolerant), row.pool, row.demands, row.id)
 	if err != nil {
 		return fmt.Errorf("queueing job %s: %w", row.path(), err)
+	}
+	if !hold {
+		sc.s.enqueue(sc.tx, row)
 	}
 	job := sc.run.plan.Stage(row.stage).Job(row.name)
 	if job.Pool.Server {

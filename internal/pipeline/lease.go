@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -29,68 +30,28 @@ const Lost = "agent lost: its heartbeats stopped"
 // that was handed out for the same ticket before, in an answer that was lost, is handed
 // out again.
 func (s *Service) claim(ctx context.Context, c caller, agent, ticket string) (*protocol.Job, error) {
-	shelves, err := s.shelves(ctx, c, agent)
-	if err != nil {
-		return nil, err
+	for {
+		// Whoever only looks needs no transaction that writes.
+		at, err := s.choose(ctx, c, agent, ticket)
+		if err != nil || at.id == "" {
+			return nil, err
+		}
+		lease := rand.Text() + rand.Text()
+		row, run, given, err := s.take(ctx, c, at, agent, ticket, lease)
+		switch {
+		case err != nil:
+			return nil, err
+		case row != nil && given.refused != "":
+			if err := s.end(ctx, row.id, protocol.Complete{Result: plan.Failed, Why: given.refused}); err != nil {
+				return nil, err
+			}
+		case row != nil:
+			return s.handOver(ctx, run, row, lease, given)
+		}
+		if !at.taken {
+			return nil, nil // The caller's own job is gone, and there is no other for it.
+		}
 	}
-	// Whoever only looks needs no transaction that writes.
-	if id, err := s.pick(ctx, s.db, shelves, c, agent, ticket, ""); err != nil || id == "" {
-		return nil, err
-	}
-	lease := rand.Text() + rand.Text()
-	var row *jobRow
-	var run *runRow
-	var given loan
-	err = s.again(ctx, func(tx *store.Tx) error {
-		lock := ""
-		if tx.Postgres() {
-			lock = " FOR UPDATE SKIP LOCKED"
-		}
-		row = nil
-		id, err := s.pick(ctx, tx, shelves, c, agent, ticket, lock)
-		if err != nil || id == "" {
-			return err
-		}
-		var spec string
-		if row, err = scanJob(tx.QueryRow(ctx, `SELECT `+jobColumns+`, spec FROM pipeline_job WHERE id = ?`, id), &spec); err != nil {
-			return fmt.Errorf("claiming a job: %w", err)
-		}
-		if run, err = s.loadRun(ctx, tx, row.run); err != nil {
-			return err
-		}
-		taken := row.status == plan.Running
-		row.spec, row.status, row.agent, row.lease = spec, plan.Running, c.name(agent), hash(lease)
-		if !taken {
-			row.started = s.clock.Now()
-		}
-		if err := saveJob(ctx, tx, row); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `UPDATE pipeline_job SET ticket = ? WHERE id = ?`, ticket, row.id); err != nil {
-			return err
-		}
-		if err := s.use(ctx, tx, c, ticket); err != nil {
-			return err
-		}
-		var told protocol.Job
-		if err := json.Unmarshal([]byte(spec), &told); err != nil {
-			return fmt.Errorf("decoding job %s: %w", row.path(), err)
-		}
-		if given, err = s.lend(ctx, tx, run, &told); err != nil || taken {
-			return err
-		}
-		if err := s.announceLoan(ctx, tx, run, row, given); err != nil {
-			return err
-		}
-		return s.announceStart(ctx, tx, run, row)
-	})
-	if err != nil || row == nil {
-		return nil, err
-	}
-	if given.refused != "" {
-		return nil, s.end(ctx, row.id, protocol.Complete{Result: plan.Failed, Why: given.refused})
-	}
-	return s.handOver(ctx, run, row, lease, given)
 }
 
 // announceStart says that a job, and perhaps its run, has started.
@@ -136,6 +97,11 @@ func (s *Service) handOver(ctx context.Context, run *runRow, row *jobRow, lease 
 	err := json.Unmarshal([]byte(row.spec), &job)
 	if err == nil {
 		job.Lease = lease
+		var stay time.Duration
+		stay, _, err = stayOf(ctx, s.db, row.run)
+		job.StaySeconds = stay.Seconds()
+	}
+	if err == nil {
 		c := claims(run, row)
 		c.Clones = strings.Join(given.clones, " ")
 		job.Token, err = s.token(ctx, &job, c, "towpath")
@@ -226,6 +192,9 @@ func (s *Service) end(ctx context.Context, id string, c protocol.Complete) error
 		if refs, err = s.endSteps(ctx, tx, row); err != nil {
 			return err
 		}
+		if err := s.beginStay(ctx, tx, run, row, c); err != nil {
+			return err
+		}
 		if err := s.log.Append(ctx, tx, s.jobFact(event.TypeJobFinished, run, row)); err != nil {
 			return err
 		}
@@ -300,32 +269,51 @@ func (s *Service) promote(ctx context.Context, tx *store.Tx, row *jobRow) error 
 	if row.maxParallel == 0 {
 		return nil
 	}
-	res, err := tx.Exec(ctx, `UPDATE pipeline_job SET status = 'Queued' WHERE id = (SELECT MIN(id) FROM pipeline_job
-		WHERE run = ? AND stage = ? AND name = ? AND status = 'Waiting')`, row.run, row.stage, row.name)
+	var id string
+	err := tx.QueryRow(ctx, `SELECT id FROM pipeline_job WHERE run = ? AND stage = ? AND name = ? AND status = 'Waiting' ORDER BY id LIMIT 1`, row.run, row.stage, row.name).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("starting the next leg of %s: %w", row.path(), err)
 	}
-	if n, err := res.RowsAffected(); err == nil && n > 0 {
-		tx.AfterCommit(func() { s.hub.signal(onQueue) })
+	// It has not waited for an agent so far, so that others go before it.
+	res, err := tx.Exec(ctx, `UPDATE pipeline_job SET status = 'Queued', queued = ? WHERE id = ? AND status = 'Waiting'`, millis(s.clock.Now()), id)
+	if err != nil {
+		return fmt.Errorf("starting the next leg of %s: %w", row.path(), err)
 	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	leg, err := loadJob(ctx, tx, id)
+	if err != nil || leg == nil {
+		return err
+	}
+	s.enqueue(tx, leg)
+	tx.AfterCommit(func() { s.hub.signal(onQueue) })
 	return nil
 }
 
-// resume gives the jobs of an earlier server time to report.
+// resume gives the jobs of an earlier server time to report, and reads those that wait.
 func (s *Service) resume(ctx context.Context) error {
+	if err := s.forgetStays(ctx); err != nil {
+		return err
+	}
 	rows, err := s.db.Query(ctx, `SELECT id FROM pipeline_job WHERE status = 'Running' AND pool <> ?`, serverPool)
 	if err != nil {
 		return fmt.Errorf("reading the running jobs: %w", err)
 	}
-	defer rows.Close()
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
-			return fmt.Errorf("reading the running jobs: %w", err)
+			return errors.Join(fmt.Errorf("reading the running jobs: %w", err), rows.Close())
 		}
 		s.renew(id)
 	}
-	return rows.Err()
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return fmt.Errorf("reading the running jobs: %w", err)
+	}
+	return s.refill(ctx)
 }
 
 // sweep ends the jobs whose leases have ended, and those whose machines are away, until
@@ -333,6 +321,7 @@ func (s *Service) resume(ctx context.Context) error {
 func (s *Service) sweep(ctx context.Context) {
 	t := time.NewTicker(max(s.opts.Lease/9, 10*time.Millisecond))
 	defer t.Stop()
+	defer s.stays.endAll()
 	last := time.Now()
 	for {
 		select {
@@ -342,6 +331,7 @@ func (s *Service) sweep(ctx context.Context) {
 			if now.Sub(last) > s.opts.Lease/3 {
 				// This server itself stood still: it heard of nobody, who may be there.
 				s.renewAll()
+				s.stays.renewAll(s.opts.Lease)
 			}
 			last = now
 			for _, id := range s.expired(now) {
@@ -349,8 +339,17 @@ func (s *Service) sweep(ctx context.Context) {
 					s.logger.Error("ending a lost job", "job", id, "error", err)
 				}
 			}
+			if err := s.refill(ctx); err != nil && ctx.Err() == nil {
+				s.logger.Error("comparing the queue with its rows", "error", err)
+			}
+			if err := s.sweepStays(ctx, now); err != nil && ctx.Err() == nil {
+				s.logger.Error("ending kept jobs", "error", err)
+			}
 			if err := s.dropAbsent(ctx); err != nil && ctx.Err() == nil {
 				s.logger.Error("ending the jobs of targets that are away", "error", err)
+			}
+			if err := s.tidy(ctx); err != nil && ctx.Err() == nil {
+				s.logger.Error("tidying up after jobs", "error", err)
 			}
 		}
 	}

@@ -23,8 +23,8 @@ func (s *Service) Library() *library.Service { return s.library }
 // group returns the variables of a group for a run: secret ones without their texts, which
 // come when an agent takes a job, and none of them in the run of a pull request, whose file
 // nobody has reviewed.
-func (s *Service) group(ctx context.Context, tx *store.Tx, repo, name string, pull bool) ([]plan.Value, error) {
-	project, _, _ := strings.Cut(repo, "/")
+func (s *Service) group(ctx context.Context, tx *store.Tx, key, name string, pull bool) ([]plan.Value, error) {
+	project, _, _ := strings.Cut(key, "/")
 	if s.library == nil {
 		return nil, errors.New("there are no variable groups in this installation")
 	}
@@ -35,7 +35,7 @@ func (s *Service) group(ctx context.Context, tx *store.Tx, repo, name string, pu
 	if err != nil {
 		return nil, err
 	}
-	ok, err := s.checks.Permitted(ctx, tx, check.Resource{Kind: check.Group, Project: project, Name: name}, repo)
+	ok, err := s.checks.Permitted(ctx, tx, check.Resource{Kind: check.Group, Project: project, Name: name}, key)
 	if err != nil {
 		return nil, err
 	}
@@ -129,9 +129,9 @@ func (s *Service) lendable(ctx context.Context, tx *store.Tx, run *runRow, r che
 		l.refused = fmt.Sprintf("The run of a pull request gets nothing that is secret, so not the %s", r)
 		return false, nil
 	}
-	ok, err := s.checks.Permitted(ctx, tx, r, run.Repo)
+	ok, err := s.checks.Permitted(ctx, tx, r, run.Key())
 	if err == nil && !ok {
-		l.refused = fmt.Sprintf("The pipeline %s is not permitted to use the %s any more", run.Repo, r)
+		l.refused = fmt.Sprintf("The pipeline %s is not permitted to use the %s any more", run.Key(), r)
 	}
 	l.names = append(l.names, r.Path())
 	return ok, err

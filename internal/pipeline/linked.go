@@ -74,13 +74,13 @@ func (r *resolver) find(ctx context.Context, kind, name, ref string) (p pin) {
 		return p
 	}
 	var ok bool
-	if ok, p.err = r.s.checks.Permitted(ctx, r.s.db, res, r.order.Repo); p.err != nil {
+	if ok, p.err = r.s.checks.Permitted(ctx, r.s.db, res, r.order.key()); p.err != nil {
 		return p
 	}
 	if !ok {
 		// The same words for a repository that does not exist: nobody learns of other projects.
 		p.err = fmt.Errorf("there is no repository %s that %s may use; who maintains project %s may let it: towpath check permit repository/%s %s --project %s",
-			p.repo, r.order.Repo, project, short, r.order.Repo, project)
+			p.repo, r.order.key(), project, short, r.order.key(), project)
 		return p
 	}
 	p.ref, p.commit, _, p.err = r.s.source.Resolve(ctx, system(), p.repo, ref)
@@ -167,7 +167,7 @@ func (s *Service) clones(ctx context.Context, h store.Handle, run *runRow, list 
 		if project == run.Project {
 			continue
 		}
-		ok, err := s.checks.Permitted(ctx, h, check.Resource{Kind: check.Repository, Project: project, Name: name}, run.Repo)
+		ok, err := s.checks.Permitted(ctx, h, check.Resource{Kind: check.Repository, Project: project, Name: name}, run.Key())
 		if err != nil {
 			return nil, err
 		}

@@ -105,7 +105,7 @@ func (h *host) claim(wait float64) *protocol.Job {
 
 func (h *host) complete(job *protocol.Job, result plan.Result) {
 	h.w.t.Helper()
-	if status, body := h.w.ask(h.token, "jobs/"+job.ID+"/complete", job.Lease, protocol.Complete{Result: result, Why: "because"}); status != http.StatusNoContent {
+	if status, body := h.w.ask(h.token, "jobs/"+job.ID+"/complete", job.Lease, protocol.Complete{Result: result, Why: "because"}); status != http.StatusOK {
 		h.w.t.Fatalf("ending the job of %s: %d %s", h.name, status, body)
 	}
 }

@@ -46,6 +46,8 @@ type Detail struct {
 	Coverage    []Coverage   `json:"coverage"`
 	// Kept says who keeps the run by hand, and why.
 	Kept string `json:"kept,omitempty"`
+	// Terminals are those that were opened in kept jobs, the last first.
+	Terminals []TerminalUse `json:"terminals,omitempty"`
 }
 
 // Stage is a stage of a run.
@@ -94,7 +96,9 @@ type Job struct {
 	Queued      time.Time         `json:"queued,omitzero"`
 	Started     time.Time         `json:"started,omitzero"`
 	Finished    time.Time         `json:"finished,omitzero"`
-	Steps       []Step            `json:"steps"`
+	// Kept is set while a failed job is left as it is.
+	Kept  *Kept  `json:"kept,omitempty"`
+	Steps []Step `json:"steps"`
 }
 
 // Step is a step of a job.
@@ -155,6 +159,7 @@ type Failure struct {
 type Filter struct {
 	Project string // the project; needed unless Repo or Commit is set
 	Repo    string // "project/repo"
+	File    string // path of the pipeline file
 	Ref     string // "refs/heads/main"
 	Commit  string // full hash
 	Pull    int64  // number of a pull request

@@ -39,6 +39,7 @@ type Origin struct {
 	Run     int64  `json:"run,omitempty"`
 	Name    string `json:"name,omitempty"`
 	Repo    string `json:"repo,omitempty"`
+	File    string `json:"file,omitempty"`
 	Project string `json:"project,omitempty"`
 	// Image, Tag and Digest are of the image that was pushed, "shop/web".
 	Image  string `json:"image,omitempty"`
@@ -51,13 +52,15 @@ type Origin struct {
 	Payload json.RawMessage `json:"payload,omitempty"`
 }
 
+// key names the pipeline of the run that ended.
+func (o *Origin) key() string { return Key(o.Repo, o.File) }
+
 // variables are those that only runs with an origin have (P002).
-func (o *Origin) variables(definition int64) [][2]string {
+func (o *Origin) variables(definition int64, name string) [][2]string {
 	out := [][2]string{{"resources.triggeringAlias", o.Alias}, {"resources.triggeringCategory", o.Category}}
 	if o.Category != categoryPipeline {
 		return out
 	}
-	_, name, _ := strings.Cut(o.Repo, "/")
 	return append(out, [2]string{"Build.TriggeredBy.BuildId", strconv.FormatInt(o.Run, 10)}, [2]string{"Build.TriggeredBy.BuildNumber", o.Name},
 		[2]string{"Build.TriggeredBy.DefinitionId", strconv.FormatInt(definition, 10)}, [2]string{"Build.TriggeredBy.DefinitionName", name},
 		[2]string{"Build.TriggeredBy.ProjectID", o.Project})
@@ -65,7 +68,7 @@ func (o *Origin) variables(definition int64) [][2]string {
 
 // arrival is the payload of a job that starts a run for an origin.
 type arrival struct {
-	Repo    string `json:"repo"` // of the pipeline that starts
+	Repo    string `json:"repo"` // key of the pipeline that starts
 	Project string `json:"project"`
 	Cause   string `json:"cause"`
 	Origin  Origin `json:"origin"`
@@ -77,21 +80,21 @@ type arrival struct {
 
 // watch is a resource of the file on a default branch that starts its pipeline.
 type watch struct {
-	repo, project, category, source string
-	body                            []byte
+	pipeline, project, category, source string // the pipeline by its key
+	body                                []byte
 }
 
 // into decodes the resource; rows are written by this program alone.
 func (w watch) into(v any) error {
 	if err := json.Unmarshal(w.body, v); err != nil {
-		return fmt.Errorf("reading a trigger of %s: %w", w.repo, err)
+		return fmt.Errorf("reading a trigger of %s: %w", w.pipeline, err)
 	}
 	return nil
 }
 
 // arrive has a run started for what a watch waited for.
 func (s *Service) arrive(ctx context.Context, tx *store.Tx, w watch, cause string, a arrival) error {
-	a.Repo, a.Project, a.Cause = w.repo, w.project, fmt.Sprintf("%s:%s:%s", cause, w.repo, strings.ToLower(a.Origin.Alias))
+	a.Repo, a.Project, a.Cause = w.pipeline, w.project, fmt.Sprintf("%s:%s:%s", cause, w.pipeline, strings.ToLower(a.Origin.Alias))
 	return s.queue.Enqueue(ctx, tx, kindOrigin, a.Cause, a)
 }
 
@@ -107,15 +110,16 @@ func (s *Service) onOrigin(ctx context.Context, payload json.RawMessage) error {
 			return err
 		}
 	}
-	ref, commit, title, err := s.source.Resolve(ctx, system(), a.Repo, "")
+	ref, commit, title, err := s.resolve(ctx, system(), a.Repo, "")
 	if fault.Is(err, fault.NotFound) {
 		return nil // The repository is gone, or has no commit.
 	}
 	if err != nil {
 		return err
 	}
+	repo, file := SplitKey(a.Repo)
 	o := Order{
-		Repo: a.Repo, Project: a.Project, Ref: ref, Commit: commit, Title: title, Reason: reasonResource, Requester: platform, Origin: &a.Origin,
+		Repo: repo, File: file, Project: a.Project, Ref: ref, Commit: commit, Title: title, Reason: reasonResource, Requester: platform, Origin: &a.Origin,
 		cause: a.Cause, actor: system().String(),
 	}
 	circle, err := s.circle(ctx, a.Origin.Run, a.Repo)
@@ -130,24 +134,25 @@ func (s *Service) onOrigin(ctx context.Context, payload json.RawMessage) error {
 
 // circle says why a run must not start another pipeline: that pipeline stands in the chain of
 // runs behind it already, so that they would start each other for ever.
-func (s *Service) circle(ctx context.Context, run int64, repo string) (string, error) {
+func (s *Service) circle(ctx context.Context, run int64, key string) (string, error) {
 	var chain []string
 	for n := run; n > 0; {
 		if len(chain) == maxChain {
 			return fmt.Sprintf("Pipelines that start each other end after %d runs: %s", maxChain, strings.Join(chain, " ← ")), nil
 		}
-		var from string
+		var from, file string
 		var before int64
-		err := s.db.QueryRow(ctx, `SELECT repo, triggered_by FROM pipeline_run WHERE number = ?`, n).Scan(&from, &before)
+		err := s.db.QueryRow(ctx, `SELECT repo, file, triggered_by FROM pipeline_run WHERE number = ?`, n).Scan(&from, &file, &before)
 		if errors.Is(err, errNoRows) {
 			break
 		}
 		if err != nil {
 			return "", fmt.Errorf("following what started run %d: %w", n, err)
 		}
+		from = Key(from, file)
 		chain = append(chain, fmt.Sprintf("%s (run %d)", from, n))
-		if from == repo {
-			return fmt.Sprintf("The trigger leads in a circle: %s ← %s", repo, strings.Join(chain, " ← ")), nil
+		if from == key {
+			return fmt.Sprintf("The trigger leads in a circle: %s ← %s", key, strings.Join(chain, " ← ")), nil
 		}
 		n = before
 	}
@@ -159,18 +164,27 @@ func (s *Service) circle(ctx context.Context, run int64, repo string) (string, e
 // when there is none. A pipeline of another project must have permitted this one to use its
 // repository.
 func (s *Service) used(ctx context.Context, o Order, res *plan.PipelineResource) (*plan.UsedRun, error) {
-	repo, err := s.resourceRepo(ctx, o, res.Project, res.Source)
+	key, err := s.resourceKey(ctx, o, res.Project, res.Source)
 	if err != nil {
 		return nil, err
 	}
-	if o.Origin != nil && o.Origin.Category == categoryPipeline && strings.EqualFold(o.Origin.Alias, res.Alias) && o.Origin.Repo == repo {
+	if o.Origin != nil && o.Origin.Category == categoryPipeline && strings.EqualFold(o.Origin.Alias, res.Alias) && o.Origin.key() == key {
 		return s.usedRun(ctx, `number = ?`, o.Origin.Run)
 	}
-	where, args := `repo = ? AND pull = 0 AND status = 'Completed'`, []any{repo}
+	return s.newest(ctx, key, res, succeededResults)
+}
+
+// newest finds the newest run of a pipeline that a resource could mean.
+func (s *Service) newest(ctx context.Context, key string, res *plan.PipelineResource, results []plan.Result) (*plan.UsedRun, error) {
+	repo, file := SplitKey(key)
+	where, args := `repo = ? AND file = ? AND pull = 0 AND status = 'Completed'`, []any{repo, file}
 	if res.Version != "" {
 		where, args = where+` AND name = ?`, append(args, res.Version)
 	} else {
-		where += ` AND result IN ('Succeeded', 'SucceededWithIssues')`
+		where += ` AND result IN (?` + strings.Repeat(",?", len(results)-1) + `)`
+		for _, r := range results {
+			args = append(args, string(r))
+		}
 	}
 	if res.Branch != "" {
 		where, args = where+` AND ref = ?`, append(args, "refs/heads/"+strings.TrimPrefix(res.Branch, "refs/heads/"))
@@ -182,32 +196,47 @@ func (s *Service) used(ctx context.Context, o Order, res *plan.PipelineResource)
 	return s.usedRun(ctx, where, args...)
 }
 
-// resourceRepo is the repository of the pipeline that a resource names, when the pipeline of
-// an order may use it.
-func (s *Service) resourceRepo(ctx context.Context, o Order, project, source string) (string, error) {
-	repo := strings.ToLower(source)
+// sourceName is "project/name" of the pipeline that a resource of a project names: by its name,
+// which may stand below its folder, by the name of its repository, or by both.
+func sourceName(own, project, source string) string {
+	source = source[strings.LastIndexByte(source, '\\')+1:]
 	if project != "" {
-		repo = strings.ToLower(project) + "/" + repo[strings.LastIndexByte(repo, '/')+1:]
+		source = project + "/" + source[strings.LastIndexByte(source, '/')+1:]
 	}
-	repo = fullName(o.Project, repo)
-	other, short, _ := strings.Cut(repo, "/")
+	return strings.ToLower(fullName(own, source))
+}
+
+// resourceKey is the key of the pipeline that a resource names, when the pipeline of an order
+// may use it.
+func (s *Service) resourceKey(ctx context.Context, o Order, project, source string) (string, error) {
+	key := sourceName(o.Project, project, source)
+	other, name, _ := strings.Cut(key, "/")
+	all, err := definitions(ctx, s.db, other+"/")
+	if err != nil {
+		return "", err
+	}
+	if d, ok := pick(all, name); ok {
+		key = d.Key()
+	}
+	repo, _ := SplitKey(key)
+	_, short, _ := strings.Cut(repo, "/")
 	if other == o.Project {
-		return repo, nil
+		return key, nil
 	}
 	res := check.Resource{Kind: check.Repository, Project: other, Name: short}
 	if err := res.Check(); err != nil {
 		return "", err
 	}
-	ok, err := s.checks.Permitted(ctx, s.db, res, o.Repo)
+	ok, err := s.checks.Permitted(ctx, s.db, res, o.key())
 	if err != nil {
 		return "", err
 	}
 	if !ok {
 		// The same words for a pipeline that does not exist: nobody learns of other projects.
 		return "", fmt.Errorf("there is no pipeline %s that %s may use; who maintains project %s may let it: towpath check permit repository/%s %s --project %s",
-			repo, o.Repo, other, short, o.Repo, other)
+			source, o.key(), other, short, o.key(), other)
 	}
-	return repo, nil
+	return key, nil
 }
 
 func (s *Service) usedRun(ctx context.Context, where string, args ...any) (*plan.UsedRun, error) {
@@ -218,8 +247,8 @@ func (s *Service) usedRun(ctx context.Context, where string, args ...any) (*plan
 	if err != nil {
 		return nil, fmt.Errorf("finding the run of a pipeline resource: %w", err)
 	}
-	id, err := s.definition(ctx, r.Repo)
-	return &plan.UsedRun{Pipeline: id, Number: r.Number, Name: r.Name, Repo: r.Repo, Ref: r.Ref, Commit: r.Commit, Requester: r.Requester}, err
+	d, err := s.definition(ctx, r.Key())
+	return &plan.UsedRun{Pipeline: d.ID, PipelineName: d.Name, Number: r.Number, Name: r.Name, Repo: r.Repo, Ref: r.Ref, Commit: r.Commit, Requester: r.Requester}, err
 }
 
 // pinResources writes into a plan which runs its pipeline resources are, and the image that
@@ -275,44 +304,15 @@ func (s *Service) originOf(ctx context.Context, n int64) (*Origin, error) {
 	return &o, nil
 }
 
-// definition is the number of a pipeline (System.DefinitionId), made when it is first asked
-// for.
-func (s *Service) definition(ctx context.Context, repo string) (int64, error) {
-	id, err := s.findDefinition(ctx, repo)
-	if err != nil || id > 0 {
-		return id, err
-	}
-	err = s.again(ctx, func(tx *store.Tx) error {
-		n, err := next(ctx, tx, "definition", 1)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `INSERT INTO pipeline_definition (repo, id) VALUES (?, ?) ON CONFLICT (repo) DO NOTHING`, repo, n)
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("numbering the pipeline of %s: %w", repo, err)
-	}
-	return s.findDefinition(ctx, repo)
-}
-
-func (s *Service) findDefinition(ctx context.Context, repo string) (id int64, err error) {
-	err = s.db.QueryRow(ctx, `SELECT id FROM pipeline_definition WHERE repo = ?`, repo).Scan(&id)
-	if errors.Is(err, errNoRows) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("finding the number of the pipeline of %s: %w", repo, err)
-	}
-	return id, nil
-}
-
 // pushedImage is a push of an image as watches see it.
 func pushedImage(p event.ImagePushed, alias string) Origin {
 	return Origin{Category: categoryContainer, Alias: alias, Run: p.Run, Image: p.Repository, Tag: p.Tag, Digest: p.Digest}
 }
 
+// succeededResults are the results that let other pipelines go on.
+var succeededResults = []plan.Result{plan.Succeeded, plan.SucceededWithIssues}
+
 // succeeded reports whether a result lets other pipelines go on.
 func succeeded(r plan.Result) bool {
-	return slices.Contains([]plan.Result{plan.Succeeded, plan.SucceededWithIssues}, r)
+	return slices.Contains(succeededResults, r)
 }

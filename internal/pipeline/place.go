@@ -2,8 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -13,7 +11,6 @@ import (
 	"towpath.dev/towpath/internal/pipeline/plan"
 	"towpath.dev/towpath/internal/pipeline/pool"
 	"towpath.dev/towpath/internal/pipeline/protocol"
-	"towpath.dev/towpath/internal/store"
 )
 
 // Pools are the agent pools.
@@ -35,7 +32,7 @@ func (s *Service) AgentsOf(ctx context.Context, a identity.Actor, name string) (
 		return nil, err
 	}
 	rows, err := s.db.Query(ctx, `SELECT j.agent, j.run, j.stage, j.name, j.leg, r.project FROM pipeline_job j JOIN pipeline_run r ON r.number = j.run
-		WHERE j.status = 'Running' AND j.machine = '' ORDER BY j.run, j.position, j.id`)
+		WHERE (j.status = 'Running' OR j.id IN (SELECT job FROM pipeline_stay WHERE ended = 0)) AND j.machine = '' ORDER BY j.run, j.position, j.id`)
 	if err != nil {
 		return nil, fmt.Errorf("reading the jobs of the agents: %w", err)
 	}
@@ -57,6 +54,9 @@ func (s *Service) AgentsOf(ctx context.Context, a identity.Actor, name string) (
 	}
 	for i := range list {
 		list[i].Jobs, list[i].Running = jobs[list[i].Name], running[list[i].Name]
+		if list[i].State != "" {
+			list[i].State = s.podWords(&list[i])
+		}
 	}
 	return list, rows.Err()
 }
@@ -99,7 +99,7 @@ func (sc *schedule) place(row *jobRow, job *plan.Job, values plan.Values, spec *
 		// The stage's gate has asked for a pool that the file names; a vmImage or a macro comes
 		// to one without.
 		r := check.Resource{Kind: check.Pool, Project: sc.run.Project, Name: at.Pool.Name}
-		ok, err := sc.s.checks.Permitted(sc.ctx, sc.tx, r, sc.run.Repo)
+		ok, err := sc.s.checks.Permitted(sc.ctx, sc.tx, r, sc.run.Key())
 		if err != nil {
 			return err
 		}
@@ -120,82 +120,8 @@ func (sc *schedule) place(row *jobRow, job *plan.Job, values plan.Values, spec *
 	return nil
 }
 
-// shelf is where jobs lie that one agent may take: those of a pool with the same demands, or
-// those of a machine.
-type shelf struct{ pool, machine, demands string }
-
-// maxShelves bounds how many different lists of demands an agent looks at, oldest names first.
-const maxShelves = 1000
-
-// shelves are those that an agent may take jobs from. There is an entry of an index for
-// every list of demands, and only these are looked at, however many jobs wait.
-func (s *Service) shelves(ctx context.Context, c caller, agent string) ([]shelf, error) {
-	if c.pod != nil {
-		return nil, nil
-	}
-	if c.machine != nil {
-		return []shelf{{machine: c.machine.ID}}, nil
-	}
-	who, err := s.pools.Claimant(ctx, c.pool, agent)
-	if err != nil || !who.Enabled {
-		return nil, err
-	}
-	rows, err := s.db.Query(ctx, `WITH RECURSIVE shelf (demands) AS (
-			SELECT MIN(demands) FROM pipeline_job WHERE status = 'Queued' AND pool = ? AND machine = ''
-			UNION ALL
-			SELECT (SELECT MIN(j.demands) FROM pipeline_job j WHERE j.status = 'Queued' AND j.pool = ? AND j.machine = '' AND j.demands > shelf.demands)
-			FROM shelf WHERE shelf.demands IS NOT NULL)
-		SELECT demands FROM shelf WHERE demands IS NOT NULL LIMIT ?`, who.Pool, who.Pool, maxShelves)
-	if err != nil {
-		return nil, fmt.Errorf("looking for jobs of pool %s: %w", who.Pool, err)
-	}
-	defer rows.Close()
-	var out []shelf
-	for rows.Next() {
-		var demands string
-		if err := rows.Scan(&demands); err != nil {
-			return nil, fmt.Errorf("looking for jobs of pool %s: %w", who.Pool, err)
-		}
-		if demands == "" || len(who.Capabilities.Lacks(pool.FromText(demands))) == 0 {
-			out = append(out, shelf{pool: who.Pool, demands: demands})
-		}
-	}
-	return out, rows.Err()
-}
-
-// pick finds the job that an agent gets: the one that its ticket got before, or the oldest of
-// the shelves; "" when there is none.
-func (s *Service) pick(ctx context.Context, h store.Handle, shelves []shelf, c caller, agent, ticket, lock string) (string, error) {
-	if c.pod != nil {
-		return s.pickForPod(ctx, h, c, ticket, lock)
-	}
-	var best struct {
-		id               string
-		queued, position int64
-	}
-	if ticket != "" {
-		err := h.QueryRow(ctx, `SELECT id FROM pipeline_job WHERE status = 'Running' AND machine = ? AND agent = ? AND ticket = ?`+lock, c.id(), c.name(agent), ticket).Scan(&best.id)
-		if err == nil || !errors.Is(err, sql.ErrNoRows) {
-			return best.id, err
-		}
-	}
-	for _, sh := range shelves {
-		var id string
-		var queued, position int64
-		err := h.QueryRow(ctx, `SELECT id, queued, position FROM pipeline_job WHERE status = 'Queued' AND pool = ? AND machine = ? AND demands = ?
-			ORDER BY queued, position, id LIMIT 1`+lock, sh.pool, sh.machine, sh.demands).Scan(&id, &queued, &position)
-		if errors.Is(err, sql.ErrNoRows) {
-			continue
-		}
-		if err != nil {
-			return "", fmt.Errorf("looking for a job: %w", err)
-		}
-		if best.id == "" || queued < best.queued || queued == best.queued && (position < best.position || position == best.position && id < best.id) {
-			best.id, best.queued, best.position = id, queued, position
-		}
-	}
-	return best.id, nil
-}
+// shelf is where jobs lie that wait for the same: those of a pool with the same demands.
+type shelf struct{ pool, demands string }
 
 // waits says for whom a queued job waits; jobs with the same pool and demands are asked for
 // once, in known.
@@ -203,6 +129,9 @@ func (s *Service) waits(ctx context.Context, j *jobRow, known map[shelf]string) 
 	at := shelf{pool: j.pool, demands: j.demands}
 	if j.status != queued || j.machine != "" {
 		return "", nil
+	}
+	if why, err = s.podWaits(ctx, j.id); why != "" || err != nil {
+		return why, err
 	}
 	why, ok := known[at]
 	if !ok {

@@ -1,15 +1,12 @@
 package pipeline_test
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
@@ -265,47 +262,4 @@ func TestClosedPoolsJ011(t *testing.T) {
 	if want := "The agent pool theirs does not serve the project shop"; find(by, "__default.Job").Why != want {
 		t.Errorf("another project's: %q", find(by, "__default.Job").Why)
 	}
-}
-
-// BenchmarkQueue measures what an agent waits for the decision which of 10,000 queued jobs it
-// gets, the request counted, and for a whole claim, with everything that is written for it.
-func BenchmarkQueue(b *testing.B) {
-	w := newWorld(b)
-	ctx := context.Background()
-	if _, err := w.svc.Pools().Create(ctx, root, "linux", pool.Host, pool.Settings{}); err != nil {
-		b.Fatal(err)
-	}
-	w.joined("one", "linux", map[string]string{"docker": "1", "gpu": "1"})
-	w.joined("none", "linux", nil)
-	var yaml strings.Builder
-	yaml.WriteString("pool: linux\njobs:\n")
-	for i := range 40 {
-		demand := []string{"[gpu]", "[docker]", "[java]", "[docker, java]"}[i%4]
-		fmt.Fprintf(&yaml, "- job: j%d\n  pool: {name: linux, demands: %s}\n  strategy: {parallel: 250}\n  steps: [{checkout: none}, {bash: 'true'}]\n", i, demand)
-	}
-	w.queuedRun(yaml.String())
-	list, err := w.svc.Pools().Pools(ctx, root)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, p := range list {
-		if p.Name == "linux" && p.Queued != 10_000 {
-			b.Fatalf("%d jobs are queued", p.Queued)
-		}
-	}
-	var decided time.Duration
-	for b.Loop() {
-		started := time.Now()
-		if w.takes(agentToken, "none") != "" {
-			b.Fatal("a job went to an agent that does not meet its demands")
-		}
-		decided += time.Since(started)
-		if w.takes(agentToken, "one") == "" {
-			b.Fatal("there was no job")
-		}
-	}
-	per := func(d time.Duration) float64 { return d.Seconds() * 1000 / float64(b.N) }
-	b.ReportMetric(per(decided), "ms/decision")
-	b.ReportMetric(per(b.Elapsed()-decided), "ms/claim")
-	b.ReportMetric(0, "ns/op")
 }

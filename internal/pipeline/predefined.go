@@ -18,10 +18,10 @@ func pipelineVariables(p *plan.Plan) []plan.Value {
 		if u == nil {
 			continue
 		}
-		project, name, _ := strings.Cut(u.Repo, "/")
+		project := projectOf(u.Repo)
 		n := strconv.FormatInt(u.Number, 10)
 		for _, kv := range [][2]string{
-			{"projectID", project}, {"projectName", project}, {"pipelineName", name}, {"pipelineID", strconv.FormatInt(u.Pipeline, 10)}, {"runName", u.Name}, {"runID", n},
+			{"projectID", project}, {"projectName", project}, {"pipelineName", u.PipelineName}, {"pipelineID", strconv.FormatInt(u.Pipeline, 10)}, {"runName", u.Name}, {"runID", n},
 			{"runURI", "vstfs:///Build/Build/" + n}, {"sourceBranch", u.Ref}, {"sourceCommit", u.Commit}, {"sourceProvider", "TfsGit"},
 			{"requestedFor", u.Requester}, {"requestedForID", u.Requester},
 		} {

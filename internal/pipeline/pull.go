@@ -40,8 +40,8 @@ type PullOrder struct {
 	Draft     bool   `json:"draft,omitempty"`
 }
 
-// StartPull starts the run of a pull request at its merge commit, for the system. The file
-// of that commit decides: its `pr` says for which targets and paths; a file without `pr`
+// StartPull starts the runs of a pull request at its merge commit, for the system, one of each
+// pipeline of its repository; it returns the first. The files of that commit decide: its `pr` says for which targets and paths; a file without `pr`
 // means every pull request, as Azure Pipelines does for repositories of GitHub. Runs of
 // the same pull request that still go on are cancelled unless autoCancel is false.
 //
@@ -53,11 +53,33 @@ func (s *Service) StartPull(ctx context.Context, p PullOrder) (Run, error) {
 	if !ok || p.Number <= 0 || !isHash(p.Head) || !isHash(p.Merge) || p.Base != "" && !isHash(p.Base) {
 		return Run{}, fault.New(fault.Invalid, "A run of pull request %d of %q needs the commits of its head and of its merge.", p.Number, p.Repo)
 	}
-	o := Order{
-		Repo: p.Repo, Project: project, Ref: pullRefs + strconv.FormatInt(p.Number, 10) + "/merge", Commit: p.Merge, Title: p.Title,
-		Reason: reasonPull, Requester: p.Requester, Pull: &p,
-		cause: fmt.Sprintf("pull:%s#%d@%s", p.Repo, p.Number, p.Merge), actor: identity.KindUser + ":" + p.Requester,
+	list, err := s.ofRepo(ctx, p.Repo)
+	if err != nil {
+		return Run{}, err
 	}
+	var first Run
+	var errs []error
+	for _, d := range list {
+		if d.Disabled {
+			continue
+		}
+		r, err := s.startPull(ctx, project, d.File, p)
+		errs = append(errs, err)
+		if first.Number == 0 {
+			first = r
+		}
+	}
+	return first, errors.Join(errs...)
+}
+
+// startPull is StartPull for one pipeline of the repository.
+func (s *Service) startPull(ctx context.Context, project, file string, p PullOrder) (Run, error) {
+	o := Order{
+		Repo: p.Repo, File: file, Project: project, Ref: pullRefs + strconv.FormatInt(p.Number, 10) + "/merge", Commit: p.Merge, Title: p.Title,
+		Reason: reasonPull, Requester: p.Requester, Pull: &p,
+		actor: identity.KindUser + ":" + p.Requester,
+	}
+	o.cause = o.because(fmt.Sprintf("pull:%s#%d@%s", p.Repo, p.Number, p.Merge))
 	if p.Requester == "" {
 		o.actor = system().String()
 	}
@@ -136,8 +158,8 @@ func (s *Service) pullOrder(ctx context.Context, n int64) (*PullOrder, error) {
 
 // supersede cancels the runs of the same pull request that still go on.
 func (s *Service) supersede(ctx context.Context, tx *store.Tx, by *runRow) error {
-	rows, err := tx.Query(ctx, `SELECT number FROM pipeline_run WHERE repo = ? AND pull = ? AND number < ? AND status <> ? AND canceled = ''`,
-		by.Repo, by.Pull, by.Number, string(plan.Completed))
+	rows, err := tx.Query(ctx, `SELECT number FROM pipeline_run WHERE repo = ? AND file = ? AND pull = ? AND number < ? AND status <> ? AND canceled = ''`,
+		by.Repo, by.File, by.Pull, by.Number, string(plan.Completed))
 	if err != nil {
 		return fmt.Errorf("finding older runs of pull request %d: %w", by.Pull, err)
 	}
@@ -169,6 +191,9 @@ func (s *Service) cancel(ctx context.Context, tx *store.Tx, r *runRow, why strin
 	r.canceled = why
 	if _, err := tx.Exec(ctx, `UPDATE pipeline_run SET canceled = ? WHERE number = ?`, r.canceled, r.Number); err != nil {
 		return fmt.Errorf("cancelling run %d: %w", r.Number, err)
+	}
+	if _, err := s.endStays(ctx, tx, r.Number, why, system().String()); err != nil {
+		return err
 	}
 	return s.advance(ctx, tx, r)
 }

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -22,6 +23,8 @@ type pushed struct {
 	Project string             `json:"project"`
 	Actor   string             `json:"actor"`
 	Commit  event.CommitPushed `json:"commit"`
+	// Pipeline is the key of the one pipeline that is meant; "" means all of the repository.
+	Pipeline string `json:"pipeline,omitempty"`
 	// Batch says that other pushes have collected behind this one.
 	Batch bool `json:"batch,omitempty"`
 }
@@ -42,22 +45,41 @@ func (s *Service) onEvent(ctx context.Context, tx *store.Tx, e event.Event) erro
 	return s.queue.Enqueue(ctx, tx, kindPush, e.ID, p)
 }
 
-// onPush compiles the file of a pushed commit and starts a run when its trigger says
-// so. It may be repeated.
+// onPush compiles the pipeline files of a pushed commit and starts a run of each whose trigger
+// says so. It may be repeated.
 func (s *Service) onPush(ctx context.Context, payload json.RawMessage) error {
 	var p pushed
 	if err := json.Unmarshal(payload, &p); err != nil {
 		return fmt.Errorf("reading a push: %w", err)
 	}
-	c := p.Commit
-	skip := plan.SkipsCI(c.Title)
-	if !strings.HasPrefix(c.Ref, "refs/heads/") && !strings.HasPrefix(c.Ref, "refs/tags/") {
+	if c := p.Commit; !strings.HasPrefix(c.Ref, "refs/heads/") && !strings.HasPrefix(c.Ref, "refs/tags/") {
 		return nil
 	}
-	order := Order{
-		Repo: c.Repo, Project: p.Project, Ref: c.Ref, Commit: c.Commit, Title: c.Title, Reason: reasonCI, Requester: userOf(p.Actor),
-		cause: "push:" + p.Event, actor: p.Actor,
+	list, err := s.ofRepo(ctx, p.Commit.Repo)
+	if err != nil {
+		return err
 	}
+	if p.Batch && p.Pipeline == "" {
+		p.Pipeline = p.Commit.Repo
+	}
+	var errs []error
+	for _, d := range list {
+		if p.Pipeline == "" || p.Pipeline == d.Key() {
+			errs = append(errs, s.pushTo(ctx, p, d))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// pushTo is onPush for one pipeline of the repository.
+func (s *Service) pushTo(ctx context.Context, p pushed, d Definition) error {
+	c := p.Commit
+	p.Pipeline = d.Key()
+	order := Order{
+		Repo: c.Repo, File: d.File, Project: p.Project, Ref: c.Ref, Commit: c.Commit, Title: c.Title, Reason: reasonCI, Requester: userOf(p.Actor), actor: p.Actor,
+	}
+	order.cause = order.because("push:" + p.Event)
+	skip := plan.SkipsCI(c.Title) || d.Disabled
 	if p.Batch {
 		order.Reason, order.cause = reasonBatch, order.cause+":batch"
 	}
@@ -123,7 +145,7 @@ func (s *Service) refuseStart(ctx context.Context, o Order, err error) error {
 	}
 	var found parse.Diagnostics
 	message, _ := fault.Public(err)
-	found.Errorf(parse.Pos{File: File}, "", "%s", message)
+	found.Errorf(parse.Pos{File: o.file()}, "", "%s", message)
 	return s.refuse(ctx, o, found)
 }
 
@@ -152,16 +174,16 @@ func system() identity.Actor { return identity.SystemActor(consumer) }
 // compile compiles the pipeline file of a commit. fault.NotFound says that there is
 // none.
 func (s *Service) compile(ctx context.Context, o Order) (*plan.Plan, parse.Diagnostics, error) {
-	first, err := s.source.File(ctx, system(), o.Repo, o.Commit, File)
+	first, err := s.source.File(ctx, system(), o.Repo, o.Commit, o.file())
 	if err != nil {
 		return nil, nil, err
 	}
-	if o.definition, err = s.definition(ctx, o.Repo); err != nil {
+	if _, err := s.define(ctx, &o); err != nil {
 		return nil, nil, err
 	}
 	repositories := &resolver{s: s, order: o, known: map[string]pin{}}
 	loader := expand.LoaderFunc(func(ctx context.Context, ref expand.Ref) ([]byte, error) {
-		if ref.Repository == nil && ref.Path == File {
+		if ref.Repository == nil && ref.Path == o.file() {
 			return first, nil
 		}
 		return repositories.Load(ctx, ref)
@@ -170,16 +192,16 @@ func (s *Service) compile(ctx context.Context, o Order) (*plan.Plan, parse.Diagn
 	if err != nil {
 		return nil, nil, err
 	}
-	p, found := compile.Compile(ctx, File, loader, compile.Options{
+	p, found := compile.Compile(ctx, o.file(), loader, compile.Options{
 		Parameters: o.Parameters, Variables: s.Predefined(o), Payloads: o.payloads(), Tasks: catalog, Features: *s.opts.Features,
 	})
 	if p != nil {
 		if err := s.pinResources(ctx, o, p); err != nil {
-			found.Errorf(parse.Pos{File: File}, "Y046", "%s", sentence(err))
+			found.Errorf(parse.Pos{File: o.file()}, "Y046", "%s", sentence(err))
 			return nil, found, ctx.Err()
 		}
 		if err := repositories.pin(ctx, p); err != nil {
-			found.Errorf(parse.Pos{File: File}, "Y047", "%s", sentence(err))
+			found.Errorf(parse.Pos{File: o.file()}, "Y047", "%s", sentence(err))
 			p = nil
 		}
 	}
@@ -202,7 +224,7 @@ func (s *Service) refuse(ctx context.Context, o Order, found parse.Diagnostics) 
 		if err != nil || done {
 			return err
 		}
-		payload, commit := event.RunRefused{V: 1, Repo: o.Repo, File: File, Errors: messages(found)}, o.Commit
+		payload, commit := event.RunRefused{V: 1, Repo: o.Repo, File: o.file(), Errors: messages(found)}, o.Commit
 		if o.Pull != nil {
 			payload.Pull, commit = o.Pull.Number, o.Pull.Head
 		}

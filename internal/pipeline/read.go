@@ -27,7 +27,7 @@ func (s *Service) Runs(ctx context.Context, a identity.Actor, f Filter) ([]Run, 
 		return nil, err
 	}
 	where, args := `project = ?`, []any{f.Project}
-	for _, c := range []struct{ col, val string }{{"repo", f.Repo}, {"ref", f.Ref}, {"hash", f.Commit}, {"name", f.Name}, {"reason", f.Reason}, {"status", string(f.Status)}, {"result", string(f.Result)}} {
+	for _, c := range []struct{ col, val string }{{"repo", f.Repo}, {"file", f.File}, {"ref", f.Ref}, {"hash", f.Commit}, {"name", f.Name}, {"reason", f.Reason}, {"status", string(f.Status)}, {"result", string(f.Result)}} {
 		if c.val != "" {
 			where += ` AND ` + c.col + ` = ?`
 			args = append(args, c.val)
@@ -106,6 +106,9 @@ func (s *Service) Show(ctx context.Context, a identity.Actor, n int64) (*Detail,
 	}
 	d := &Detail{Run: r.Run}
 	if err := s.showStages(ctx, r, d); err != nil {
+		return nil, err
+	}
+	if err := s.staysInto(ctx, d); err != nil {
 		return nil, err
 	}
 	if d.Kept, err = s.keptBecause(ctx, n); err != nil {

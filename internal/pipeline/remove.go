@@ -75,7 +75,11 @@ func (s *Service) remove(ctx context.Context, n int64) error {
 		if err := tx.QueryRow(ctx, `SELECT COUNT(*) FROM pipeline_keep WHERE run = ?`, n).Scan(&held); err != nil {
 			return err
 		}
-		if r.Status != "Completed" || held > 0 {
+		standing, err := openStays(ctx, tx, n)
+		if err != nil {
+			return err
+		}
+		if r.Status != "Completed" || held > 0 || len(standing) > 0 {
 			return errDone
 		}
 		fact, err := s.farewell(ctx, tx, r)
@@ -91,7 +95,7 @@ func (s *Service) remove(ctx context.Context, n int64) error {
 			`DELETE FROM pipeline_test_case WHERE run = ?`, `DELETE FROM pipeline_test_failure WHERE test_run IN (SELECT id FROM pipeline_test_run WHERE run = ?)`,
 			`DELETE FROM pipeline_test_run WHERE run = ?`, `DELETE FROM pipeline_artifact WHERE run = ?`, `DELETE FROM pipeline_attachment WHERE run = ?`,
 			`DELETE FROM pipeline_tag WHERE run = ?`, `DELETE FROM pipeline_coverage WHERE run = ?`, `DELETE FROM pipeline_attempt WHERE run = ?`,
-			`DELETE FROM pipeline_entry WHERE run = ?`, `DELETE FROM pipeline_lock WHERE run = ?`,
+			`DELETE FROM pipeline_stay WHERE run = ?`, `DELETE FROM pipeline_terminal WHERE run = ?`, `DELETE FROM pipeline_entry WHERE run = ?`, `DELETE FROM pipeline_lock WHERE run = ?`,
 			`DELETE FROM pipeline_step WHERE job IN (SELECT id FROM pipeline_job WHERE run = ?)`, `DELETE FROM pipeline_job WHERE run = ?`,
 			`DELETE FROM pipeline_stage WHERE run = ?`, `DELETE FROM pipeline_run WHERE number = ?`,
 		} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
@@ -22,6 +23,8 @@ type Part struct {
 	// Following has the stages that depend on those also run again that ran already. Those
 	// that never started follow in any case.
 	Following bool `json:"following,omitempty"`
+	// Stay is for how long jobs that fail again are kept; see Request.Stay.
+	Stay time.Duration `json:"-"`
 }
 
 // Whole reports whether no part is meant but the whole run.
@@ -32,14 +35,18 @@ func (p Part) Whole() bool { return !p.Failed && p.Stage == "" }
 // stages are asked anew. Logs, steps and test results of the attempts before stay readable.
 // A run that was cancelled goes on. It needs the write role.
 func (s *Service) Repeat(ctx context.Context, a identity.Actor, n int64, part Part) (Run, error) {
-	if _, err := s.authorized(ctx, a, n, identity.Write); err != nil {
+	known, err := s.authorized(ctx, a, n, identity.Write)
+	if err != nil {
+		return Run{}, err
+	}
+	if part.Stay, err = s.stayTime(ctx, a, known.Project, part.Stay); err != nil {
 		return Run{}, err
 	}
 	if part.Whole() {
 		return Run{}, fault.New(fault.Invalid, "It is not said what of run %d is to run again.", n).WithNext("name a stage, or ask for the jobs that failed")
 	}
 	var out Run
-	err := s.again(ctx, func(tx *store.Tx) error {
+	err = s.again(ctx, func(tx *store.Tx) error {
 		r, err := s.loadRun(ctx, tx, n)
 		if err != nil {
 			return err
@@ -78,6 +85,9 @@ func (s *Service) repeat(ctx context.Context, tx *store.Tx, r *runRow, a identit
 		for _, j := range again.jobs[row.name] {
 			fact.Jobs = append(fact.Jobs, j.path())
 		}
+	}
+	if err := setStay(ctx, tx, r.Number, part.Stay, a.String()); err != nil {
+		return err
 	}
 	if r.canceled != "" {
 		if _, err := tx.Exec(ctx, `UPDATE pipeline_run SET canceled = '' WHERE number = ?`, r.Number); err != nil {

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/fault"
@@ -25,6 +26,9 @@ type Request struct {
 	Variables map[string]string
 	// Skip names the stages to leave out.
 	Skip []string
+	// Stay is for how long jobs that fail are kept, StayDefault for the installation's time;
+	// 0: they are not. It needs the maintain role.
+	Stay time.Duration
 }
 
 // given is what is kept of a request beside the parameters.
@@ -76,18 +80,17 @@ func checkVariable(name, value string) error {
 }
 
 // Variables lists the variables of a pipeline by name. It needs the read role.
-func (s *Service) Variables(ctx context.Context, a identity.Actor, repo string) ([]Variable, error) {
-	project, _, _ := strings.Cut(repo, "/")
-	if err := s.auth.Require(ctx, a, project, identity.Read); err != nil {
+func (s *Service) Variables(ctx context.Context, a identity.Actor, key string) ([]Variable, error) {
+	if err := s.auth.Require(ctx, a, projectOf(key), identity.Read); err != nil {
 		return nil, err
 	}
-	return loadVariables(ctx, s.db, repo)
+	return loadVariables(ctx, s.db, key)
 }
 
-func loadVariables(ctx context.Context, h store.Handle, repo string) ([]Variable, error) {
-	rows, err := h.Query(ctx, `SELECT name, value, settable, actor FROM pipeline_variable WHERE repo = ? ORDER BY folded`, repo)
+func loadVariables(ctx context.Context, h store.Handle, key string) ([]Variable, error) {
+	rows, err := h.Query(ctx, `SELECT name, value, settable, actor FROM pipeline_variable WHERE pipeline = ? ORDER BY folded`, key)
 	if err != nil {
-		return nil, fmt.Errorf("reading the variables of %s: %w", repo, err)
+		return nil, fmt.Errorf("reading the variables of %s: %w", key, err)
 	}
 	defer rows.Close()
 	out := []Variable{}
@@ -95,7 +98,7 @@ func loadVariables(ctx context.Context, h store.Handle, repo string) ([]Variable
 		var v Variable
 		var settable int64
 		if err := rows.Scan(&v.Name, &v.Value, &settable, &v.Actor); err != nil {
-			return nil, fmt.Errorf("reading the variables of %s: %w", repo, err)
+			return nil, fmt.Errorf("reading the variables of %s: %w", key, err)
 		}
 		v.Settable = settable != 0
 		out = append(out, v)
@@ -121,8 +124,8 @@ func (s *Service) SetVariable(ctx context.Context, a identity.Actor, repo string
 		if len(there) >= maxVariables {
 			return fault.New(fault.TooLarge, "The pipeline of %s has %d variables, which is the most.", repo, len(there))
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO pipeline_variable (repo, folded, name, value, settable, actor, changed) VALUES (?,?,?,?,?,?,?)
-			ON CONFLICT (repo, folded) DO UPDATE SET name = excluded.name, value = excluded.value, settable = excluded.settable, actor = excluded.actor, changed = excluded.changed`,
+		_, err = tx.Exec(ctx, `INSERT INTO pipeline_variable (pipeline, folded, name, value, settable, actor, changed) VALUES (?,?,?,?,?,?,?)
+			ON CONFLICT (pipeline, folded) DO UPDATE SET name = excluded.name, value = excluded.value, settable = excluded.settable, actor = excluded.actor, changed = excluded.changed`,
 			repo, strings.ToLower(v.Name), v.Name, v.Value, bit(v.Settable), a.String(), millis(s.clock.Now()))
 		if err != nil {
 			return fmt.Errorf("setting the variable %s: %w", v.Name, err)
@@ -138,7 +141,7 @@ func (s *Service) RemoveVariable(ctx context.Context, a identity.Actor, repo, na
 		return err
 	}
 	return s.again(ctx, func(tx *store.Tx) error {
-		res, err := tx.Exec(ctx, `DELETE FROM pipeline_variable WHERE repo = ? AND folded = ?`, repo, strings.ToLower(name))
+		res, err := tx.Exec(ctx, `DELETE FROM pipeline_variable WHERE pipeline = ? AND folded = ?`, repo, strings.ToLower(name))
 		if err != nil {
 			return fmt.Errorf("removing the variable %s: %w", name, err)
 		}
@@ -149,25 +152,30 @@ func (s *Service) RemoveVariable(ctx context.Context, a identity.Actor, repo, na
 	})
 }
 
-func (s *Service) sayVariable(ctx context.Context, tx *store.Tx, a identity.Actor, project, repo, name, action string) error {
+func (s *Service) sayVariable(ctx context.Context, tx *store.Tx, a identity.Actor, project, key, name, action string) error {
+	repo, file := SplitKey(key)
+	if file == File {
+		file = ""
+	}
 	return s.log.Append(ctx, tx, event.Fact{
 		Type: event.TypePipelineVariable, Subject: event.Of(event.KindRepo, repo), Project: project, Actor: a.String(),
-		Payload: event.PipelineVariable{V: 1, Repo: repo, Name: name, Action: action},
+		Payload: event.PipelineVariable{V: 1, Repo: repo, File: file, Name: name, Action: action},
 	})
 }
 
 // Parameters lists the parameters that the pipeline of a ref declares, with their defaults,
 // types and allowed values. It needs the read role.
-func (s *Service) Parameters(ctx context.Context, a identity.Actor, repo, ref string) ([]plan.Parameter, error) {
+func (s *Service) Parameters(ctx context.Context, a identity.Actor, key, ref string) ([]plan.Parameter, error) {
+	repo, file := SplitKey(key)
 	project, _, _ := strings.Cut(repo, "/")
 	if err := s.auth.Require(ctx, a, project, identity.Read); err != nil {
 		return nil, err
 	}
-	full, commit, title, err := s.source.Resolve(ctx, a, repo, ref)
+	full, commit, title, err := s.resolve(ctx, a, key, ref)
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.compiled(ctx, Order{Repo: repo, Project: project, Ref: full, Commit: commit, Title: title, Reason: "Manual", Requester: a.Name})
+	p, err := s.compiled(ctx, Order{Repo: repo, File: file, Project: project, Ref: full, Commit: commit, Title: title, Reason: "Manual", Requester: a.Name})
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +184,7 @@ func (s *Service) Parameters(ctx context.Context, a identity.Actor, repo, ref st
 
 // checkRequest looks whether a plan allows what a person asks for.
 func (s *Service) checkRequest(ctx context.Context, o Order, p *plan.Plan) error {
-	known, err := loadVariables(ctx, s.db, o.Repo)
+	known, err := loadVariables(ctx, s.db, o.key())
 	if err != nil {
 		return err
 	}
@@ -230,7 +238,7 @@ func leaveOut(ctx context.Context, tx *store.Tx, r *runRow, o Order) error {
 // ownVariables adds the variables of the pipeline to a run, with the values that it was
 // given. A run of a pull request sees them as well: they are no secrets.
 func ownVariables(ctx context.Context, tx *store.Tx, o Order, values plan.Values) error {
-	list, err := loadVariables(ctx, tx, o.Repo)
+	list, err := loadVariables(ctx, tx, o.key())
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,10 @@ package pipeline_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"towpath.dev/towpath/internal/fault"
+	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/pipeline/plan"
 )
@@ -72,6 +75,13 @@ func TestARunIsGivenVariablesAndParametersJ010_X047(t *testing.T) {
 	d := w.wait(commit, over)
 	want(t, w, d, "A Succeeded, B Succeeded, C Skipped, D Skipped, E Skipped", stageResults(d))
 	want(t, w, d, "given file large False\n", w.text(d, "A.a", 1))
+	given, err := w.svc.Given(t.Context(), ada, d.Number)
+	if diff := cmp.Diff(pipeline.Given{Parameters: in.Parameters, Variables: in.Variables, Skip: in.Skip}, given); err != nil || diff != "" {
+		t.Errorf("the run was given: %v\n%s", err, diff)
+	}
+	if _, err := w.svc.Given(t.Context(), identity.Actor{}, d.Number); !fault.Is(err, fault.NotFound) {
+		t.Errorf("nobody reads what a run was given: %v", err)
+	}
 	// What was given is given again.
 	r, err := w.svc.Rerun(t.Context(), ada, d.Number)
 	if err != nil {

@@ -27,12 +27,14 @@ type Needs interface {
 type RetentionRule struct {
 	// Repo is the pipeline's repository without the project; empty means all.
 	Repo string `json:"repo,omitempty" maxLength:"100"`
+	// File is the file of one pipeline of Repo; empty means all.
+	File string `json:"file,omitempty" maxLength:"400"`
 	// Branch is a branch, with "*" and "?"; empty means all. Runs of pull requests have the
 	// branch "pull".
 	Branch string `json:"branch,omitempty" maxLength:"256"`
 	// Days is how long a run stays after its end, from 1 to 36500.
 	Days int `json:"days" minimum:"1" maximum:"36500"`
-	// Keep is how many of the newest runs of each branch stay however old they are.
+	// Keep is how many of the newest runs of each pipeline and branch stay however old they are.
 	Keep int `json:"keep" minimum:"0" maximum:"10000"`
 }
 
@@ -53,7 +55,7 @@ func checkRules(rules []RetentionRule) error {
 		return fault.New(fault.TooLarge, "There are at most %d rules.", maxRules)
 	}
 	for _, r := range rules {
-		if r.Days < 1 || r.Days > 36500 || r.Keep < 0 || r.Keep > 10000 || len(r.Branch) > 256 || len(r.Repo) > 100 {
+		if r.Days < 1 || r.Days > 36500 || r.Keep < 0 || r.Keep > 10000 || len(r.Branch) > 256 || len(r.Repo) > 100 || len(r.File) > 400 {
 			return fault.New(fault.Invalid, "A rule keeps runs for 1 to 36500 days, and 0 to 10000 of each branch.")
 		}
 	}
@@ -196,6 +198,7 @@ func (s *Service) keptBecause(ctx context.Context, n int64) (string, error) {
 type candidate struct {
 	number    int64
 	repo, ref string
+	pipeline  string // key
 	finished  time.Time
 	pull      bool
 	good      bool
@@ -252,7 +255,7 @@ func (s *Service) expiredRuns(ctx context.Context, project string) ([]int64, err
 	now, place, found := s.clock.Now(), map[string]int{}, map[string]bool{}
 	var out []int64
 	for _, c := range list { // newest first
-		at := c.repo + "\n" + c.ref
+		at := c.pipeline + "\n" + c.ref
 		place[at]++
 		newestGood := c.good && !found[at]
 		found[at] = found[at] || c.good
@@ -272,7 +275,7 @@ func ruleFor(rules []RetentionRule, c candidate) (RetentionRule, bool) {
 	_, repo, _ := strings.Cut(c.repo, "/")
 	branch := strings.TrimPrefix(c.ref, "refs/heads/")
 	for _, r := range rules {
-		if r.Repo != "" && r.Repo != repo {
+		if _, file := SplitKey(c.pipeline); r.Repo != "" && r.Repo != repo || r.File != "" && r.File != file {
 			continue
 		}
 		switch {
@@ -291,7 +294,7 @@ func ruleFor(rules []RetentionRule, c candidate) (RetentionRule, bool) {
 
 // candidates are the runs of a project that are over, newest first.
 func (s *Service) candidates(ctx context.Context, project string) ([]candidate, error) {
-	rows, err := s.db.Query(ctx, `SELECT number, repo, ref, finished, pull, result FROM pipeline_run WHERE project = ? AND status = ? ORDER BY number DESC`, project, string(plan.Completed))
+	rows, err := s.db.Query(ctx, `SELECT number, repo, file, ref, finished, pull, result FROM pipeline_run WHERE project = ? AND status = ? ORDER BY number DESC`, project, string(plan.Completed))
 	if err != nil {
 		return nil, fmt.Errorf("reading the runs of %s: %w", project, err)
 	}
@@ -300,10 +303,11 @@ func (s *Service) candidates(ctx context.Context, project string) ([]candidate, 
 	for rows.Next() {
 		var c candidate
 		var finished, pull int64
-		var result string
-		if err := rows.Scan(&c.number, &c.repo, &c.ref, &finished, &pull, &result); err != nil {
+		var result, file string
+		if err := rows.Scan(&c.number, &c.repo, &file, &c.ref, &finished, &pull, &result); err != nil {
 			return nil, fmt.Errorf("reading the runs of %s: %w", project, err)
 		}
+		c.pipeline = Key(c.repo, file)
 		c.finished, c.pull, c.good = fromMillis(finished), pull > 0, succeeded(plan.Result(result))
 		out = append(out, c)
 	}

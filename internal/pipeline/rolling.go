@@ -132,6 +132,7 @@ func (s *Service) startBatch(ctx context.Context, tx *store.Tx, legs []*jobRow) 
 		default:
 			leg.status, leg.queued = queued, s.clock.Now()
 			_, err = tx.Exec(ctx, `UPDATE pipeline_job SET status = ?, queued = ? WHERE id = ?`, leg.status, millis(leg.queued), leg.id)
+			s.enqueue(tx, leg)
 		}
 		if err != nil {
 			return fmt.Errorf("queueing job %s: %w", leg.path(), err)

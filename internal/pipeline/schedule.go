@@ -187,7 +187,7 @@ func (sc *schedule) legs(stage, name string) []*jobRow {
 }
 
 func (sc *schedule) startStage(row *stageRow) error {
-	variables, err := sc.run.plan.StageVariables(sc.state(), sc.run.plan.Stage(row.name), sc.s.runtime(sc.ctx, sc.tx, sc.run.Repo, sc.run.Queued, sc.run.Pull > 0))
+	variables, err := sc.run.plan.StageVariables(sc.state(), sc.run.plan.Stage(row.name), sc.s.runtime(sc.ctx, sc.tx, sc.run.Key(), sc.run.Queued, sc.run.Pull > 0))
 	if err != nil {
 		return sc.finishStage(row, plan.Failed, err.Error())
 	}

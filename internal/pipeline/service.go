@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"towpath.dev/towpath/internal/clock"
@@ -27,9 +28,6 @@ import (
 	"towpath.dev/towpath/internal/pipeline/validate"
 	"towpath.dev/towpath/internal/store"
 )
-
-// File is the pipeline file of a repository.
-const File = "azure-pipelines.yml"
 
 // Authorizer decides what an actor may do. identity.Service is one.
 type Authorizer interface {
@@ -100,12 +98,15 @@ type TaskCall struct {
 	Task     string // "Docker@2", as the file writes it
 	// Inputs are the inputs of the task by canonical name, with defaults, macros
 	// expanded. Paths are those in Context: "Dockerfile" for Docker@2 (the root of
-	// the tar is the build context), "chartPath" (chart or chart.tgz) and
+	// the tar is the build context) with the docker logins of the job in "auths", "chartPath" (chart or chart.tgz) and
 	// "valueFile" (comma-separated) for HelmDeploy@1, "manifests" (a folder whose
 	// files are applied in the order of their names) for KubernetesManifest@1.
 	Inputs map[string]string
 	// Context is a tar; it is a file that can be read again with io.Seeker. Names in it are foreign.
 	Context io.Reader
+	// Folder is a folder of this server for what the tasks of the job leave to each other,
+	// such as images that are not pushed yet. The task makes it; it goes when the job is over.
+	Folder string
 	// Token issues the job's token for an audience of identity ("towpath",
 	// "towpath-cluster").
 	Token func(ctx context.Context, audience string) (string, error)
@@ -152,6 +153,8 @@ type Parts struct {
 	// Vault seals the secrets of variable groups, secure files and service connections;
 	// nil: there are none of these.
 	Vault library.Vault
+	// Herald tells people of what ManualValidation@1 asks; nil: they have to look.
+	Herald Herald
 	// Pods makes the pods of pools of kind kubernetes; nil: there is no cluster.
 	Pods   Pods
 	Logger *slog.Logger
@@ -174,6 +177,11 @@ type Options struct {
 	LogLimit int64
 	// CacheLimit is how many bytes the caches of a repository may hold; 0 means 10 GiB.
 	CacheLimit int64
+	// StayDefault and StayMost are for how long a failed job is kept when nobody says, and at
+	// most; 0 means 30 minutes and 4 hours.
+	StayDefault, StayMost time.Duration
+	// TerminalIdle is after how long without a byte a terminal closes; 0 means 30 minutes.
+	TerminalIdle time.Duration
 	// LeaveOut says why a job does not run here, or ""; such a job is skipped. nil: each runs.
 	LeaveOut func(stage *plan.Stage, job *plan.Job) string
 	// Features are the optional parts of the language; the zero value means what
@@ -193,13 +201,18 @@ type Service struct {
 	blobs        Blobs
 	tasks        Tasks
 	settler      Deployments
+	herald       Herald // nil: nobody is told
 	environments Environments
 	needs        Needs
 	logger       *slog.Logger
 	opts         Options
 	logs         *logs.Store
 	hub          hub
+	states       atomic.Pointer[map[string]pool.PodState] // of pods, as they were last
+	stays        *stays
 	busy         busy
+	backlog      pool.Backlog // the queued jobs, but those of the server itself
+	counted      atomic.Bool  // the backlog has been read from the rows
 	gallery      *gallery.Service
 	builtin      *gallery.Catalog // without the added tasks
 	checks       *check.Service
@@ -233,14 +246,23 @@ func New(p Parts, o Options) (*Service, error) {
 	if o.CacheLimit <= 0 {
 		o.CacheLimit = 10 << 30
 	}
+	if o.StayMost <= 0 {
+		o.StayMost = stayMost
+	}
+	if o.StayDefault <= 0 {
+		o.StayDefault = min(stayDefault, o.StayMost)
+	}
+	if o.TerminalIdle <= 0 {
+		o.TerminalIdle = 30 * time.Minute
+	}
 	if o.Features == nil {
 		everything := validate.AllFeatures()
 		o.Features = &everything
 	}
 	s := &Service{
-		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, environments: p.Environments, needs: p.Needs,
+		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, herald: p.Herald, environments: p.Environments, needs: p.Needs,
 		logger: p.Logger, opts: o, logs: logs.New(filepath.Join(o.Data, "logs")),
-		plans: map[int64]*plan.Plan{}, leases: map[string]time.Time{}, maskers: map[string]*mask.Masker{}, outside: p.Outside,
+		plans: map[int64]*plan.Plan{}, leases: map[string]time.Time{}, maskers: map[string]*mask.Masker{}, outside: p.Outside, stays: newStays(),
 	}
 	s.checks = check.New(check.Parts{DB: p.DB, Log: p.Log, Auth: p.Auth, Clock: p.Clock, Registry: check.NewRegistry(), Internal: p.Internal}, s.reconsider)
 	s.pods = p.Pods
@@ -281,11 +303,14 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	var wg sync.WaitGroup
-	var errs [4]error
+	var errs [5]error
 	wg.Go(func() { errs[0] = s.log.Consume(ctx, consumer, s.onEvent, s.logger) })
 	wg.Go(func() { errs[1] = s.queue.Work(ctx, kindPush, 2, s.onPush, s.logger) })
 	wg.Go(func() { errs[2] = s.queue.Work(ctx, kindSettle, 2, s.onSettle, s.logger) })
 	wg.Go(func() { errs[3] = s.queue.Work(ctx, kindOrigin, 2, s.onOrigin, s.logger) })
+	if s.herald != nil {
+		wg.Go(func() { errs[4] = s.queue.Work(ctx, kindTell, 1, s.onTell, s.logger) })
+	}
 	wg.Go(func() { s.sweep(ctx) })
 	wg.Go(func() { s.tend(ctx) })
 	wg.Go(func() { s.watchGates(ctx) })

@@ -104,6 +104,13 @@ func (b *busy) begin(ctx context.Context, job string) (_ context.Context, done f
 	}
 }
 
+// has reports whether a task of a job runs.
+func (b *busy) has(job string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.jobs[job] != nil
+}
+
 // stop ends the tasks of a job that is over: its agent may be gone without a word.
 func (b *busy) stop(job string) {
 	b.mu.Lock()

@@ -17,6 +17,7 @@ import (
 // Order is what a run is made from.
 type Order struct {
 	Repo       string // "project/repo"
+	File       string // path of the pipeline file; "" means File
 	Project    string
 	Ref        string // "refs/heads/main"
 	Commit     string
@@ -30,11 +31,16 @@ type Order struct {
 	Pull       *PullOrder // of a pull request, else nil
 	Schedule   string     // display name of the schedule, of a scheduled run
 	Origin     *Origin    // what started it from outside of its repository, else nil
+	// Predefined are values of predefined variables that the caller knows better than the
+	// server, by their names: those of a local run's repository. They are read by StartPlan.
+	Predefined map[string]string
 
-	cause string // what made it, once; "" when it may be repeated
-	actor string // as in the logbook
-	// definition is the number of the pipeline, and origin that of the pipeline of Origin.
+	stay  time.Duration // for how long jobs that fail are kept
+	cause string        // what made it, once; "" when it may be repeated
+	actor string        // as in the logbook
+	// definition and name are those of the pipeline, origin and originName of that of Origin.
 	definition, origin int64
+	name, originName   string
 }
 
 // predefined are the variables that the server knows of a run (P002, P006). run is 0
@@ -42,13 +48,12 @@ type Order struct {
 func (s *Service) predefined(o Order, run int64) []plan.Value {
 	branch := strings.TrimPrefix(strings.TrimPrefix(o.Ref, "refs/heads/"), "refs/tags/")
 	short := branch[strings.LastIndexByte(branch, '/')+1:]
-	_, repo, _ := strings.Cut(o.Repo, "/")
 	values := [][2]string{
 		{"Build.SourceBranch", o.Ref}, {"Build.SourceBranchName", short}, {"Build.SourceVersion", o.Commit},
 		{"Build.SourceVersionMessage", o.Title}, {"Build.Reason", o.Reason}, {"Build.RequestedFor", o.Requester}, {"Build.QueuedBy", o.Requester},
 		{"Build.RequestedForId", o.Requester}, {"Build.QueuedById", o.Requester}, {"Build.RequestedForEmail", ""},
 		{"Build.Repository.Name", o.Repo}, {"Build.Repository.ID", o.Repo}, {"Build.Repository.Provider", "TfsGit"}, {"Build.Repository.Uri", s.cloneURL(o.Repo)},
-		{"Build.DefinitionName", repo}, {"Build.DefinitionVersion", "1"}, {"Build.Repository.Clean", "False"}, {"Build.Repository.Git.SubmoduleCheckout", "False"},
+		{"Build.DefinitionName", o.name}, {"Build.DefinitionVersion", "1"}, {"Build.Repository.Clean", "False"}, {"Build.Repository.Git.SubmoduleCheckout", "False"},
 		{"System.TeamProject", o.Project}, {"System.TeamProjectId", o.Project}, {"System.DefinitionId", strconv.FormatInt(o.definition, 10)}, {"System.HostType", "build"},
 		{"System.CollectionUri", s.opts.URL + "/"}, {"System.TeamFoundationCollectionUri", s.opts.URL + "/"}, {"System.CollectionId", s.opts.URL},
 		{"System.ServerType", "Hosted"}, {"System.Culture", "en-US"}, {"System.StageAttempt", "1"}, {"System.PhaseAttempt", "1"}, {"System.JobAttempt", "1"},
@@ -58,7 +63,7 @@ func (s *Service) predefined(o Order, run int64) []plan.Value {
 		values = append(values, [2]string{"Build.CronSchedule.DisplayName", o.Schedule})
 	}
 	if o.Origin != nil {
-		values = append(values, o.Origin.variables(o.origin)...)
+		values = append(values, o.Origin.variables(o.origin, o.originName)...)
 	}
 	if o.Pull != nil {
 		values = append(values, pullVariables(o.Pull, s.cloneURL(o.Repo))...)
@@ -70,6 +75,9 @@ func (s *Service) predefined(o Order, run int64) []plan.Value {
 	}
 	out := make([]plan.Value, len(values))
 	for i, kv := range values {
+		if known, ok := o.Predefined[kv[0]]; ok {
+			kv[1] = known
+		}
 		out[i] = plan.Value{Name: kv[0], Text: kv[1], ReadOnly: true}
 	}
 	return out
@@ -82,10 +90,11 @@ func (s *Service) Start(ctx context.Context, a identity.Actor, repo, ref string,
 	return s.StartWith(ctx, a, repo, Request{Ref: ref, Parameters: parameters})
 }
 
-// StartWith starts a run by hand. ref is a branch, tag or full ref; "" means the default
-// branch. parameters are by name; values that are no scalars are YAML text. It needs
+// StartWith starts a run of a pipeline, which is named by its key, by hand. ref is a branch,
+// tag or full ref; "" means the default branch of the pipeline. parameters are by name; values that are no scalars are YAML text. It needs
 // the write role. A file that does not compile is fault.Invalid with its errors.
-func (s *Service) StartWith(ctx context.Context, a identity.Actor, repo string, in Request) (Run, error) {
+func (s *Service) StartWith(ctx context.Context, a identity.Actor, key string, in Request) (Run, error) {
+	repo, file := SplitKey(key)
 	project, _, ok := strings.Cut(repo, "/")
 	if !ok {
 		return Run{}, fault.New(fault.Invalid, "%q is not the name of a repository.", repo).WithNext("write project/repo")
@@ -93,7 +102,11 @@ func (s *Service) StartWith(ctx context.Context, a identity.Actor, repo string, 
 	if err := s.auth.Require(ctx, a, project, identity.Write); err != nil {
 		return Run{}, err
 	}
-	full, commit, title, err := s.source.Resolve(ctx, a, repo, in.Ref)
+	stay, err := s.stayTime(ctx, a, project, in.Stay)
+	if err != nil {
+		return Run{}, err
+	}
+	full, commit, title, err := s.resolve(ctx, a, key, in.Ref)
 	if err != nil {
 		return Run{}, err
 	}
@@ -102,9 +115,18 @@ func (s *Service) StartWith(ctx context.Context, a identity.Actor, repo string, 
 			WithNext("rerun the last one with: towpath run rerun, or start a run of the branch")
 	}
 	return s.order(ctx, Order{
-		Repo: repo, Project: project, Ref: full, Commit: commit, Title: title, Reason: "Manual", Requester: a.Name, Parameters: in.Parameters,
-		Variables: in.Variables, Skip: in.Skip, actor: a.String(),
+		Repo: repo, File: file, Project: project, Ref: full, Commit: commit, Title: title, Reason: "Manual", Requester: a.Name, Parameters: in.Parameters,
+		Variables: in.Variables, Skip: in.Skip, actor: a.String(), stay: stay,
 	})
+}
+
+// resolve finds the commit of a ref of a pipeline; "" is that of its default branch.
+func (s *Service) resolve(ctx context.Context, a identity.Actor, key, ref string) (full, commit, title string, err error) {
+	d, err := findDefinition(ctx, s.db, key)
+	if err != nil {
+		return "", "", "", err
+	}
+	return s.source.Resolve(ctx, a, d.Repo, firstOf(ref, d.Branch))
 }
 
 // StartPlan starts a run of a plan that the caller has compiled from the order's commit
@@ -130,6 +152,13 @@ func (s *Service) Predefined(o Order) map[string]string {
 
 // order compiles and starts.
 func (s *Service) order(ctx context.Context, o Order) (Run, error) {
+	d, err := s.define(ctx, &o)
+	if err != nil {
+		return Run{}, err
+	}
+	if err := refuseDisabled(d); err != nil {
+		return Run{}, err
+	}
 	p, err := s.compiled(ctx, o)
 	if err != nil {
 		return Run{}, err
@@ -144,7 +173,7 @@ func (s *Service) order(ctx context.Context, o Order) (Run, error) {
 func (s *Service) compiled(ctx context.Context, o Order) (*plan.Plan, error) {
 	compiled, found, err := s.compile(ctx, o)
 	if fault.Is(err, fault.NotFound) {
-		return nil, fault.New(fault.NotFound, "The commit %.12s of %s has no %s.", o.Commit, o.Repo, File).WithNext("add the file and push")
+		return nil, fault.New(fault.NotFound, "The commit %.12s of %s has no %s.", o.Commit, o.Repo, o.file()).WithNext("add the file and push")
 	}
 	if err != nil {
 		return nil, err
@@ -159,12 +188,21 @@ func (s *Service) compiled(ctx context.Context, o Order) (*plan.Plan, error) {
 // Rerun starts a new run of the same commit with the same parameters. It needs the
 // write role.
 func (s *Service) Rerun(ctx context.Context, a identity.Actor, n int64) (Run, error) {
+	return s.RerunKept(ctx, a, n, 0)
+}
+
+// RerunKept is Rerun, and jobs that fail are kept for a time, which needs the maintain role;
+// see Request.Stay.
+func (s *Service) RerunKept(ctx context.Context, a identity.Actor, n int64, stay time.Duration) (Run, error) {
 	r, err := s.authorized(ctx, a, n, identity.Write)
 	if err != nil {
 		return Run{}, err
 	}
+	if stay, err = s.stayTime(ctx, a, r.Project, stay); err != nil {
+		return Run{}, err
+	}
 	o := Order{
-		Repo: r.Repo, Project: r.Project, Ref: r.Ref, Commit: r.Commit, Title: r.Title, Reason: "Manual", Requester: a.Name, RerunOf: n, actor: a.String(),
+		Repo: r.Repo, File: r.File, Project: r.Project, Ref: r.Ref, Commit: r.Commit, Title: r.Title, Reason: "Manual", Requester: a.Name, RerunOf: n, actor: a.String(), stay: stay,
 	}
 	o.Parameters, err = s.parameters(ctx, n)
 	if err != nil {
@@ -191,14 +229,16 @@ func (s *Service) Rerun(ctx context.Context, a identity.Actor, n int64) (Run, er
 // start makes the rows of a run and starts what can start, in one transaction.
 func (s *Service) start(ctx context.Context, o Order, p *plan.Plan) (Run, error) {
 	var r runRow
-	var err error
-	if o.definition, err = s.definition(ctx, o.Repo); err != nil {
+	_, err := s.define(ctx, &o)
+	if err != nil {
 		return Run{}, err
 	}
-	if o.Origin != nil && o.Origin.Repo != "" {
-		if o.origin, err = s.definition(ctx, o.Origin.Repo); err != nil {
+	if o.Origin != nil && o.Origin.Category == categoryPipeline {
+		from, err := s.definition(ctx, o.Origin.key())
+		if err != nil {
 			return Run{}, err
 		}
+		o.origin, o.originName = from.ID, from.Name
 	}
 	err = s.again(ctx, func(tx *store.Tx) error {
 		n, err := next(ctx, tx, "run", 1)
@@ -219,6 +259,11 @@ func (s *Service) start(ctx context.Context, o Order, p *plan.Plan) (Run, error)
 		}
 		if err := leaveOut(ctx, tx, &r, o); err != nil {
 			return err
+		}
+		if o.stay > 0 {
+			if err := setStay(ctx, tx, n, o.stay, o.actor); err != nil {
+				return err
+			}
 		}
 		if err := noteOrigin(ctx, tx, &r, o); err != nil {
 			return err
@@ -246,7 +291,7 @@ var errDone = fault.New(fault.Conflict, "The run has been started already.")
 func (s *Service) makeRun(ctx context.Context, tx *store.Tx, o Order, p *plan.Plan, n int64) (runRow, error) {
 	now := s.clock.Now()
 	r := runRow{plan: p, Run: Run{
-		Number: n, Project: o.Project, Repo: o.Repo, File: File, Reason: o.Reason, Ref: o.Ref, Commit: o.Commit, Title: o.Title,
+		Number: n, Project: o.Project, Repo: o.Repo, File: o.file(), Reason: o.Reason, Ref: o.Ref, Commit: o.Commit, Title: o.Title,
 		Requester: o.Requester, RerunOf: o.RerunOf, Status: plan.Pending, Queued: now,
 	}}
 	if o.Pull != nil {
@@ -265,12 +310,12 @@ func (s *Service) makeRun(ctx context.Context, tx *store.Tx, o Order, p *plan.Pl
 	if err := ownVariables(ctx, tx, o, values); err != nil {
 		return r, err
 	}
-	values, err := p.RootVariables(values, s.runtime(ctx, tx, o.Repo, now, o.Pull != nil))
+	values, err := p.RootVariables(values, s.runtime(ctx, tx, o.key(), now, o.Pull != nil))
 	if err != nil {
 		return r, fault.Wrap(fault.Invalid, err, "The variables of the pipeline cannot be evaluated: %v.", err)
 	}
 	r.Name, err = plan.RunName(p.Name, now, values, func(before, after string) (int, error) {
-		rev, err := next(ctx, tx, "rev:"+o.Repo+"\n"+before+"\n"+after, 1)
+		rev, err := next(ctx, tx, "rev:"+o.key()+"\n"+before+"\n"+after, 1)
 		return int(rev), err
 	})
 	if err != nil {
@@ -283,14 +328,14 @@ func (s *Service) makeRun(ctx context.Context, tx *store.Tx, o Order, p *plan.Pl
 }
 
 // runtime is what the evaluation of variables needs.
-func (s *Service) runtime(ctx context.Context, tx *store.Tx, repo string, started time.Time, pull bool) plan.Runtime {
+func (s *Service) runtime(ctx context.Context, tx *store.Tx, key string, started time.Time, pull bool) plan.Runtime {
 	return plan.Runtime{
 		StartTime: started,
 		Group: func(name string) ([]plan.Value, error) {
-			return s.group(ctx, tx, repo, name, pull)
+			return s.group(ctx, tx, key, name, pull)
 		},
 		Counter: func(prefix string, seed int64) (int64, error) {
-			return next(ctx, tx, "counter:"+repo+"\n"+prefix, seed)
+			return next(ctx, tx, "counter:"+key+"\n"+prefix, seed)
 		},
 	}
 }

@@ -23,6 +23,10 @@ func (s *Service) Cancel(ctx context.Context, a identity.Actor, n int64) error {
 			return err
 		}
 		if r.Status == plan.Completed {
+			// What is left of it is what somebody keeps.
+			if kept, err := s.endStays(ctx, tx, n, "cancelled by "+a.String(), a.String()); err != nil || kept > 0 {
+				return err
+			}
 			return fault.New(fault.Conflict, "Run %d has ended already: %s.", n, word(r.Result))
 		}
 		if r.canceled != "" {

@@ -56,10 +56,24 @@ func (s *Service) Targets(ctx context.Context, a identity.Actor, repo, commit st
 	if err := s.auth.Require(ctx, a, project, identity.Read); err != nil {
 		return nil, err
 	}
-	o := Order{Repo: repo, Project: project, Commit: commit}
+	list, err := s.ofRepo(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	out := []Target{}
+	for _, d := range list {
+		if out, err = s.targetsOf(ctx, Order{Repo: repo, File: d.File, Project: project, Commit: commit}, out); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// targetsOf adds the targets of one pipeline.
+func (s *Service) targetsOf(ctx context.Context, o Order, out []Target) ([]Target, error) {
 	p, found, err := s.compile(ctx, o)
 	if fault.Is(err, fault.NotFound) {
-		return []Target{}, nil
+		return out, nil
 	}
 	if err != nil {
 		return nil, err
@@ -68,7 +82,6 @@ func (s *Service) Targets(ctx context.Context, a identity.Actor, repo, commit st
 		return nil, fault.New(fault.Invalid, "The pipeline does not compile:\n%s", strings.Join(messages(found), "\n")).
 			WithNext("mend the file; check it with: towpath pipeline validate")
 	}
-	out := []Target{}
 	root := s.certain(o).with(p.Variables)
 	for i := range p.Stages {
 		stage := &p.Stages[i]
@@ -142,7 +155,7 @@ func (s *Service) jobTargets(out []Target, known certainties, stage *plan.Stage,
 			}
 			in := func(name string) string { return strings.TrimSpace(known.expand(inputOf(step.Inputs, name))) }
 			switch {
-			case strings.EqualFold(step.Task, "HelmDeploy@1") && (strings.EqualFold(in("command"), "upgrade") || strings.EqualFold(in("command"), "install")):
+			case (strings.EqualFold(step.Task, "HelmDeploy@1") || strings.EqualFold(step.Task, "HelmDeploy@0")) && (strings.EqualFold(in("command"), "upgrade") || strings.EqualFold(in("command"), "install")):
 				t.helm(in)
 			case strings.EqualFold(step.Task, "KubernetesManifest@1") && (strings.EqualFold(in("action"), "deploy") || strings.EqualFold(in("action"), "promote")):
 				t.manifests(in)
@@ -225,6 +238,8 @@ func (t *Target) helm(in func(string) string) {
 			t.Set = append(t.Set, words[i+1])
 		case strings.HasPrefix(w, "--set="):
 			t.Set = append(t.Set, strings.TrimPrefix(w, "--set="))
+		case strings.HasPrefix(w, "--set-"):
+			t.because("values are set by " + strings.SplitN(w, "=", 2)[0])
 		}
 	}
 	for _, line := range t.Set {

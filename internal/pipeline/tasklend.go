@@ -21,13 +21,18 @@ func runsHere(s *plan.Step) bool {
 	return slices.Contains(here, name)
 }
 
-// forAgent is a job without the steps that the server runs: what it uses is what the agent
-// has to be lent.
+// forAgent is a job without the steps that the server runs, and without its containers, whose
+// registries the cluster opens: what it uses is what the agent has to be lent.
 func forAgent(job *plan.Job) *plan.Job {
 	away := func(list []plan.Step) []plan.Step {
-		return slices.DeleteFunc(slices.Clone(list), func(s plan.Step) bool { return runsHere(&s) })
+		kept := slices.DeleteFunc(slices.Clone(list), func(s plan.Step) bool { return runsHere(&s) })
+		for i := range kept {
+			kept[i].Target = nil
+		}
+		return kept
 	}
 	out := *job
+	out.Container, out.Services = nil, nil
 	out.Steps = away(job.Steps)
 	if job.Strategy != nil {
 		strategy := *job.Strategy

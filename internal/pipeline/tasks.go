@@ -66,7 +66,7 @@ func (s *Service) serveTask(w http.ResponseWriter, r *http.Request) error {
 	}
 	c := claims(run, row)
 	outputs, err := s.tasks.Run(ctx, TaskCall{
-		Job: c, Strategy: round(job, in.Step), Task: r.PathValue("task"), Inputs: in.Inputs, Context: files,
+		Job: c, Strategy: round(job, in.Step), Task: r.PathValue("task"), Inputs: in.Inputs, Context: files, Folder: s.jobFolder(row.id),
 		Token: func(ctx context.Context, audience string) (string, error) {
 			return s.jobToken(ctx, row.id, job, c, audience)
 		},

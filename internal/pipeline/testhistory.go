@@ -49,13 +49,14 @@ type Outcome struct {
 	Queued  time.Time `json:"queued"`
 }
 
-// TestFilter selects tests of a repository.
+// TestFilter selects tests of a pipeline.
 type TestFilter struct {
-	Repo   string // "project/repo"
-	Branch string // branch or full ref; "" means all
-	Flaky  bool   // only flaky ones
-	Failed bool   // only those whose newest outcome is Failed
-	Limit  int    // at most so many; 0 means 200, the most is 2000
+	// Pipeline is a key: "project/repo", "project/repo:file".
+	Pipeline string
+	Branch   string // branch or full ref; "" means all
+	Flaky    bool   // only flaky ones
+	Failed   bool   // only those whose newest outcome is Failed
+	Limit    int    // at most so many; 0 means 200, the most is 2000
 }
 
 // testID is the number of a test: 63 bits of a digest of its names.
@@ -82,7 +83,7 @@ func recordCases(ctx context.Context, tx *store.Tx, repo string, row *jobRow, te
 			}
 			outcomes = append(outcomes, testRun, from+i, id, row.run, row.attempt, string(c.Outcome), int64(c.Seconds*1000))
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO pipeline_test (id, repo, suite, name) VALUES `+groups(len(tests)/4, 4)+` ON CONFLICT (id) DO NOTHING`, tests...)
+		_, err := tx.Exec(ctx, `INSERT INTO pipeline_test (id, pipeline, suite, name) VALUES `+groups(len(tests)/4, 4)+` ON CONFLICT (id) DO NOTHING`, tests...)
 		if err != nil {
 			return fmt.Errorf("adding tests: %w", err)
 		}
@@ -100,9 +101,10 @@ func groups(n, columns int) string {
 	return one + strings.Repeat(","+one, n-1)
 }
 
-// window is the number of the oldest run of a repository that is watched.
-func (s *Service) window(ctx context.Context, repo, ref string) (int64, error) {
-	where, args := `repo = ?`, []any{repo}
+// window is the number of the oldest run of a pipeline that is watched.
+func (s *Service) window(ctx context.Context, key, ref string) (int64, error) {
+	repo, file := SplitKey(key)
+	where, args := `repo = ? AND file = ?`, []any{repo, file}
 	if ref != "" {
 		where, args = where+` AND ref = ?`, append(args, ref)
 	}
@@ -110,18 +112,19 @@ func (s *Service) window(ctx context.Context, repo, ref string) (int64, error) {
 	err := s.db.QueryRow(ctx, `SELECT COALESCE(MIN(number), 0) FROM (SELECT number FROM pipeline_run WHERE `+where+` AND EXISTS
 		(SELECT 1 FROM pipeline_test_run t WHERE t.run = number) ORDER BY number DESC LIMIT ?) newest`, append(args, FlakyWindow)...).Scan(&first)
 	if err != nil {
-		return 0, fmt.Errorf("finding the newest runs of %s: %w", repo, err)
+		return 0, fmt.Errorf("finding the newest runs of %s: %w", key, err)
 	}
 	return first, nil
 }
 
-// flaky are the flaky tests of a repository with the newest commit that shows it.
-func (s *Service) flaky(ctx context.Context, repo, ref string) (map[int64]string, error) {
-	first, err := s.window(ctx, repo, ref)
+// flaky are the flaky tests of a pipeline with the newest commit that shows it.
+func (s *Service) flaky(ctx context.Context, key, ref string) (map[int64]string, error) {
+	first, err := s.window(ctx, key, ref)
 	if err != nil {
 		return nil, err
 	}
-	where, args := `r.repo = ? AND c.run >= ?`, []any{repo, first}
+	repo, file := SplitKey(key)
+	where, args := `r.repo = ? AND r.file = ? AND c.run >= ?`, []any{repo, file, first}
 	if ref != "" {
 		where, args = where+` AND r.ref = ?`, append(args, ref)
 	}
@@ -129,7 +132,7 @@ func (s *Service) flaky(ctx context.Context, repo, ref string) (map[int64]string
 		GROUP BY c.test, r.hash HAVING SUM(CASE WHEN c.outcome = 'Failed' THEN 1 ELSE 0 END) > 0 AND SUM(CASE WHEN c.outcome = 'Passed' THEN 1 ELSE 0 END) > 0
 		ORDER BY MAX(c.run)`, args...)
 	if err != nil {
-		return nil, fmt.Errorf("looking for flaky tests of %s: %w", repo, err)
+		return nil, fmt.Errorf("looking for flaky tests of %s: %w", key, err)
 	}
 	defer rows.Close()
 	out := map[int64]string{}
@@ -137,7 +140,7 @@ func (s *Service) flaky(ctx context.Context, repo, ref string) (map[int64]string
 		var id int64
 		var commit string
 		if err := rows.Scan(&id, &commit); err != nil {
-			return nil, fmt.Errorf("looking for flaky tests of %s: %w", repo, err)
+			return nil, fmt.Errorf("looking for flaky tests of %s: %w", key, err)
 		}
 		out[id] = commit
 	}
@@ -147,20 +150,21 @@ func (s *Service) flaky(ctx context.Context, repo, ref string) (map[int64]string
 // TestCases lists the tests of a pipeline over its newest runs, those first that fail most. It
 // needs the read role.
 func (s *Service) TestCases(ctx context.Context, a identity.Actor, f TestFilter) ([]TestCase, error) {
-	project, _, _ := strings.Cut(f.Repo, "/")
+	project, _, _ := strings.Cut(f.Pipeline, "/")
 	if err := s.auth.Require(ctx, a, project, identity.Read); err != nil {
 		return nil, err
 	}
 	ref := fullBranch(f.Branch)
-	marks, err := s.flaky(ctx, f.Repo, ref)
+	marks, err := s.flaky(ctx, f.Pipeline, ref)
 	if err != nil {
 		return nil, err
 	}
-	first, err := s.window(ctx, f.Repo, ref)
+	first, err := s.window(ctx, f.Pipeline, ref)
 	if err != nil {
 		return nil, err
 	}
-	where, args := `r.repo = ? AND c.run >= ?`, []any{f.Repo, first}
+	repo, file := SplitKey(f.Pipeline)
+	where, args := `r.repo = ? AND r.file = ? AND c.run >= ?`, []any{repo, file, first}
 	if ref != "" {
 		where, args = where+` AND r.ref = ?`, append(args, ref)
 	}
@@ -170,7 +174,7 @@ func (s *Service) TestCases(ctx context.Context, a identity.Actor, f TestFilter)
 		FROM pipeline_test_case c JOIN pipeline_test t ON t.id = c.test JOIN pipeline_run r ON r.number = c.run
 		WHERE `+where+` GROUP BY t.id, t.suite, t.name ORDER BY failures DESC, t.suite, t.name`, args...)
 	if err != nil {
-		return nil, fmt.Errorf("listing the tests of %s: %w", f.Repo, err)
+		return nil, fmt.Errorf("listing the tests of %s: %w", f.Pipeline, err)
 	}
 	defer rows.Close()
 	limit := f.Limit
@@ -183,7 +187,7 @@ func (s *Service) TestCases(ctx context.Context, a identity.Actor, f TestFilter)
 		var ms float64
 		var queued int64
 		if err := rows.Scan(&c.ID, &c.Suite, &c.Name, &c.Runs, &c.Failed, &c.Run, &ms, &queued, &c.Outcome); err != nil {
-			return nil, fmt.Errorf("listing the tests of %s: %w", f.Repo, err)
+			return nil, fmt.Errorf("listing the tests of %s: %w", f.Pipeline, err)
 		}
 		c.Seconds, c.Last, c.Commit = ms/1000, fromMillis(queued), marks[c.ID]
 		c.Flaky = c.Commit != ""
@@ -247,7 +251,7 @@ func (s *Service) findTest(ctx context.Context, repo, test string) (int64, error
 	if i := strings.LastIndexByte(test, '/'); i >= 0 {
 		suite, name = test[:i], test[i+1:]
 	}
-	rows, err := s.db.Query(ctx, `SELECT id, suite, name FROM pipeline_test WHERE repo = ? AND (name = ? OR suite = ? AND name = ? OR CAST(id AS TEXT) = ?) LIMIT 2`, repo, test, suite, name, test)
+	rows, err := s.db.Query(ctx, `SELECT id, suite, name FROM pipeline_test WHERE pipeline = ? AND (name = ? OR suite = ? AND name = ? OR CAST(id AS TEXT) = ?) LIMIT 2`, repo, test, suite, name, test)
 	if err != nil {
 		return 0, fmt.Errorf("finding a test of %s: %w", repo, err)
 	}
@@ -281,18 +285,18 @@ func (s *Service) markFlaky(ctx context.Context, n int64, list []TestRun) error 
 	if failures == 0 {
 		return nil
 	}
-	var repo string
-	if err := s.db.QueryRow(ctx, `SELECT repo FROM pipeline_run WHERE number = ?`, n).Scan(&repo); err != nil {
+	var repo, file string
+	if err := s.db.QueryRow(ctx, `SELECT repo, file FROM pipeline_run WHERE number = ?`, n).Scan(&repo, &file); err != nil {
 		return fmt.Errorf("reading run %d: %w", n, err)
 	}
-	marks, err := s.flaky(ctx, repo, "")
+	marks, err := s.flaky(ctx, Key(repo, file), "")
 	if err != nil {
 		return err
 	}
 	for i := range list {
 		for k := range list[i].Failures {
 			f := &list[i].Failures[k]
-			f.Flaky = marks[testID(repo, f.Suite, f.Name)] != ""
+			f.Flaky = marks[testID(Key(repo, file), f.Suite, f.Name)] != ""
 		}
 	}
 	return nil

@@ -41,7 +41,7 @@ func history(t *testing.T, on func(*world)) {
 	d := w.finish(strings.ReplaceAll(outcomes, "DIR", dir))
 	list := func(f pipeline.TestFilter) string {
 		t.Helper()
-		f.Repo = repoName
+		f.Pipeline = repoName
 		got, err := w.svc.TestCases(t.Context(), ada, f)
 		if err != nil {
 			t.Fatal(err)

@@ -153,11 +153,11 @@ func (s *Service) recordTests(ctx context.Context, row *jobRow, title string, f 
 				return fmt.Errorf("adding a failed test: %w", err)
 			}
 		}
-		var repo string
-		if err := tx.QueryRow(ctx, `SELECT repo FROM pipeline_run WHERE number = ?`, row.run).Scan(&repo); err != nil {
+		var repo, file string
+		if err := tx.QueryRow(ctx, `SELECT repo, file FROM pipeline_run WHERE number = ?`, row.run).Scan(&repo, &file); err != nil {
 			return fmt.Errorf("reading run %d: %w", row.run, err)
 		}
-		if err := recordCases(ctx, tx, repo, row, id, f.result.Cases, masker.String); err != nil {
+		if err := recordCases(ctx, tx, Key(repo, file), row, id, f.result.Cases, masker.String); err != nil {
 			return err
 		}
 		return s.sayOfRun(ctx, tx, row, event.TypeTestsPublished, event.TestsPublished{

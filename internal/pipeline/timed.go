@@ -28,11 +28,11 @@ const platform = "towpath"
 func (s *Service) keepSchedules(ctx context.Context, o Order, list []plan.Schedule) error {
 	now := s.clock.Now()
 	return s.again(ctx, func(tx *store.Tx) error {
-		old, err := dueTimes(ctx, tx, o.Repo, o.Ref)
+		old, err := dueTimes(ctx, tx, o.key(), o.Ref)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM pipeline_schedule WHERE repo = ? AND ref = ?`, o.Repo, o.Ref); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM pipeline_schedule WHERE pipeline = ? AND ref = ?`, o.key(), o.Ref); err != nil {
 			return fmt.Errorf("replacing the schedules of %s: %w", o.Repo, err)
 		}
 		for i, sc := range list {
@@ -44,8 +44,8 @@ func (s *Service) keepSchedules(ctx context.Context, o Order, list []plan.Schedu
 			if was, ok := old[sc.Cron]; ok && was.Before(due) {
 				due = was // a push must not swallow a time that has come
 			}
-			_, err = tx.Exec(ctx, `INSERT INTO pipeline_schedule (repo, ref, position, project, cron, title, always, batch, due) VALUES (?,?,?,?,?,?,?,?,?)`,
-				o.Repo, o.Ref, i, o.Project, sc.Cron, sc.DisplayName, bit(sc.Always), bit(sc.Batch), millis(due))
+			_, err = tx.Exec(ctx, `INSERT INTO pipeline_schedule (pipeline, ref, position, project, cron, title, always, batch, due) VALUES (?,?,?,?,?,?,?,?,?)`,
+				o.key(), o.Ref, i, o.Project, sc.Cron, sc.DisplayName, bit(sc.Always), bit(sc.Batch), millis(due))
 			if err != nil {
 				return fmt.Errorf("adding a schedule of %s: %w", o.Repo, err)
 			}
@@ -55,10 +55,10 @@ func (s *Service) keepSchedules(ctx context.Context, o Order, list []plan.Schedu
 }
 
 // dueTimes are the times of the schedules of a branch by their expressions.
-func dueTimes(ctx context.Context, tx *store.Tx, repo, ref string) (map[string]time.Time, error) {
-	rows, err := tx.Query(ctx, `SELECT cron, due FROM pipeline_schedule WHERE repo = ? AND ref = ?`, repo, ref)
+func dueTimes(ctx context.Context, tx *store.Tx, pipeline, ref string) (map[string]time.Time, error) {
+	rows, err := tx.Query(ctx, `SELECT cron, due FROM pipeline_schedule WHERE pipeline = ? AND ref = ?`, pipeline, ref)
 	if err != nil {
-		return nil, fmt.Errorf("reading the schedules of %s: %w", repo, err)
+		return nil, fmt.Errorf("reading the schedules of %s: %w", pipeline, err)
 	}
 	defer rows.Close()
 	out := map[string]time.Time{}
@@ -66,7 +66,7 @@ func dueTimes(ctx context.Context, tx *store.Tx, repo, ref string) (map[string]t
 		var text string
 		var due int64
 		if err := rows.Scan(&text, &due); err != nil {
-			return nil, fmt.Errorf("reading the schedules of %s: %w", repo, err)
+			return nil, fmt.Errorf("reading the schedules of %s: %w", pipeline, err)
 		}
 		out[text] = fromMillis(due)
 	}
@@ -75,10 +75,10 @@ func dueTimes(ctx context.Context, tx *store.Tx, repo, ref string) (map[string]t
 
 // timed is a schedule whose time has come.
 type timed struct {
-	project, repo, ref, cron, title string
-	position                        int
-	always, batch                   bool
-	due                             time.Time
+	project, pipeline, ref, cron, title string
+	position                            int
+	always, batch                       bool
+	due                                 time.Time
 }
 
 // StartDue starts the runs of the schedules whose time has come at the clock's now, and
@@ -93,7 +93,7 @@ func (s *Service) StartDue(ctx context.Context) error {
 	var errs []error
 	for _, t := range list {
 		if err := s.startTimed(ctx, t, now); err != nil {
-			errs = append(errs, fmt.Errorf("starting the schedule %q of %s: %w", t.cron, t.repo, err))
+			errs = append(errs, fmt.Errorf("starting the schedule %q of %s: %w", t.cron, t.pipeline, err))
 		}
 	}
 	return errors.Join(append(errs, s.startBatches(ctx))...)
@@ -103,7 +103,7 @@ func (s *Service) StartDue(ctx context.Context) error {
 const perLook = 200
 
 func (s *Service) due(ctx context.Context, now time.Time) ([]timed, error) {
-	rows, err := s.db.Query(ctx, `SELECT project, repo, ref, cron, title, position, always, batch, due FROM pipeline_schedule WHERE due <= ? ORDER BY due, repo, ref, position LIMIT ?`,
+	rows, err := s.db.Query(ctx, `SELECT project, pipeline, ref, cron, title, position, always, batch, due FROM pipeline_schedule WHERE due <= ? ORDER BY due, pipeline, ref, position LIMIT ?`,
 		millis(now), perLook)
 	if err != nil {
 		return nil, fmt.Errorf("reading the schedules: %w", err)
@@ -113,7 +113,7 @@ func (s *Service) due(ctx context.Context, now time.Time) ([]timed, error) {
 	for rows.Next() {
 		var t timed
 		var always, batch, due int64
-		if err := rows.Scan(&t.project, &t.repo, &t.ref, &t.cron, &t.title, &t.position, &always, &batch, &due); err != nil {
+		if err := rows.Scan(&t.project, &t.pipeline, &t.ref, &t.cron, &t.title, &t.position, &always, &batch, &due); err != nil {
 			return nil, fmt.Errorf("reading the schedules: %w", err)
 		}
 		t.always, t.batch, t.due = always == 1, batch == 1, fromMillis(due)
@@ -129,7 +129,8 @@ func (s *Service) startTimed(ctx context.Context, t timed, now time.Time) error 
 	if err != nil {
 		return s.forget(ctx, t)
 	}
-	_, commit, title, err := s.source.Resolve(ctx, system(), t.repo, t.ref)
+	repo, file := SplitKey(t.pipeline)
+	_, commit, title, err := s.source.Resolve(ctx, system(), repo, t.ref)
 	if fault.Is(err, fault.NotFound) {
 		return s.forget(ctx, t) // The branch or the repository is gone.
 	}
@@ -142,23 +143,27 @@ func (s *Service) startTimed(ctx context.Context, t timed, now time.Time) error 
 	}
 	if wanted {
 		o := Order{
-			Repo: t.repo, Project: t.project, Ref: t.ref, Commit: commit, Title: title, Reason: reasonSchedule, Requester: platform, Schedule: t.title,
-			cause: fmt.Sprintf("schedule:%s@%s#%d@%d", t.repo, t.ref, t.position, millis(t.due)), actor: system().String(),
+			Repo: repo, File: file, Project: t.project, Ref: t.ref, Commit: commit, Title: title, Reason: reasonSchedule, Requester: platform, Schedule: t.title,
+			cause: fmt.Sprintf("schedule:%s@%s#%d@%d", t.pipeline, t.ref, t.position, millis(t.due)), actor: system().String(),
 		}
 		if err := s.startOrRefuse(ctx, o); err != nil {
 			return err
 		}
 	}
 	return s.again(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE pipeline_schedule SET due = ? WHERE repo = ? AND ref = ? AND position = ? AND due = ?`,
-			millis(c.Next(now)), t.repo, t.ref, t.position, millis(t.due))
+		_, err := tx.Exec(ctx, `UPDATE pipeline_schedule SET due = ? WHERE pipeline = ? AND ref = ? AND position = ? AND due = ?`,
+			millis(c.Next(now)), t.pipeline, t.ref, t.position, millis(t.due))
 		return err
 	})
 }
 
 // startOrRefuse compiles the file of an order and starts its run; a file that does not
-// compile is an event, none at all is nothing.
+// compile is an event, none at all is nothing, and so is a pipeline that is disabled or gone.
 func (s *Service) startOrRefuse(ctx context.Context, o Order) error {
+	d, err := s.define(ctx, &o)
+	if err != nil || refuseDisabled(d) != nil {
+		return err
+	}
 	compiled, found, err := s.compile(ctx, o)
 	if fault.Is(err, fault.NotFound) {
 		return nil
@@ -177,8 +182,9 @@ func (s *Service) startOrRefuse(ctx context.Context, o Order) error {
 // the last successful scheduled run had not; with batch, only when none goes on (X020).
 func (s *Service) wanted(ctx context.Context, t timed, commit string) (bool, error) {
 	var going, done int
-	err := s.db.QueryRow(ctx, `SELECT COUNT(*) FROM pipeline_run WHERE repo = ? AND ref = ? AND reason = ? AND status <> ?`,
-		t.repo, t.ref, reasonSchedule, string(plan.Completed)).Scan(&going)
+	repo, file := SplitKey(t.pipeline)
+	err := s.db.QueryRow(ctx, `SELECT COUNT(*) FROM pipeline_run WHERE repo = ? AND file = ? AND ref = ? AND reason = ? AND status <> ?`,
+		repo, file, t.ref, reasonSchedule, string(plan.Completed)).Scan(&going)
 	if err != nil {
 		return false, fmt.Errorf("looking for scheduled runs: %w", err)
 	}
@@ -189,8 +195,8 @@ func (s *Service) wanted(ctx context.Context, t timed, commit string) (bool, err
 		return true, nil
 	}
 	err = s.db.QueryRow(ctx, `SELECT COUNT(*) FROM pipeline_run WHERE hash = ? AND number = (SELECT MAX(number) FROM pipeline_run
-		WHERE repo = ? AND ref = ? AND reason = ? AND result IN (?, ?))`,
-		commit, t.repo, t.ref, reasonSchedule, string(plan.Succeeded), string(plan.SucceededWithIssues)).Scan(&done)
+		WHERE repo = ? AND file = ? AND ref = ? AND reason = ? AND result IN (?, ?))`,
+		commit, repo, file, t.ref, reasonSchedule, string(plan.Succeeded), string(plan.SucceededWithIssues)).Scan(&done)
 	if err != nil {
 		return false, fmt.Errorf("looking for the last scheduled run: %w", err)
 	}
@@ -199,16 +205,17 @@ func (s *Service) wanted(ctx context.Context, t timed, commit string) (bool, err
 
 func (s *Service) forget(ctx context.Context, t timed) error {
 	return s.again(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `DELETE FROM pipeline_schedule WHERE repo = ? AND ref = ? AND position = ?`, t.repo, t.ref, t.position)
+		_, err := tx.Exec(ctx, `DELETE FROM pipeline_schedule WHERE pipeline = ? AND ref = ? AND position = ?`, t.pipeline, t.ref, t.position)
 		return err
 	})
 }
 
 // going reports whether a CI run of a branch goes on.
-func going(ctx context.Context, h store.Handle, repo, ref string) (bool, error) {
+func going(ctx context.Context, h store.Handle, pipeline, ref string) (bool, error) {
 	var n int
-	err := h.QueryRow(ctx, `SELECT COUNT(*) FROM pipeline_run WHERE repo = ? AND ref = ? AND reason IN (?, ?) AND status <> ?`,
-		repo, ref, reasonCI, reasonBatch, string(plan.Completed)).Scan(&n)
+	repo, file := SplitKey(pipeline)
+	err := h.QueryRow(ctx, `SELECT COUNT(*) FROM pipeline_run WHERE repo = ? AND file = ? AND ref = ? AND reason IN (?, ?) AND status <> ?`,
+		repo, file, ref, reasonCI, reasonBatch, string(plan.Completed)).Scan(&n)
 	if err != nil {
 		return false, fmt.Errorf("looking for runs of %s: %w", ref, err)
 	}
@@ -220,11 +227,11 @@ func going(ctx context.Context, h store.Handle, repo, ref string) (bool, error) 
 func (s *Service) collect(ctx context.Context, p pushed) (kept bool, err error) {
 	err = s.again(ctx, func(tx *store.Tx) error {
 		c := p.Commit
-		kept, err = going(ctx, tx, c.Repo, c.Ref)
+		kept, err = going(ctx, tx, p.Pipeline, c.Ref)
 		if err != nil || !kept {
 			return err
 		}
-		first, found, err := heldPush(ctx, tx, c.Repo, c.Ref)
+		first, found, err := heldPush(ctx, tx, p.Pipeline, c.Ref)
 		if err != nil {
 			return err
 		}
@@ -232,7 +239,7 @@ func (s *Service) collect(ctx context.Context, p pushed) (kept bool, err error) 
 			p.Commit.Before = first.Commit.Before
 		}
 		p.Batch = true
-		_, err = tx.Exec(ctx, `INSERT INTO pipeline_batch (repo, ref, push) VALUES (?,?,?) ON CONFLICT (repo, ref) DO UPDATE SET push = excluded.push`, c.Repo, c.Ref, text(p))
+		_, err = tx.Exec(ctx, `INSERT INTO pipeline_batch (pipeline, ref, push) VALUES (?,?,?) ON CONFLICT (pipeline, ref) DO UPDATE SET push = excluded.push`, p.Pipeline, c.Ref, text(p))
 		return err
 	})
 	if err != nil {
@@ -241,8 +248,8 @@ func (s *Service) collect(ctx context.Context, p pushed) (kept bool, err error) 
 	return kept, nil
 }
 
-func heldPush(ctx context.Context, tx *store.Tx, repo, ref string) (p pushed, found bool, err error) {
-	rows, err := tx.Query(ctx, `SELECT push FROM pipeline_batch WHERE repo = ? AND ref = ?`, repo, ref)
+func heldPush(ctx context.Context, tx *store.Tx, pipeline, ref string) (p pushed, found bool, err error) {
+	rows, err := tx.Query(ctx, `SELECT push FROM pipeline_batch WHERE pipeline = ? AND ref = ?`, pipeline, ref)
 	if err != nil {
 		return p, false, err
 	}
@@ -262,7 +269,7 @@ func heldPush(ctx context.Context, tx *store.Tx, repo, ref string) (p pushed, fo
 
 // startBatches hands the pushes that have collected on, once their branch is free.
 func (s *Service) startBatches(ctx context.Context) error {
-	rows, err := s.db.Query(ctx, `SELECT repo, ref FROM pipeline_batch`)
+	rows, err := s.db.Query(ctx, `SELECT pipeline, ref FROM pipeline_batch`)
 	if err != nil {
 		return fmt.Errorf("reading the batches: %w", err)
 	}
@@ -285,20 +292,22 @@ func (s *Service) startBatches(ctx context.Context) error {
 	return nil
 }
 
-func (s *Service) releaseBatch(ctx context.Context, repo, ref string) error {
+func (s *Service) releaseBatch(ctx context.Context, pipeline, ref string) error {
 	return s.again(ctx, func(tx *store.Tx) error {
-		busy, err := going(ctx, tx, repo, ref)
+		busy, err := going(ctx, tx, pipeline, ref)
 		if err != nil || busy {
 			return err
 		}
-		p, found, err := heldPush(ctx, tx, repo, ref)
+		p, found, err := heldPush(ctx, tx, pipeline, ref)
 		if err != nil || !found {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM pipeline_batch WHERE repo = ? AND ref = ?`, repo, ref); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM pipeline_batch WHERE pipeline = ? AND ref = ?`, pipeline, ref); err != nil {
 			return err
 		}
-		return s.queue.Enqueue(ctx, tx, kindPush, p.Event+":batch", p)
+		p.Pipeline = pipeline // A row of an older server does not say.
+		_, file := SplitKey(pipeline)
+		return s.queue.Enqueue(ctx, tx, kindPush, Key(p.Event+":batch", file), p)
 	})
 }
 

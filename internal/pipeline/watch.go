@@ -21,7 +21,11 @@ const maxWatches = 100
 // keepWatches replaces what starts a pipeline from outside by what its file on the default
 // branch says; files of other branches start nothing. p is nil when there is no file.
 func (s *Service) keepWatches(ctx context.Context, o Order, p *plan.Plan) error {
-	main, _, _, err := s.source.Resolve(ctx, system(), o.Repo, "")
+	d, err := s.define(ctx, &o)
+	if err != nil {
+		return err
+	}
+	main, _, _, err := s.source.Resolve(ctx, system(), o.Repo, d.Branch)
 	if err != nil || main != o.Ref {
 		return err
 	}
@@ -30,12 +34,12 @@ func (s *Service) keepWatches(ctx context.Context, o Order, p *plan.Plan) error 
 		list = s.watches(o, p)
 	}
 	return s.again(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Exec(ctx, `DELETE FROM pipeline_watch WHERE repo = ?`, o.Repo); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM pipeline_watch WHERE pipeline = ?`, o.key()); err != nil {
 			return fmt.Errorf("replacing the triggers of %s: %w", o.Repo, err)
 		}
 		for i, w := range list[:min(len(list), maxWatches)] {
-			_, err := tx.Exec(ctx, `INSERT INTO pipeline_watch (repo, position, project, category, source, body) VALUES (?,?,?,?,?,?)`,
-				o.Repo, i, o.Project, w.category, w.source, string(w.body))
+			_, err := tx.Exec(ctx, `INSERT INTO pipeline_watch (pipeline, position, project, category, source, body) VALUES (?,?,?,?,?,?)`,
+				o.key(), i, o.Project, w.category, w.source, string(w.body))
 			if err != nil {
 				return fmt.Errorf("adding a trigger of %s: %w", o.Repo, err)
 			}
@@ -48,14 +52,11 @@ func (s *Service) keepWatches(ctx context.Context, o Order, p *plan.Plan) error 
 func (s *Service) watches(o Order, p *plan.Plan) []watch {
 	var out []watch
 	add := func(category, source string, body any) {
-		out = append(out, watch{repo: o.Repo, project: o.Project, category: category, source: strings.ToLower(source), body: []byte(text(body))})
+		out = append(out, watch{pipeline: o.key(), project: o.Project, category: category, source: strings.ToLower(source), body: []byte(text(body))})
 	}
 	for _, r := range p.Resources.Pipelines {
-		source := fullName(o.Project, r.Source)
-		if r.Project != "" {
-			source = r.Project + "/" + r.Source[strings.LastIndexByte(r.Source, '/')+1:]
-		}
-		if r.Trigger && !strings.EqualFold(source, o.Repo) {
+		source := sourceName(o.Project, r.Project, r.Source)
+		if r.Trigger && !strings.EqualFold(source, o.key()) && !strings.EqualFold(source, o.Project+"/"+o.name) {
 			r.Used = nil
 			add(categoryPipeline, source, r)
 		}
@@ -80,7 +81,7 @@ func (s *Service) watches(o Order, p *plan.Plan) []watch {
 
 // watching lists who waits for a thing.
 func watching(ctx context.Context, h store.Handle, category, source string) ([]watch, error) {
-	rows, err := h.Query(ctx, `SELECT repo, project, body FROM pipeline_watch WHERE category = ? AND source = ? ORDER BY repo, position`, category, strings.ToLower(source))
+	rows, err := h.Query(ctx, `SELECT pipeline, project, body FROM pipeline_watch WHERE category = ? AND source = ? ORDER BY pipeline, position`, category, strings.ToLower(source))
 	if err != nil {
 		return nil, fmt.Errorf("reading who waits for %s: %w", source, err)
 	}
@@ -89,13 +90,29 @@ func watching(ctx context.Context, h store.Handle, category, source string) ([]w
 	for rows.Next() {
 		w := watch{category: category, source: source}
 		var body string
-		if err := rows.Scan(&w.repo, &w.project, &body); err != nil {
+		if err := rows.Scan(&w.pipeline, &w.project, &body); err != nil {
 			return nil, fmt.Errorf("reading who waits for %s: %w", source, err)
 		}
 		w.body = []byte(body)
 		out = append(out, w)
 	}
 	return out, rows.Err()
+}
+
+// followers lists who waits for the pipeline of a run: by its name, or by its repository when
+// its file is File.
+func followers(ctx context.Context, tx *store.Tx, r Run) ([]watch, error) {
+	d, err := findDefinition(ctx, tx, r.Key())
+	if err != nil || d.ID == 0 {
+		return nil, err
+	}
+	byName := r.Project + "/" + d.Name
+	out, err := watching(ctx, tx, categoryPipeline, byName)
+	if err != nil || r.Key() != r.Repo || strings.EqualFold(byName, r.Repo) {
+		return out, err
+	}
+	more, err := watching(ctx, tx, categoryPipeline, r.Repo)
+	return append(out, more...), err
 }
 
 // onRunEnded starts the pipelines that wait for a run. Those that name stages wait for these,
@@ -109,7 +126,7 @@ func (s *Service) onRunEnded(ctx context.Context, tx *store.Tx, n int64, stageOn
 	if err != nil {
 		return fmt.Errorf("reading run %d: %w", n, err)
 	}
-	list, err := watching(ctx, tx, categoryPipeline, r.Repo)
+	list, err := followers(ctx, tx, r.Run)
 	if err != nil || len(list) == 0 {
 		return err
 	}
@@ -134,7 +151,7 @@ func (s *Service) onRunEnded(ctx context.Context, tx *store.Tx, n int64, stageOn
 		if !ready {
 			continue
 		}
-		o := Origin{Category: categoryPipeline, Alias: res.Alias, Run: n, Name: r.Name, Repo: r.Repo, Project: r.Project}
+		o := Origin{Category: categoryPipeline, Alias: res.Alias, Run: n, Name: r.Name, Repo: r.Repo, File: r.File, Project: r.Project}
 		if err := s.arrive(ctx, tx, w, fmt.Sprintf("run:%d", n), arrival{Origin: o}); err != nil {
 			return err
 		}

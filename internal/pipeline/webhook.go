@@ -3,13 +3,10 @@ package pipeline
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // The service signs so; an HMAC does not need that hashes never collide.
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	hashes "hash"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -27,9 +24,9 @@ const MaxWebhook = 1 << 20
 
 // HookAnswer says what a call to a webhook did.
 type HookAnswer struct {
-	// Delivery is the SHA-256 of the payload: the same one counts once.
+	// Delivery is the SHA-256 of the payload.
 	Delivery string `json:"delivery"`
-	Replayed bool   `json:"replayed,omitempty"` // it came before, and started nothing now
+	Replayed bool   `json:"replayed,omitempty"` // the call came before, and started nothing now
 	// Pipelines are those that start, as "project/repo".
 	Pipelines []string `json:"pipelines"`
 	// Held are those that wait for this webhook and are not permitted to use its connection.
@@ -56,7 +53,8 @@ func (s *Service) Webhook(ctx context.Context, project, name string, header http
 	if err != nil && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Invalid) {
 		return HookAnswer{}, err
 	}
-	if !verified(header.Get(signed), secret, payload) || err != nil {
+	call, right := known(header, signed, secret, payload, s.clock.Now())
+	if !right || err != nil {
 		return HookAnswer{}, noHook()
 	}
 	d := json.NewDecoder(bytes.NewReader(payload))
@@ -67,31 +65,16 @@ func (s *Service) Webhook(ctx context.Context, project, name string, header http
 	}
 	digest := sha256.Sum256(payload)
 	answer := HookAnswer{Delivery: hex.EncodeToString(digest[:]), Pipelines: []string{}}
-	return answer, s.deliver(ctx, project, kept, payload, data, &answer)
+	return answer, s.deliver(ctx, project, kept, call, payload, data, &answer)
 }
 
-// verified compares the signature of a payload in constant time. "sha256=HEX" and "sha1=HEX"
-// are read, and the bare numbers of either length.
-func verified(signature string, secret, payload []byte) bool {
-	signature = strings.TrimSpace(signature)
-	made := sha256.New
-	if text, ok := strings.CutPrefix(signature, "sha1="); ok || len(signature) == 2*sha1.Size {
-		signature, made = text, func() hashes.Hash { return sha1.New() }
-	}
-	given, err := hex.DecodeString(strings.TrimPrefix(signature, "sha256="))
-	mac := hmac.New(made, secret)
-	mac.Write(payload)
-	return hmac.Equal(given, mac.Sum(nil)) && err == nil && len(secret) > 0
-}
-
-// deliver notes a delivery and what starts by it, in one transaction. A payload that came
-// before is answered without effect: the signature does not say when it was made.
-func (s *Service) deliver(ctx context.Context, project, name string, payload []byte, data any, answer *HookAnswer) error {
+// deliver notes a delivery and what starts by it, in one transaction. One that came before is
+// answered without effect.
+func (s *Service) deliver(ctx context.Context, project, name string, call delivery, payload []byte, data any, answer *HookAnswer) error {
 	return s.again(ctx, func(tx *store.Tx) error {
-		cause := "hook:" + project + "/" + strings.ToLower(name) + ":" + answer.Delivery
-		done, err := s.claimCause(ctx, tx, cause, 0)
-		if err != nil || done {
-			answer.Replayed = done
+		cause, again, err := s.repeated(ctx, tx, project+"/"+strings.ToLower(name), answer.Delivery, call)
+		if err != nil || again {
+			answer.Replayed = again
 			return err
 		}
 		list, err := watching(ctx, tx, categoryWebhook, project+"/"+name)
@@ -107,15 +90,15 @@ func (s *Service) deliver(ctx context.Context, project, name string, payload []b
 			if !passes(data, res.Filters) {
 				continue
 			}
-			ok, err := s.checks.Permitted(ctx, tx, check.Resource{Kind: check.Connection, Project: project, Name: name}, w.repo)
+			ok, err := s.checks.Permitted(ctx, tx, check.Resource{Kind: check.Connection, Project: project, Name: name}, w.pipeline)
 			if err != nil {
 				return err
 			}
 			if !ok {
-				answer.Held = append(answer.Held, w.repo)
+				answer.Held = append(answer.Held, w.pipeline)
 				continue
 			}
-			answer.Pipelines = append(answer.Pipelines, w.repo)
+			answer.Pipelines = append(answer.Pipelines, w.pipeline)
 			if err := s.arrive(ctx, tx, w, cause, arrival{Origin: Origin{Category: categoryWebhook, Alias: res.Alias, Payload: payload}}); err != nil {
 				return err
 			}

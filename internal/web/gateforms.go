@@ -68,7 +68,7 @@ func definitionOf(form url.Values) (check.Definition, error) {
 	case check.BusinessHours:
 		d.Hours = &check.HoursRule{Days: f.Values["day"], Start: f.text("start"), End: f.text("end"), Zone: f.text("zone")}
 	case check.REST:
-		d.REST = &check.RESTRule{URL: f.text("url"), Method: f.text("method"), Body: f.Get("body"), Success: f.text("success"), RetryMinutes: f.number("retry", "The pause in minutes"), Headers: map[string]string{}}
+		d.REST = &check.RESTRule{URL: f.text("url"), Method: f.text("method"), Body: f.Get("body"), Success: f.text("success"), Connection: f.text("connection"), RetryMinutes: f.number("retry", "The pause in minutes"), Headers: map[string]string{}}
 		for _, line := range f.lines("headers") {
 			name, value, ok := strings.Cut(line, ":")
 			if !ok {

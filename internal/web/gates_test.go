@@ -52,7 +52,7 @@ func TestEveryTypeOfCheckHasAForm(t *testing.T) {
 		{check.RequiredTemplate, url.Values{"templates": {"shop/templates refs/heads/main base.yml"}}, check.Definition{Template: &check.TemplateRule{Templates: []check.Template{{Repo: "shop/templates", Ref: "refs/heads/main", Path: "base.yml"}}}}},
 		{check.EvaluateArtifact, url.Values{"signed": {"1"}, "nocritical": {"1"}}, check.Definition{Artifact: &check.ArtifactRule{Signed: true, NoCritical: true}}},
 		{check.BusinessHours, url.Values{"day": {"mon", "fri"}, "start": {"09:00"}, "end": {"17:00"}, "zone": {"UTC"}}, check.Definition{Hours: &check.HoursRule{Days: []string{"mon", "fri"}, Start: "09:00", End: "17:00", Zone: "UTC"}}},
-		{check.REST, url.Values{"url": {"https://gate.example.com/"}, "method": {"POST"}, "headers": {"X-A: b"}, "retry": {"5"}, "success": {"eq(root['ok'], true)"}}, check.Definition{REST: &check.RESTRule{URL: "https://gate.example.com/", Method: "POST", Headers: map[string]string{"X-A": "b"}, RetryMinutes: 5, Success: "eq(root['ok'], true)"}}},
+		{check.REST, url.Values{"url": {"https://gate.example.com/"}, "method": {"POST"}, "headers": {"X-A: b"}, "retry": {"5"}, "connection": {"gate"}, "success": {"eq(root['ok'], true)"}}, check.Definition{REST: &check.RESTRule{Connection: "gate", URL: "https://gate.example.com/", Method: "POST", Headers: map[string]string{"X-A": "b"}, RetryMinutes: 5, Success: "eq(root['ok'], true)"}}},
 		{check.Alerts, url.Values{"severity": {"error"}}, check.Definition{Alerts: &check.AlertRule{Severity: "error"}}},
 		{check.ExclusiveLock, url.Values{}, check.Definition{}},
 	} {

@@ -172,7 +172,12 @@ type Pipeline interface {
 	StartWith(ctx context.Context, a identity.Actor, repo string, in pipeline.Request) (pipeline.Run, error)
 	Parameters(ctx context.Context, a identity.Actor, repo, ref string) ([]plan.Parameter, error)
 	Variables(ctx context.Context, a identity.Actor, repo string) ([]pipeline.Variable, error)
-	Rerun(ctx context.Context, a identity.Actor, n int64) (pipeline.Run, error)
+	// RerunKept runs a commit again; with a time, jobs that fail are kept for it.
+	RerunKept(ctx context.Context, a identity.Actor, n int64, stay time.Duration) (pipeline.Run, error)
+	// MayEnter, OpenTerminal and Release are about jobs that are kept.
+	MayEnter(ctx context.Context, a identity.Actor, n int64) error
+	OpenTerminal(ctx context.Context, a identity.Actor, n int64, job string, size protocol.Size) (*pipeline.Terminal, error)
+	Release(ctx context.Context, a identity.Actor, n int64, job string) error
 	// Repeat runs a part of a run again, in the run itself.
 	Repeat(ctx context.Context, a identity.Actor, n int64, part pipeline.Part) (pipeline.Run, error)
 	Cancel(ctx context.Context, a identity.Actor, n int64) error
@@ -191,6 +196,8 @@ type Pipeline interface {
 	// Changed returns a channel that is closed when a part of the run has changed.
 	Changed(n int64) <-chan struct{}
 	Agents(ctx context.Context, a identity.Actor) ([]pipeline.Agent, error)
+	// AgentsOf are those of a pool, or all with "", with the jobs that they have.
+	AgentsOf(ctx context.Context, a identity.Actor, pool string) ([]pipeline.Agent, error)
 	// Holds are what holds stages of a project's runs now; Reassign has somebody else asked.
 	Holds(ctx context.Context, a identity.Actor, project string) ([]pipeline.Hold, error)
 	Reassign(ctx context.Context, a identity.Actor, entry, from, to string) (pipeline.Hold, error)

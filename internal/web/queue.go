@@ -20,6 +20,15 @@ func (h *handler) queueInto(r request, v *page.RunList) error {
 	for _, repo := range repos {
 		v.Repos = append(v.Repos, repo.FullName())
 	}
+	defined, err := h.Definitions.Definitions(r.Context(), r.actor, r.project())
+	if err != nil {
+		return err
+	}
+	for _, d := range defined {
+		if d.File != pipeline.File && !d.Disabled {
+			v.Repos = append(v.Repos, d.Key())
+		}
+	}
 	q := page.Queue{Repo: r.query("repo"), Ref: r.query("ref")}
 	if q.Repo == "" && len(v.Repos) > 0 {
 		q.Repo = v.Repos[0]
@@ -30,6 +39,7 @@ func (h *handler) queueInto(r request, v *page.RunList) error {
 		}
 	}
 	v.Queue = &q
+	v.CanKeep = h.holds(r, identity.Maintain)
 	// A repository of another project would be asked for with this one's address.
 	if project, _, _ := strings.Cut(q.Repo, "/"); q.Repo == "" || project != r.project() || !h.holds(r, identity.Write) {
 		return nil
@@ -53,7 +63,7 @@ func (h *handler) queueInto(r request, v *page.RunList) error {
 
 // startRun starts a run with the parameters, variables and stages of the dialog.
 func (h *handler) startRun(w http.ResponseWriter, r request) error {
-	in := pipeline.Request{Ref: strings.TrimSpace(r.PostForm.Get("ref")), Parameters: map[string]string{}, Variables: map[string]string{}}
+	in := pipeline.Request{Ref: strings.TrimSpace(r.PostForm.Get("ref")), Parameters: map[string]string{}, Variables: map[string]string{}, Stay: stayOf(r)}
 	for name, list := range r.PostForm {
 		if p, ok := strings.CutPrefix(name, "p."); ok {
 			// An unticked box sends "false" alone, a ticked one "false" and "true".

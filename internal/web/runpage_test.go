@@ -137,7 +137,7 @@ func TestAStageIsActedOnFromThePage(t *testing.T) {
 		}
 	}
 	said := strings.Join(s.Said, "\n")
-	for _, want := range []string{"start Scan", "skip Scan", "repeat {Failed:false Stage:Build Following:true}"} {
+	for _, want := range []string{"start Scan", "skip Scan", "repeat {Failed:false Stage:Build Following:true Stay:0s}"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("%q was not asked for, but %s", want, said)
 		}

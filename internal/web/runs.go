@@ -42,7 +42,14 @@ func (h *handler) runs(w http.ResponseWriter, r request) error {
 		if on {
 			want.Status, want.Result = f.status, f.result
 		}
-		v.Filters = append(v.Filters, page.Filter{Key: f.key, Text: f.text, Count: -1, On: on, Href: s.At("/runs" + page.Query("show", f.key, "q", v.Query))})
+		v.Filters = append(v.Filters, page.Filter{Key: f.key, Text: f.text, Count: -1, On: on, Href: s.At("/runs" + page.Query("pipeline", r.query("pipeline"), "show", f.key, "q", v.Query))})
+	}
+	if name := r.query("pipeline"); name != "" {
+		d, err := h.Definitions.Definition(r.Context(), r.actor, r.project(), name)
+		if err != nil {
+			return err
+		}
+		v.Pipeline, want.Repo, want.File = d.Name, d.Repo, d.File
 	}
 	want.Before, _ = strconv.ParseInt(r.query("before"), 10, 64)
 	if v.Query != "" {
@@ -58,7 +65,7 @@ func (h *handler) runs(w http.ResponseWriter, r request) error {
 		}
 	}
 	if len(list) == want.Limit {
-		v.More = s.At("/runs" + page.Query("show", show, "q", v.Query, "before", strconv.FormatInt(list[len(list)-1].Number, 10)))
+		v.More = s.At("/runs" + page.Query("pipeline", r.query("pipeline"), "show", show, "q", v.Query, "before", strconv.FormatInt(list[len(list)-1].Number, 10)))
 	}
 	if v.Start {
 		if err := h.queueInto(r, &v); err != nil {
@@ -114,7 +121,7 @@ func (h *handler) rerun(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	part := pipeline.Part{Failed: r.FormValue("failed") != "", Stage: r.FormValue("stage"), Following: r.FormValue("following") != ""}
+	part := pipeline.Part{Failed: r.FormValue("failed") != "", Stage: r.FormValue("stage"), Following: r.FormValue("following") != "", Stay: stayOf(r)}
 	if !part.Whole() {
 		run, err := h.Pipeline.Repeat(r.Context(), r.actor, n, part)
 		if err != nil {
@@ -122,7 +129,7 @@ func (h *handler) rerun(w http.ResponseWriter, r request) error {
 		}
 		return done(w, r, runPath(run), "The run goes on. What it keeps stays as it is.")
 	}
-	run, err := h.Pipeline.Rerun(r.Context(), r.actor, n)
+	run, err := h.Pipeline.RerunKept(r.Context(), r.actor, n, part.Stay)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ func (h *handler) run(w http.ResponseWriter, r request) error {
 	may := h.Identity.Require(r.Context(), r.actor, r.project(), identity.Write) == nil
 	v.CanCancel, v.CanRerun = may && d.Status != plan.Completed, may && d.Status == plan.Completed
 	v.CanRepeat = v.CanRerun && (d.Result == plan.Failed || d.Result == plan.Canceled)
+	h.keptInto(r, d, &v)
 	for _, a := range d.Artifacts {
 		v.Artifacts = append(v.Artifacts, page.Artifact{
 			Name: a.Name, Files: a.Files, Bytes: a.Bytes, Digest: a.Digest, Href: s.At("/runs/" + number + "/artifacts/" + page.Esc(a.Name)),

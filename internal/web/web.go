@@ -19,6 +19,10 @@ type Deps struct {
 	// Enforcement is nil in an installation without a cluster.
 	Enforcement Enforcement
 	Pipeline    Pipeline
+	Definitions Definitions
+	Pools       Pools
+	Retention   Retention
+	Tests       Tests
 	Checks      Checks
 	// Library is nil in an installation that keeps no secrets.
 	Library  Library
@@ -98,6 +102,10 @@ func (h *handler) routes() {
 	h.page("GET /projects/{project}/runs/{run}/events", h.runEvents)
 	h.form("POST /projects/{project}/runs/{run}/cancel", h.cancelRun)
 	h.form("POST /projects/{project}/runs/{run}/rerun", h.rerun)
+	h.form("POST /projects/{project}/runs/{run}/release", h.releaseJob)
+	h.page("GET /projects/{project}/runs/{run}/terminal", h.terminal)
+	h.page("GET /projects/{project}/runs/{run}/terminal/socket", h.socket)
+	h.pipelineRoutes()
 	h.checkRoutes()
 	h.gateRoutes()
 	h.libraryRoutes()

@@ -192,6 +192,8 @@ func TestForward(t *testing.T) {
 		}
 	}
 	down := connect(t, s, laptop{})
+	// The pod takes a tunnel when its end has been let in, which is a moment after the end knows.
+	waitFor(t, func() bool { _, reason, _ := get(t, true, address); return !strings.Contains(reason, "not connected") })
 	if status, reason, _ := get(t, true, address); status != 502 || !strings.Contains(reason, "local program") {
 		t.Errorf("with the program down: %d %q", status, reason)
 	}

@@ -23,6 +23,8 @@ type Command struct {
 	Args []string `json:"args"` // with the name of the program first
 	Env  []string `json:"env"`
 	Dir  string   `json:"dir"` // absolute
+	// Terminal gives the process a terminal of its own; see StartTerminal.
+	Terminal bool `json:"terminal,omitempty"`
 	// UID and GID are who the process runs as; nil leaves it to be who the agent is.
 	UID *uint32 `json:"uid,omitempty"`
 	GID *uint32 `json:"gid,omitempty"`
@@ -32,6 +34,10 @@ type Command struct {
 type Exit struct {
 	Code   int            // exit code; 128 + signal when a signal ended it, as shells count
 	Signal syscall.Signal // 0 when it ended by itself
+	// Starved says that since the last process the kernel has killed some of this container for
+	// want of memory, of which it has Memory bytes; 0 means not known. On a host it is false.
+	Starved bool
+	Memory  int64
 }
 
 // ErrGone says that the warden itself ended before its process did.
@@ -54,6 +60,9 @@ type reply struct {
 	Code   int      `json:"code,omitempty"`
 	Signal int      `json:"signal,omitempty"`
 	Env    []string `json:"env,omitempty"` // answers environ
+	// Of a container, as Exit has them.
+	Starved bool  `json:"starved,omitempty"`
+	Memory  int64 `json:"memory,omitempty"`
 }
 
 // Warden is the agent's end. It is safe for concurrent use.
@@ -190,7 +199,7 @@ func (r reply) exit() (Exit, error) {
 	if r.Error != "" {
 		return Exit{}, errors.New(r.Error)
 	}
-	return Exit{Code: r.Code, Signal: syscall.Signal(r.Signal)}, nil
+	return Exit{Code: r.Code, Signal: syscall.Signal(r.Signal), Starved: r.Starved, Memory: r.Memory}, nil
 }
 
 // Signal sends a signal to the process group of the process. It does nothing when

@@ -11,8 +11,8 @@
 //   - When KillAll has returned, or the agent is gone for whatever reason, no
 //     process of the job is left.
 //   - Processes run as the user that the command names, with the environment that it
-//     names and nothing else, in a session of their own, without standard input, and
-//     cannot gain privileges (PR_SET_NO_NEW_PRIVS).
+//     names and nothing else, in a session of their own, without standard input unless
+//     they have a terminal, and cannot gain privileges (PR_SET_NO_NEW_PRIVS).
 //   - Background processes of a step live on until the job ends, as they do on the
 //     Azure agent: a step may start a server for the next one.
 //

@@ -41,6 +41,8 @@ type server struct {
 	out   *json.Encoder
 	byPID map[int]int // request of a running process
 	byID  map[int]int
+	// memory tells of a container; nil on a host.
+	memory *memory
 }
 
 // message is a request with its files, or the end of the connection.
@@ -70,6 +72,9 @@ func run() error {
 	messages := make(chan message)
 	go receive(conn.(*net.UnixConn), messages)
 	s := &server{out: json.NewEncoder(conn), byPID: map[int]int{}, byID: map[int]int{}}
+	if beyond(os.Args[1:]) {
+		s.memory = newMemory("/sys/fs/cgroup")
+	}
 	for {
 		select {
 		case m, open := <-messages:
@@ -83,10 +88,13 @@ func run() error {
 	}
 }
 
+// beyond reports whether this is the warden of a container.
+func beyond(args []string) bool { return len(args) == 3 && args[1] == Beyond }
+
 // connect returns the connection to the agent: file descriptor 3, or the one that comes to the
 // socket of a container.
 func connect(args []string) (net.Conn, error) {
-	if len(args) == 3 && args[1] == Beyond {
+	if beyond(args) {
 		// The end of the pod comes to the agent, too, which ends the job in order.
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM)
 		return accept(args[2])
@@ -185,6 +193,9 @@ func (s *server) start(m message) error {
 			_ = f.Close()
 		}
 	}()
+	if m.Command.Terminal {
+		return s.startTerminal(m)
+	}
 	if len(m.files) != 2 {
 		return errors.New("starting a process needs two files")
 	}
@@ -229,6 +240,9 @@ func (s *server) reap() {
 		r := reply{ID: id, Exited: true, Code: status.ExitStatus()}
 		if status.Signaled() {
 			r.Signal, r.Code = int(status.Signal()), 128+int(status.Signal())
+		}
+		if s.memory != nil && r.Code != 0 {
+			r.Starved, r.Memory = s.memory.starved()
 		}
 		s.send(r)
 	}

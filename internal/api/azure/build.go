@@ -59,14 +59,13 @@ type build struct {
 }
 
 // toBuild shows a run.
-func (s *server) toBuild(r pipeline.Run, definition int64) build {
-	_, name, _ := strings.Cut(r.Repo, "/")
+func (s *server) toBuild(r pipeline.Run, d pipeline.Definition) build {
 	who := person{r.Requester, r.Requester, r.Requester}
 	at := s.path(r.Project, fmt.Sprintf("build/builds/%d", r.Number))
 	b := build{
 		ID: r.Number, BuildNumber: r.Name, Status: status(r.Status), Result: result(r.Result), QueueTime: moment(r.Queued), StartTime: moment(r.Started),
 		FinishTime: moment(r.Finished), URL: at, URI: fmt.Sprintf("vstfs:///Build/Build/%d", r.Number),
-		Definition: ref{ID: definition, Name: name, URL: s.path(r.Project, fmt.Sprintf("build/definitions/%d", definition)), Type: "build"},
+		Definition: ref{ID: d.ID, Name: d.Name, URL: s.path(r.Project, fmt.Sprintf("build/definitions/%d", d.ID)), Type: "build"},
 		Project:    ref{ID: r.Project, Name: r.Project}, Repository: ref{ID: r.Repo, Name: r.Repo, Type: "TfsGit", URL: s.url + "/" + r.Repo + ".git"},
 		SourceBranch: r.Ref, SourceVersion: r.Commit, Priority: "normal", Reason: lower(r.Reason), RequestedFor: who, RequestedBy: who, Tags: []string{},
 		TriggerInfo: map[string]string{"ci.message": r.Title, "ci.sourceSha": r.Commit, "ci.sourceBranch": r.Ref},
@@ -111,7 +110,7 @@ func (s *server) builds(c *call) (any, error) {
 		case "definitions":
 			var d pipeline.Definition
 			d, err = s.pipeline.Definition(c.ctx, c.actor, c.project, v)
-			f.Repo = d.Repo
+			f.Repo, f.File = d.Repo, d.File
 		case "repositoryid":
 			f.Repo = v
 			if !strings.Contains(v, "/") {
@@ -144,11 +143,11 @@ func (s *server) builds(c *call) (any, error) {
 	}
 	out := make([]build, len(runs))
 	for i, r := range runs {
-		id, err := s.pipeline.DefinitionID(c.ctx, c.actor, r.Repo)
+		d, err := s.pipeline.DefinitionOf(c.ctx, c.actor, r)
 		if err != nil {
 			return nil, err
 		}
-		out[i] = s.toBuild(r, id)
+		out[i] = s.toBuild(r, d)
 	}
 	if len(runs) > 0 && len(runs) == min(max(f.Limit, 1), 200) {
 		c.w.Header().Set("X-MS-ContinuationToken", strconv.FormatInt(runs[len(runs)-1].Number, 10))
@@ -204,8 +203,8 @@ func (s *server) build(c *call) (any, error) {
 
 // shown is a run with its tags.
 func (s *server) shown(c *call, d *pipeline.Detail) (any, error) {
-	id, err := s.pipeline.DefinitionID(c.ctx, c.actor, d.Repo)
-	b := s.toBuild(d.Run, id)
+	of, err := s.pipeline.DefinitionOf(c.ctx, c.actor, d.Run)
+	b := s.toBuild(d.Run, of)
 	b.Tags, b.KeepForever = d.Tags, d.Kept != ""
 	return b, err
 }
@@ -242,20 +241,20 @@ func (s *server) queueBuild(c *call) (any, error) {
 	if name == "" {
 		name = in.Definition.Name
 	}
-	return s.start(c, name, pipeline.Request{Ref: in.SourceBranch, Variables: variables, Parameters: texts(in.TemplateParameters)}, func(r pipeline.Run, id int64) any { return s.toBuild(r, id) })
+	return s.start(c, name, pipeline.Request{Ref: in.SourceBranch, Variables: variables, Parameters: texts(in.TemplateParameters)}, func(r pipeline.Run, d pipeline.Definition) any { return s.toBuild(r, d) })
 }
 
 // start starts a run of a pipeline and shows it.
-func (s *server) start(c *call, name string, in pipeline.Request, show func(pipeline.Run, int64) any) (any, error) {
+func (s *server) start(c *call, name string, in pipeline.Request, show func(pipeline.Run, pipeline.Definition) any) (any, error) {
 	d, err := s.pipeline.Definition(c.ctx, c.actor, c.project, name)
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.pipeline.StartWith(c.ctx, c.actor, d.Repo, in)
+	r, err := s.pipeline.StartWith(c.ctx, c.actor, d.Key(), in)
 	if err != nil {
 		return nil, err
 	}
-	return show(r, d.ID), nil
+	return show(r, d), nil
 }
 
 // texts are the values of parameters as a request wants them.

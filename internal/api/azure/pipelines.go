@@ -11,11 +11,15 @@ import (
 
 // toDefinition shows a pipeline, for build/definitions and pipelines alike.
 func (s *server) toDefinition(d pipeline.Definition) map[string]any {
-	project, name, _ := strings.Cut(d.Repo, "/")
+	project, _, _ := strings.Cut(d.Repo, "/")
+	queue := "enabled"
+	if d.Disabled {
+		queue = "disabled"
+	}
 	at := s.path(project, fmt.Sprintf("pipelines/%d", d.ID))
 	return map[string]any{
-		"id": d.ID, "name": name, "folder": `\`, "path": `\`, "revision": 1, "url": at, "type": "build", "queueStatus": "enabled", "project": ref{ID: project, Name: project},
-		"configuration": map[string]any{"type": "yaml", "path": "/" + pipeline.File, "repository": ref{ID: d.Repo, Type: "azureReposGit"}},
+		"id": d.ID, "name": d.Name, "folder": d.Folder, "path": d.Folder, "revision": 1, "url": at, "type": "build", "queueStatus": queue, "project": ref{ID: project, Name: project},
+		"configuration": map[string]any{"type": "yaml", "path": "/" + d.File, "repository": ref{ID: d.Repo, Type: "azureReposGit"}},
 		"_links":        map[string]link{"self": {at}, "web": {s.url + "/projects/" + project + "/runs"}},
 	}
 }
@@ -28,7 +32,7 @@ func (s *server) definitions(c *call) (any, error) {
 	out := []map[string]any{}
 	name := c.r.URL.Query().Get("name")
 	for _, d := range got {
-		if _, short, _ := strings.Cut(d.Repo, "/"); name == "" || strings.EqualFold(name, short) {
+		if name == "" || strings.EqualFold(name, d.Name) {
 			out = append(out, s.toDefinition(d))
 		}
 	}
@@ -46,12 +50,11 @@ func (s *server) definition(c *call) (any, error) {
 }
 
 // toRun shows a run as pipelines/N/runs does.
-func (s *server) toRun(r pipeline.Run, definition int64) map[string]any {
-	_, name, _ := strings.Cut(r.Repo, "/")
-	at := s.path(r.Project, fmt.Sprintf("pipelines/%d/runs/%d", definition, r.Number))
+func (s *server) toRun(r pipeline.Run, d pipeline.Definition) map[string]any {
+	at := s.path(r.Project, fmt.Sprintf("pipelines/%d/runs/%d", d.ID, r.Number))
 	out := map[string]any{
 		"id": r.Number, "name": r.Name, "state": "inProgress", "createdDate": r.Queued, "url": at,
-		"pipeline":  map[string]any{"id": definition, "name": name, "folder": `\`, "revision": 1, "url": s.path(r.Project, fmt.Sprintf("pipelines/%d", definition))},
+		"pipeline":  map[string]any{"id": d.ID, "name": d.Name, "folder": d.Folder, "revision": 1, "url": s.path(r.Project, fmt.Sprintf("pipelines/%d", d.ID))},
 		"resources": map[string]any{"repositories": map[string]any{"self": map[string]any{"refName": r.Ref, "version": r.Commit, "repository": ref{ID: r.Repo, Type: "azureReposGit"}}}},
 		"_links":    map[string]link{"self": {at}, "web": {fmt.Sprintf("%s/projects/%s/runs/%d", s.url, r.Project, r.Number)}},
 	}
@@ -69,13 +72,13 @@ func (s *server) runs(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	got, err := s.pipeline.Runs(c.ctx, c.actor, pipeline.Filter{Repo: d.Repo, Limit: 200})
+	got, err := s.pipeline.Runs(c.ctx, c.actor, pipeline.Filter{Repo: d.Repo, File: d.File, Limit: 200})
 	if err != nil {
 		return nil, err
 	}
 	out := make([]map[string]any, len(got))
 	for i, r := range got {
-		out[i] = s.toRun(r, d.ID)
+		out[i] = s.toRun(r, d)
 	}
 	return list(out), nil
 }
@@ -89,10 +92,10 @@ func (s *server) run(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Repo != d.Repo {
-		return nil, fault.New(fault.NotFound, "The pipeline %s has no run %d.", d.Repo, r.Number)
+	if r.Key() != d.Key() {
+		return nil, fault.New(fault.NotFound, "The pipeline %s has no run %d.", d.Name, r.Number)
 	}
-	return s.toRun(r.Run, d.ID), nil
+	return s.toRun(r.Run, d), nil
 }
 
 // queueRun starts a run of a pipeline.
@@ -125,5 +128,5 @@ func (s *server) queueRun(c *call) (any, error) {
 		}
 		request.Variables[name] = v.Value
 	}
-	return s.start(c, c.r.PathValue("id"), request, func(r pipeline.Run, id int64) any { return s.toRun(r, id) })
+	return s.start(c, c.r.PathValue("id"), request, func(r pipeline.Run, d pipeline.Definition) any { return s.toRun(r, d) })
 }

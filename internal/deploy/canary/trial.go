@@ -49,10 +49,11 @@ type Count struct {
 	Inconclusive       int         `json:"inconclusive"`
 	ConsecutiveErrors  int         `json:"consecutiveErrors"`
 	ConsecutiveSuccess int         `json:"consecutiveSuccess"`
-	Next               time.Time   `json:"next,omitzero"` // when it is measured next
-	Evidence           float64     `json:"evidence"`      // logarithm, of steps that are over
-	Step               float64     `json:"step"`          // likewise, of this step so far
-	Best               float64     `json:"best"`          // the largest sum of both so far
+	Next               time.Time   `json:"next,omitzero"`    // when it is measured next
+	Evidence           float64     `json:"evidence"`         // logarithm, of steps that are over
+	Step               float64     `json:"step"`             // likewise, of this step so far
+	Best               float64     `json:"best"`             // the largest sum of both so far
+	Bursts             *Bursts     `json:"bursts,omitempty"` // of latency-p95 only
 	Last               Measurement `json:"last"`
 	Fault              string      `json:"fault,omitempty"` // what the last failure found
 }
@@ -229,21 +230,27 @@ func (t *Trial) value(c *Count, metric string, s Sample) Value {
 	if all := canary.Requests + baseline.Requests; all > 0 {
 		share = float64(canary.Requests) / float64(all)
 	}
-	test := func(of, other int64) {
+	test := func(of, other int64) float64 {
 		c.Step = evidence(of, of+other, share)
-		c.Best = math.Max(c.Best, c.Evidence+c.Step)
-		v.P = pOf(c.Best)
+		return c.Evidence + c.Step
 	}
 	switch metric {
 	case ErrorRate:
 		v.Canary, v.Baseline = canary.share(), baseline.share()
-		test(canary.Errors, baseline.Errors)
+		c.Best = math.Max(c.Best, test(canary.Errors, baseline.Errors))
+		v.P = pOf(c.Best)
 	case Latency:
 		v.Canary, v.Baseline = canary.quantile(0.95), baseline.quantile(0.95)
 		if v.Baseline > 0 {
 			limit := v.Baseline * 1.25
-			test(canary.above(limit), baseline.above(limit))
+			sure := test(canary.above(limit), baseline.above(limit))
+			if c.Bursts == nil {
+				c.Bursts = &Bursts{}
+			}
+			c.Bursts.look(s.Canary, s.Baseline, limit)
+			c.Best = math.Max(c.Best, c.Bursts.discount(sure))
 		}
+		v.P = pOf(c.Best)
 	case Restarts:
 		v.Canary, v.Baseline = float64(s.CanaryHealth.Restarts), float64(s.BaselineHealth.Restarts)
 	case OOM:

@@ -29,6 +29,9 @@ type Subject struct {
 	// Values are the predefined variables of the run; no other variable, and no secret, may
 	// leave in a request (C007).
 	Values func(name string) (string, bool)
+	// Lend returns the address of a generic service connection of the project, and the header
+	// Authorization that opens it, "" for none. nil: there are no connections.
+	Lend func(ctx context.Context, connection string) (address, authorization string, err error)
 }
 
 // Branch is a ref of a repository that a run uses.

@@ -231,3 +231,45 @@ func TestAPassThatIsNotFinalC007(t *testing.T) {
 		t.Errorf("%s", v)
 	}
 }
+
+func TestC007ARequestBearsTheCredentialsOfItsConnection(t *testing.T) {
+	lend := func(address string) func(*check.Subject) {
+		return func(s *check.Subject) {
+			s.Lend = func(_ context.Context, name string) (string, string, error) {
+				if name != "gate" {
+					return "", "", fault.New(fault.NotFound, "There is no service connection %s.", name)
+				}
+				return address, "Bearer a-secret-of-the-connection", nil
+			}
+		}
+	}
+	of := func(name string) check.Definition {
+		d := rest("", 0)
+		d.REST.Connection = name
+		return d
+	}
+	for _, c := range []struct {
+		name   string
+		d      check.Definition
+		change func(*check.Subject)
+		want   string
+		sent   string
+	}{
+		{"its host", of("gate"), lend("https://GATE.example.com/api"), "open", "Bearer a-secret-of-the-connection"},
+		{"another host", of("gate"), lend("https://other.example.com/"), "shut: the service connection gate is for another host than that of the check", ""},
+		{"in the clear", of("gate"), lend("http://gate.example.com/"), "shut: the service connection gate is for another host than that of the check", ""},
+		{"another port", of("gate"), lend("https://gate.example.com:8443/"), "shut: the service connection gate is for another host than that of the check", ""},
+		{"no such connection", of("gone"), lend("https://gate.example.com/"), "shut: There is no service connection gone.", ""},
+		{"no library", of("gate"), func(*check.Subject) {}, "shut: this installation has no service connections", ""},
+	} {
+		s, w := subject(), &world{status: 200}
+		c.change(&s)
+		got := verdict(t, c.d, s, w)
+		if got != c.want || w.sent.Headers["Authorization"] != c.sent {
+			t.Errorf("%s: %s, sent %q", c.name, got, w.sent.Headers["Authorization"])
+		}
+		if strings.Contains(got, "a-secret") {
+			t.Errorf("%s: the secret is in %q", c.name, got)
+		}
+	}
+}

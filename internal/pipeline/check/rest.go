@@ -24,6 +24,10 @@ type RESTRule struct {
 	// Success is an expression over "root", the answer as JSON: eq(root['status'], 'ok');
 	// "" means that a status from 200 to 299 is enough. It is needed beside such a status.
 	Success string `json:"success,omitempty"`
+	// Connection is a generic service connection of the project whose credentials the request
+	// bears; the address must be one of its host. They are added when the request is sent, and
+	// are kept nowhere else.
+	Connection string `json:"connection,omitempty"`
 	// RetryMinutes is the time between evaluations; 0 means that the first answer decides.
 	RetryMinutes int `json:"retryMinutes,omitempty"`
 }
@@ -58,6 +62,8 @@ func (r *RESTRule) check() error {
 		return fault.New(fault.Invalid, "The host of the address must be a constant.").WithNext("use variables in the path or the query")
 	case u.User != nil:
 		return fault.New(fault.Invalid, "The address must hold no password.")
+	case len(r.Connection) > maxName || strings.ContainsFunc(r.Connection, unprintable):
+		return fault.New(fault.Invalid, "%q is no service connection.", clip(r.Connection))
 	case r.Method != "" && !slices.Contains(methods, r.Method):
 		return fault.New(fault.Invalid, "%q is no method.", clip(r.Method))
 	case len(r.Headers) > maxList || len(r.Body) > 64<<10:
@@ -66,7 +72,7 @@ func (r *RESTRule) check() error {
 	for name, value := range r.Headers {
 		if slices.Contains(kept, strings.ToLower(name)) {
 			return fault.New(fault.Invalid, "A check cannot set the header %s: its definition can be read by everybody in the project.", clip(name)).
-				WithNext("let the address recognise the run by $(Build.BuildId)")
+				WithNext("name a generic service connection that has the credential")
 		}
 		if name == "" || len(name)+len(value) > maxText || strings.ContainsFunc(name+value, unprintable) || strings.ContainsAny(name, " :()") {
 			return fault.New(fault.Invalid, "%q is no header.", clip(name))
@@ -133,7 +139,11 @@ func inJSON(v string) string {
 }
 
 func (r *RESTRule) ask(ctx context.Context, s Subject, o Outside) (Answer, error) {
-	status, body, err := o.Invoke(ctx, r.request(s))
+	request := r.request(s)
+	if refused, err := r.authorize(ctx, s, request); err != nil || refused != "" {
+		return no("%s", refused), err
+	}
+	status, body, err := o.Invoke(ctx, request)
 	if fault.Is(err, fault.Denied) {
 		text, _ := fault.Public(err)
 		return no("%s", firstLine(text)), nil
@@ -156,6 +166,34 @@ func (r *RESTRule) ask(ctx context.Context, s Subject, o Outside) (Answer, error
 		return Answer{Why: "the answer of " + r.host() + " does not fulfil " + clip(r.Success)}, nil
 	}
 	return Answer{OK: true, Why: "the answer of " + r.host() + " fulfils " + clip(r.Success)}, nil
+}
+
+// authorize puts the credentials of the connection into a request, or says why it may not have
+// them.
+func (r *RESTRule) authorize(ctx context.Context, s Subject, request Request) (refused string, err error) {
+	if r.Connection == "" {
+		return "", nil
+	}
+	if s.Lend == nil {
+		return "this installation has no service connections", nil
+	}
+	address, authorization, err := s.Lend(ctx, r.Connection)
+	if err != nil {
+		if fault.KindOf(err) == fault.Internal {
+			return "", err
+		}
+		text, _ := fault.Public(err)
+		return firstLine(text), nil
+	}
+	to, err1 := url.Parse(request.URL)
+	of, err2 := url.Parse(address)
+	if err1 != nil || err2 != nil || to.Scheme != of.Scheme || !strings.EqualFold(to.Host, of.Host) {
+		return "the service connection " + clip(r.Connection) + " is for another host than that of the check", nil
+	}
+	if authorization != "" {
+		request.Headers["Authorization"] = authorization
+	}
+	return "", nil
 }
 
 func (r *RESTRule) host() string {

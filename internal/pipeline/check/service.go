@@ -180,6 +180,9 @@ func load(ctx context.Context, h store.Handle, where string, args ...any) ([]Def
 	return out, rows.Err()
 }
 
+// maxPipeline bounds the key of a pipeline, in bytes.
+const maxPipeline = 600
+
 // Everyone is the pipeline of a permission that opens a resource to all of the project's.
 const Everyone = "*"
 
@@ -190,7 +193,7 @@ type Access struct {
 	// somebody has given a permission.
 	Restricted bool `json:"restricted"`
 	Open       bool `json:"open"` // all pipelines of the project may
-	// Pipelines are those that may, "project/repo", by name.
+	// Pipelines are those that may, "project/repo" or "project/repo:file".
 	Pipelines []string `json:"pipelines"`
 }
 
@@ -239,11 +242,12 @@ func (s *Service) access(ctx context.Context, h store.Handle, r Resource) (Acces
 	return out, nil
 }
 
-// Permitted reports whether a pipeline ("project/repo") may use a resource, in the
+// Permitted reports whether a pipeline ("project/repo", "project/repo:file") may use a resource, in the
 // transaction that asks. A pipeline always uses its own repository; what belongs to another
 // project it uses only when a permission names it.
 func (s *Service) Permitted(ctx context.Context, tx store.Handle, r Resource, pipeline string) (bool, error) {
-	if r.Kind == Stage || r.Kind == Repository && strings.EqualFold(r.Project+"/"+r.Name, pipeline) {
+	own, _, _ := strings.Cut(pipeline, ":") // "project/repo:file" is one of project/repo
+	if r.Kind == Stage || r.Kind == Repository && strings.EqualFold(r.Project+"/"+r.Name, own) {
 		return true, nil
 	}
 	acc, err := s.access(ctx, tx, r)
@@ -256,7 +260,7 @@ func (s *Service) Permitted(ctx context.Context, tx store.Handle, r Resource, pi
 	return !acc.Restricted || slices.Contains(acc.Pipelines, pipeline), nil
 }
 
-// Permit lets a pipeline ("project/repo", Everyone for all of the project) use a resource,
+// Permit lets a pipeline ("project/repo", "project/repo:file", Everyone for all of the project) use a resource,
 // or takes that back. The actor needs the role maintain in the resource's project.
 func (s *Service) Permit(ctx context.Context, a identity.Actor, r Resource, pipeline string, allowed bool) error {
 	if err := s.Auth.Require(ctx, a, r.Project, identity.Maintain); err != nil {
@@ -265,8 +269,8 @@ func (s *Service) Permit(ctx context.Context, a identity.Actor, r Resource, pipe
 	if err := r.Check(); err != nil {
 		return err
 	}
-	if _, _, ok := strings.Cut(pipeline, "/"); !ok && pipeline != Everyone || len(pipeline) > maxName || strings.ContainsFunc(pipeline, unprintable) {
-		return fault.New(fault.Invalid, "%q is no pipeline.", clip(pipeline)).WithNext("write project/repo, or * for all of the project")
+	if _, _, ok := strings.Cut(pipeline, "/"); !ok && pipeline != Everyone || len(pipeline) > maxPipeline || strings.ContainsFunc(pipeline, unprintable) {
+		return fault.New(fault.Invalid, "%q is no pipeline.", clip(pipeline)).WithNext("write project/repo, project/repo:FILE when it is not that of azure-pipelines.yml, or * for all of the project")
 	}
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error { return s.PermitIn(ctx, tx, a, r, pipeline, allowed) })
 	return wrap(err, "permitting %s to use the %s", pipeline, r)

@@ -117,6 +117,7 @@ func (u *uses) step(p *plan.Plan, s *plan.Step) {
 	for _, name := range s.Connections {
 		u.add(Connection, name)
 	}
+	u.targeted(p, s.Target)
 	for _, name := range s.SecureFiles {
 		u.add(File, name)
 	}
@@ -133,6 +134,18 @@ func (u *uses) step(p *plan.Plan, s *plan.Step) {
 			u.add(File, value)
 		case task == "checkout" && strings.EqualFold(name, "repository"):
 			u.repository(p, value)
+		}
+	}
+}
+
+// targeted adds what opens the registry of the container that a step runs in.
+func (u *uses) targeted(p *plan.Plan, t *plan.Target) {
+	if t == nil {
+		return
+	}
+	for i := range p.Resources.Containers {
+		if c := &p.Resources.Containers[i]; strings.EqualFold(c.Alias, t.Container) {
+			u.container(&c.Container)
 		}
 	}
 }

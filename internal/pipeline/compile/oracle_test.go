@@ -36,7 +36,7 @@ var repositories = flag.String("repositories", "", "folders of repositories, sep
 // for every fixture and for everything that our expander outputs. Where they may differ
 // stands in testdata/oracle/exceptions.txt, with the reason.
 func TestOfficialValidatorAgrees(t *testing.T) {
-	texts := slices.Concat(fixtureTexts(t), publishedTexts(t), keyTexts(t))
+	texts := slices.Concat(fixtureTexts(t), goldenTexts(t), publishedTexts(t), keyTexts(t))
 	for i := range texts {
 		texts[i].judge()
 	}
@@ -104,6 +104,24 @@ func fixtureTexts(t *testing.T) []text {
 		if expanded, found := compile.Expand(t.Context(), pipelineFile, c, c.options); !found.Failed() {
 			texts = append(texts, text{name: name + " expanded", content: string(expanded)})
 		}
+	}
+	return texts
+}
+
+// goldenTexts are the golden cases that need no expansion, and what the others become.
+func goldenTexts(t *testing.T) []text {
+	t.Helper()
+	names, cases := goldenCases(t, "golden")
+	var texts []text
+	for _, name := range names {
+		c, _ := goldenCase(t, cases[name])
+		content := string(c.files[pipelineFile])
+		if expanded, found := compile.Expand(t.Context(), pipelineFile, c, c.options); !found.Failed() {
+			content = string(expanded)
+		} else if !plain(content) {
+			continue
+		}
+		texts = append(texts, text{name: name, content: content})
 	}
 	return texts
 }

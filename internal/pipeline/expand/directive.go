@@ -183,7 +183,7 @@ func (x *expander) rounds(key *parse.Node, p *parsed, sc *scope, body func(*scop
 		}
 	default:
 		if text, _ := collection.Text(); text != "" {
-			x.found.Errorf(key.Pos, "T009", "'each' goes through a sequence or a mapping, not a %s", collection.Kind())
+			x.found.Errorf(key.Pos, "T009", "'each' goes through a sequence or a mapping, not a %s; declare the parameter with 'type: object', or use split(…)", collection.Kind())
 		}
 	}
 }

@@ -26,6 +26,6 @@
 //
 // What an expression produced is never expanded again, so a parameter value
 // cannot smuggle in an expression. The work is bounded: files, nesting, the size
-// of the result and the steps that loops take (X009). Text in a branch that is
+// of the result, the steps that loops take and the bytes that expressions look at (X009). Text in a branch that is
 // not taken must parse, but need not evaluate (T011).
 package expand

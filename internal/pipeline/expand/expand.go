@@ -54,6 +54,8 @@ type Limits struct {
 	Bytes int
 	// Steps is how many items the loops of an expansion may visit in all.
 	Steps int
+	// Work is how many bytes the expressions of an expansion may look at in all.
+	Work int
 	// File bounds each file.
 	File parse.Limits
 }
@@ -64,6 +66,7 @@ const (
 	MaxNesting = 20
 	MaxBytes   = 10 << 20
 	MaxSteps   = 500_000
+	MaxWork    = expr.MaxWork
 )
 
 func (l Limits) withDefaults() Limits {
@@ -76,6 +79,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Nesting, MaxNesting)
 	set(&l.Bytes, MaxBytes)
 	set(&l.Steps, MaxSteps)
+	set(&l.Work, MaxWork)
 	return l
 }
 
@@ -206,8 +210,12 @@ func (x *expander) spend(pos parse.Pos, bytes int) bool {
 func (x *expander) fault(n *parse.Node, err error) {
 	pos := n.Pos
 	var e *expr.Error
-	if errors.As(err, &e) {
-		x.found.Errorf(pos, "X040", "%s", e.Error())
+	if errors.As(err, &e) && e.Limit {
+		x.stop(pos, "%s", e.Error())
+		return
+	}
+	if e != nil {
+		x.found.Errorf(pos, "X040", "%s%s", e.Error(), e.Hint())
 		return
 	}
 	x.found.Errorf(pos, "X040", "%v", err)

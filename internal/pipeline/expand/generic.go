@@ -137,10 +137,11 @@ func (x *expander) directive(key *parse.Node) *parsed {
 }
 
 // directiveItem carries out an item whose first key is a directive. Items that
-// have further keys, or whose directive holds a mapping, are mappings.
+// have further keys, or whose directive holds a mapping, are mappings: a loop over the
+// entries of a step makes one step, not one for every entry.
 func (x *expander) directiveItem(item *parse.Node, p *parsed, sc *scope, chain *branches) []entry {
 	pair := item.Pairs[0]
-	if len(item.Pairs) > 1 && pair.Value.Kind == parse.Mapping {
+	if (len(item.Pairs) > 1 || p.word == wordEach) && pair.Value.Kind == parse.Mapping {
 		chain.end()
 		return x.mappingItem(item, sc)
 	}

@@ -35,6 +35,8 @@ type declaration struct {
 	node                    *parse.Node
 	// untyped marks the old mapping style, "name: default" (T006).
 	untyped bool
+	// broken says that the declaration was refused.
+	broken bool
 }
 
 // declarations reads a "parameters" section.
@@ -55,6 +57,10 @@ func (x *expander) declarations(n *parse.Node, types []string) []declaration {
 		for _, item := range n.Items {
 			d, ok := x.declaration(item, types)
 			if !ok {
+				// It has a name all the same, which arguments may use.
+				if name := item.Get("name").Text(); name != "" {
+					result = append(result, declaration{name: name, broken: true})
+				}
 				continue
 			}
 			if seen[strings.ToLower(d.name)] {
@@ -117,6 +123,9 @@ func (x *expander) rootParameters(n *parse.Node) (expr.Value, []Parameter) {
 	known := map[string]bool{}
 	for _, d := range declarations {
 		known[strings.ToLower(d.name)] = true
+		if d.broken {
+			continue
+		}
 		given := x.queued(d)
 		value, ok := x.convert(d, given, d.node.Pos)
 		if !ok {
@@ -179,6 +188,10 @@ func (x *expander) templateParameters(root, arguments, reference *parse.Node) (e
 		return expr.NewObject(dict), false
 	}
 	for _, d := range declarations {
+		if d.broken {
+			complete = false
+			continue
+		}
 		given := arguments.GetFold(d.name)
 		pos := reference.Pos
 		if given != nil {

@@ -38,6 +38,8 @@ type scope struct {
 	variables *variables
 	// loop is the variable of the innermost enclosing loop.
 	loop *loopVariable
+	// work is what the expressions of the whole expansion may do together.
+	work *expr.Work
 }
 
 // loopVariable is the variable of one round of a loop. Rounds are many, so they
@@ -62,7 +64,7 @@ func (s *scope) env() expr.Env {
 	if _, shadowed := values["variables"]; !shadowed {
 		values["variables"] = expr.NewObject(s.variables)
 	}
-	return expr.Env{Values: values}
+	return expr.Env{Values: values, Work: s.work}
 }
 
 // asLiteral returns the scope for text that came out of an expression.

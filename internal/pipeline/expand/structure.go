@@ -13,7 +13,7 @@ var withoutExpressions = []string{"trigger", "pr", "schedules", "parameters"}
 
 // pipeline expands the root of the pipeline.
 func (x *expander) pipeline(root *parse.Node, src source, result *Result) *parse.Node {
-	sc := &scope{source: src, parents: []string{src.String()}}
+	sc := &scope{source: src, parents: []string{src.String()}, work: expr.NewWork(x.limits.Work)}
 	sc.variables = &variables{own: expr.NewDict()}
 	for name, value := range x.options.Variables {
 		sc.variables.own.Set(name, expr.NewString(value))

@@ -108,7 +108,7 @@ func (x *expander) extend(root, extends *parse.Node, sc *scope) string {
 		x.found.Errorf(extends.Pos, "T001", "'extends' needs the key 'template'")
 		return ""
 	}
-	for _, key := range []string{"stages", "jobs", "steps"} {
+	for _, key := range bodies {
 		if value := root.Get(key); value != nil {
 			x.found.Errorf(value.Pos, "T001", "'%s' cannot stand beside 'extends'; move it into the template", key)
 		}
@@ -132,6 +132,9 @@ func (x *expander) extend(root, extends *parse.Node, sc *scope) string {
 	return call.scope.source.String()
 }
 
+// bodies are the keys that hold what a pipeline does.
+var bodies = []string{"stages", "jobs", "steps"}
+
 // mergeRoot adds a key of an extended template to the root. Resources add up;
 // everything else may stand in one of the two only (X006b).
 func (x *expander) mergeRoot(root *parse.Node, p parse.Pair) {
@@ -142,6 +145,9 @@ func (x *expander) mergeRoot(root *parse.Node, p parse.Pair) {
 		if p.Key.Value == "resources" {
 			root.Pairs[i].Value = mergeResources(own.Value, p.Value)
 			return
+		}
+		if slices.Contains(bodies, p.Key.Value) {
+			return // extend has said what is wrong
 		}
 		x.found.Errorf(p.Key.Pos, "X006b", "'%s' is already defined at %s; keep one of the two", p.Key.Value, own.Key.Pos)
 		return
@@ -208,6 +214,7 @@ func (x *expander) call(n *parse.Node, sc *scope) (call, bool) {
 		depth:     sc.depth + 1,
 		parents:   append(slices.Clone(sc.parents), name),
 		variables: sc.variables,
+		work:      sc.work,
 	}
 	inner.parameters, ok = x.templateParameters(root, arguments, n)
 	return call{root: root, scope: inner}, ok

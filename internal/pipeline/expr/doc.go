@@ -28,8 +28,9 @@
 // # Invariants
 //
 // Parsing and evaluating never panic and are bounded: expressions are at most
-// [MaxLength] characters long and [MaxDepth] levels deep, and results at most
-// [MaxResult] bytes. Every error is an [Error] with the place in the
+// [MaxLength] characters long and [MaxDepth] levels deep, results at most
+// [MaxResult] bytes or [MaxItems] items, and all that an evaluation looks at at most
+// [MaxWork] bytes, or what is left of the [Work] that evaluations share. Every error is an [Error] with the place in the
 // expression. A parsed expression is immutable and safe for concurrent use.
 //
 // The package imports the standard library alone.

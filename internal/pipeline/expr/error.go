@@ -9,6 +9,10 @@ const (
 	MaxDepth  = 50
 	MaxLength = 21000
 	MaxResult = 10 << 20
+	// MaxItems is how many items a list may have that an expression makes.
+	MaxItems = 500_000
+	// MaxWork is how many bytes one evaluation may look at, see [Work].
+	MaxWork = 256 << 20
 )
 
 // Error is a fault in an expression or in its evaluation.
@@ -23,6 +27,9 @@ type Error struct {
 	// Syntax tells a text that is no expression from one that cannot be
 	// evaluated; the former is an error even in a branch that is not taken (T011).
 	Syntax bool
+	// Limit says that the allowance for work is used up: whatever is evaluated with it
+	// from then on fails, too.
+	Limit bool
 }
 
 // Error returns the message with the place, as the service words it.

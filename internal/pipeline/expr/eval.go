@@ -13,7 +13,17 @@ type Env struct {
 	// Functions are functions beyond those of the language by lower-case name,
 	// such as "succeeded".
 	Functions map[string]Function
+	// Work is what evaluations may do together; nil gives each MaxWork of its own.
+	Work *Work
 }
+
+// Work is an allowance that evaluations share. It is used up by every value that is looked at,
+// by the byte, because a short expression may look at a large text over and over. It is for
+// one goroutine.
+type Work struct{ left int }
+
+// NewWork returns an allowance of so many bytes.
+func NewWork(bytes int) *Work { return &Work{left: bytes} }
 
 // Function is a function that the caller supplies.
 type Function struct {
@@ -36,6 +46,9 @@ func Evaluate(source string, env Env) (Value, error) {
 // Evaluate computes the expression. An unknown name or function is an error
 // only when evaluation reaches it (T011).
 func (e *Expression) Evaluate(env Env) (Value, error) {
+	if env.Work == nil {
+		env.Work = NewWork(MaxWork)
+	}
 	return (&evaluator{source: e.source, env: env}).eval(&e.root)
 }
 
@@ -53,7 +66,36 @@ func (ev *evaluator) fault(n *node, format string, args ...any) error {
 	return &Error{Message: fmt.Sprintf(format, args...), Offset: n.offset, Source: ev.source}
 }
 
+// eval computes a node and pays for what comes out.
 func (ev *evaluator) eval(n *node) (Value, error) {
+	v, err := ev.compute(n)
+	if err == nil {
+		err = ev.pay(n, 1+len(v.text))
+	}
+	return v, err
+}
+
+// pay takes from the allowance.
+func (ev *evaluator) pay(n *node, bytes int) error {
+	if ev.env.Work.left -= bytes; ev.env.Work.left >= 0 {
+		return nil
+	}
+	err := &Error{Message: "The expressions take more work than is allowed; let them look at shorter texts, or less often", Offset: n.offset, Source: ev.source, Limit: true}
+	return err
+}
+
+// itemCost is what an item of a list that an expression makes costs, in bytes.
+const itemCost = 64
+
+// payItems takes the price of a list from the allowance, and refuses one that is too long.
+func (ev *evaluator) payItems(n *node, what string, count int) error {
+	if count > MaxItems {
+		return ev.fault(n, "The result of '%s' has more than %d items", what, MaxItems)
+	}
+	return ev.pay(n, count*itemCost)
+}
+
+func (ev *evaluator) compute(n *node) (Value, error) {
 	switch n.op {
 	case opLiteral:
 		return n.value, nil
@@ -71,15 +113,15 @@ func (ev *evaluator) eval(n *node) (Value, error) {
 	}
 	switch n.op {
 	case opProperty:
-		return dereference(base, NewString(n.name)), nil
+		return ev.dereference(n, base, NewString(n.name))
 	case opIndex:
 		index, err := ev.eval(&n.args[1])
 		if err != nil {
 			return Value{}, err
 		}
-		return dereference(base, index), nil
+		return ev.dereference(n, base, index)
 	}
-	return wildcardOf(base), nil
+	return ev.wildcard(n, base)
 }
 
 func (ev *evaluator) call(n *node) (Value, error) {
@@ -131,6 +173,16 @@ func (ev *evaluator) text(n *node) (string, error) {
 		return "", ev.fault(n, "Unable to convert from %s to String; use convertToJson(…) to print a complex value", v.kind)
 	}
 	return text, nil
+}
+
+// dereference is what an index finds; every item of a filtered list is looked into.
+func (ev *evaluator) dereference(n *node, base, index Value) (Value, error) {
+	if f, ok := base.array.(*filtered); ok {
+		if err := ev.payItems(n, "*", len(f.values)); err != nil {
+			return Value{}, err
+		}
+	}
+	return dereference(base, index), nil
 }
 
 // dereference looks one step into a value. Everything that is not there is null
@@ -191,23 +243,33 @@ func position(index Value) (int, bool) {
 	return int(whole), true
 }
 
-// wildcardOf returns all the values of an object or all the items of an array;
-// applied to the result of another wildcard it goes one level deeper.
-func wildcardOf(base Value) Value {
-	result := &filtered{}
-	switch base.kind {
-	case Object:
-		result.values = children(base)
-	case Array:
-		if f, ok := base.array.(*filtered); ok {
-			for _, item := range f.values {
-				result.values = append(result.values, children(item)...)
-			}
-		} else {
-			result.values = children(base)
-		}
+// wildcard returns all the values of an object or all the items of an array; applied to the
+// result of another wildcard it goes one level deeper.
+func (ev *evaluator) wildcard(n *node, base Value) (Value, error) {
+	from := []Value{base}
+	if f, ok := base.array.(*filtered); ok {
+		from = f.values
 	}
-	return NewArray(result)
+	result, count := &filtered{}, 0
+	for _, item := range from {
+		count += width(item)
+		if count > MaxItems {
+			break
+		}
+		result.values = append(result.values, children(item)...)
+	}
+	return NewArray(result), ev.payItems(n, "*", count)
+}
+
+// width is the number of a value's children.
+func width(v Value) int {
+	switch v.kind {
+	case Array:
+		return v.array.Len()
+	case Object:
+		return len(v.object.Keys())
+	}
+	return 0
 }
 
 // children returns the items of an array or the values of an object.

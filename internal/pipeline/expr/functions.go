@@ -20,6 +20,8 @@ func (f function) takes(count int) bool { return count >= f.min && count <= f.ma
 func (f function) arity(name string, count int) string {
 	wanted := fmt.Sprintf("%d to %d arguments", f.min, f.max)
 	switch {
+	case f.max == 0:
+		wanted = "no arguments"
 	case f.min == f.max && f.min == 1:
 		wanted = "one argument"
 	case f.min == f.max:
@@ -35,6 +37,17 @@ func (f function) arity(name string, count int) string {
 }
 
 const many = math.MaxInt
+
+// Arity is how many arguments a function of the language takes; most is -1 when there is no
+// bound. ok is false for a name that the language itself does not have, such as that of a
+// status function, which its place adds.
+func Arity(name string) (least, most int, ok bool) {
+	f, ok := builtin(name)
+	if f.max == many {
+		f.max = -1
+	}
+	return f.min, f.max, ok
+}
 
 // builtin finds a function of the language by name, without regard to case.
 func builtin(name string) (function, bool) {
@@ -156,6 +169,9 @@ func ordering(holds func(order int) bool) func(*evaluator, *node) (Value, error)
 			return Value{}, err
 		}
 		order, ok := compareValues(args[0], args[1])
+		if kind := args[0].kind; !ok && (kind == Array || kind == Object) {
+			return Value{}, ev.fault(n, "Unable to compare: %s cannot be converted to Number", kind)
+		}
 		if !ok {
 			return Value{}, ev.fault(n, "Unable to compare: %s cannot be converted to %s", describe(args[1]), orderKind(args[0]))
 		}
@@ -250,7 +266,13 @@ func callContainsValue(ev *evaluator, n *node) (Value, error) {
 	if err != nil {
 		return Value{}, err
 	}
+	if err := ev.payItems(n, n.name, width(args[0])); err != nil {
+		return Value{}, err
+	}
 	for _, child := range children(args[0]) {
+		if err := ev.pay(n, len(child.text)); err != nil {
+			return Value{}, err
+		}
 		if Equal(args[1], child) {
 			return NewBoolean(true), nil
 		}
@@ -288,6 +310,9 @@ func callSplit(ev *evaluator, n *node) (Value, error) {
 	}
 	parts := []string{s}
 	if separator != "" {
+		if err := ev.payItems(n, n.name, strings.Count(s, separator)+1); err != nil {
+			return Value{}, err
+		}
 		parts = strings.Split(s, separator)
 	}
 	values := make([]Value, len(parts))
@@ -311,6 +336,9 @@ func callJoin(ev *evaluator, n *node) (Value, error) {
 	if list.kind != Array {
 		text, _ := list.Text()
 		return NewString(text), nil
+	}
+	if err := ev.payItems(n, n.name, width(list)); err != nil {
+		return Value{}, err
 	}
 	var joined strings.Builder
 	for i, item := range children(list) {
@@ -339,7 +367,11 @@ func callLength(ev *evaluator, n *node) (Value, error) {
 		return NewInt(int64(len(v.object.Keys()))), nil
 	}
 	text, _ := v.Text()
-	return NewInt(int64(len(utf16.Encode([]rune(text))))), nil
+	units := 0
+	for _, r := range text {
+		units += utf16.RuneLen(r)
+	}
+	return NewInt(int64(units)), nil
 }
 
 // callSubstring takes (text, start, length); what lies outside the text is cut
@@ -349,7 +381,6 @@ func callSubstring(ev *evaluator, n *node) (Value, error) {
 	if err != nil {
 		return Value{}, err
 	}
-	units := utf16.Encode([]rune(s))
 	var bounds [2]int
 	for i := range n.args[1:] {
 		v, err := ev.eval(&n.args[i+1])
@@ -362,6 +393,10 @@ func callSubstring(ev *evaluator, n *node) (Value, error) {
 		}
 		bounds[i] = at
 	}
+	if bounds[0] == 0 && bounds[1] >= len(s) {
+		return NewString(s), nil
+	}
+	units := utf16.Encode([]rune(s))
 	start := min(bounds[0], len(units))
 	length := min(bounds[1], len(units)-start)
 	return NewString(string(utf16.Decode(units[start : start+length]))), nil

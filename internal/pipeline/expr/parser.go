@@ -217,3 +217,23 @@ func (e *Expression) Names() (values, functions []string) {
 	walk(&e.root)
 	return values, functions
 }
+
+// Fits reports the first call of a supplied function that has too few or too many arguments,
+// so that it is told before anything runs. Functions of the language are checked by Parse.
+func (e *Expression) Fits(supplied map[string]Function) error {
+	var walk func(n *node) error
+	walk = func(n *node) error {
+		if f, ok := supplied[strings.ToLower(n.name)]; ok && n.op == opCall {
+			if arity := (function{min: f.Min, max: f.Max}); !arity.takes(len(n.args)) {
+				return &Error{Message: arity.arity(n.name, len(n.args)), Offset: n.offset, Source: e.source, Syntax: true}
+			}
+		}
+		for i := range n.args {
+			if err := walk(&n.args[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return walk(&e.root)
+}

@@ -36,6 +36,25 @@ func (c *Catalog) Added(reference string) (protocol.Added, bool) {
 	return out, true
 }
 
+// Compiled are the built-in tasks with those of packages, for a compiler that no server
+// helps. Of a task that comes twice the last one counts.
+func Compiled(builtin validate.Catalog, packages []Package) validate.Catalog {
+	added := map[string]validate.Task{}
+	var names []string
+	for _, p := range packages {
+		key := strings.ToLower(p.Manifest.Reference())
+		if _, again := added[key]; !again {
+			names = append(names, key)
+		}
+		added[key] = p.Manifest.compiled()
+	}
+	all := slices.Clone(builtin.Tasks())
+	for _, key := range names {
+		all = append(all, added[key])
+	}
+	return validate.NewCatalog(all)
+}
+
 // Catalog returns the tasks of a project.
 func (s *Service) Catalog(ctx context.Context, h store.Handle, project string) (*Catalog, error) {
 	s.mu.Lock()

@@ -67,6 +67,8 @@ func (s *Server) complete(file string, pos position) []completion {
 	case p.key != nil && p.key.directive():
 	case p.key != nil:
 		items = s.completeValue(file, p)
+	case p.flow && p.element:
+		items = s.completeElement(file, p)
 	default:
 		items = s.completeKey(file, p)
 		items = append(items, s.completeElement(file, p)...)
@@ -98,7 +100,7 @@ func (s *Server) completeKey(file string, p place) []completion {
 	if task, ok := s.lang.stepTask(p.holder); ok {
 		var items []completion
 		for n, in := range task.Inputs {
-			if c := holder.child(in.Name); c == nil || c.line == p.line() {
+			if c := holder.child(in.Name); c == nil || p.own(c) {
 				items = append(items, key(in.Name, inputDetail(in), in.Title, order(!in.Required, n)))
 			}
 		}
@@ -107,7 +109,7 @@ func (s *Server) completeKey(file string, p place) []completion {
 	if reference := templateOf(p.holder); reference != "" {
 		var items []completion
 		for n, d := range s.declared(file, reference) {
-			if c := holder.child(d.name); c == nil || c.line == p.line() {
+			if c := holder.child(d.name); c == nil || p.own(c) {
 				items = append(items, key(d.name, d.detail(), d.title, order(d.optional, n)))
 			}
 		}
@@ -116,13 +118,14 @@ func (s *Server) completeKey(file string, p place) []completion {
 	var items []completion
 	offered := map[string]bool{}
 	forms := fitting(s.lang.forms(p.holder), holder)
+	empty := !slices.ContainsFunc(holder.children, func(c *item) bool { return !p.own(c) })
 	for n, f := range forms {
 		for m, k := range f.Keys {
-			if there := holder.child(k.Name); offered[k.Name] || there != nil && there.line != p.line() {
+			if there := holder.child(k.Name); offered[k.Name] || there != nil && !p.own(there) {
 				continue
 			}
 			first := slices.Contains(f.First, k.Name)
-			if len(f.First) > 0 && !first && len(holder.children) == 0 {
+			if len(f.First) > 0 && !first && empty {
 				continue // It cannot stand first (X002).
 			}
 			offered[k.Name] = true
@@ -134,8 +137,8 @@ func (s *Server) completeKey(file string, p place) []completion {
 	return items
 }
 
-// line is the line of the cursor, which its own entry stands in.
-func (p place) line() int { return p.at }
+// own reports whether an entry is the one that the cursor is in.
+func (p place) own(c *item) bool { return c.line == p.at && (!p.flow || c.col == p.start) }
 
 // order sorts what is needed before the rest, and each in its order.
 func order(later bool, n int) string {

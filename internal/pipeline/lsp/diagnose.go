@@ -20,6 +20,9 @@ type diagnostic struct {
 	Message  string `json:"message"`
 }
 
+// source is whose the diagnostics are.
+const source = "towpath"
+
 // diagnose compiles the pipelines of the workspace and returns the findings of the open
 // documents, by path: those of a template come from the pipelines that use it. A template
 // that no pipeline uses is only read.
@@ -32,7 +35,7 @@ func (s *Server) diagnose(ctx context.Context) map[string][]diagnostic {
 	alone := map[string]parse.Diagnostics{}
 	for _, root := range s.space.pipelines() {
 		result, diagnostics := compile.Full(ctx, root, s.space, compile.Options{
-			Features: validate.AllFeatures(), Question: validate.Correct, Variables: s.variables, Limits: expand.Limits{},
+			Features: validate.AllFeatures(), Question: validate.Correct, Variables: s.variables, Tasks: s.lang.builtin, Limits: expand.Limits{},
 		})
 		alone[root] = diagnostics
 		for _, file := range result.Files {
@@ -102,6 +105,6 @@ func (s *Server) convert(d parse.Diagnostic) diagnostic {
 		severity = 1
 	}
 	return diagnostic{
-		Range: token(lines(s.space.open[d.Pos.File]), d.Pos.Line, d.Pos.Col), Severity: severity, Code: d.Rule, Source: "towpath", Message: d.Message,
+		Range: token(lines(s.space.open[d.Pos.File]), d.Pos.Line, d.Pos.Col), Severity: severity, Code: d.Rule, Source: source, Message: d.Message,
 	}
 }

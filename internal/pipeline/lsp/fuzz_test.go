@@ -73,7 +73,7 @@ func FuzzPositions(f *testing.F) {
 // FuzzDocument checks that no text and no place in it makes the server panic or hang, and
 // that every answer lies inside of the text.
 func FuzzDocument(f *testing.F) {
-	for _, seed := range []string{"", "steps:\n- task: Bash@3\n  inputs:\n    ", "- - - -", "a: |\n  b\n c", "${{ if x }}:\n- ${{ each a in b }}:\n  - ", "\t:\n\r\n:", "jobs:\n- job: a\n  dependsOn:\n  - "} {
+	for _, seed := range []string{"", "steps:\n- task: Bash@3\n  inputs:\n    ", "- - - -", "a: |\n  b\n c", "${{ if x }}:\n- ${{ each a in b }}:\n  - ", "\t:\n\r\n:", "a: {b: [c, {d", "- {a: &b {c: d}, ]: e}\n<<: *b", "a: [\n- b\n]", "jobs:\n- job: a\n  dependsOn:\n  - "} {
 		for line := range 3 {
 			f.Add(seed, line, line*4)
 		}
@@ -104,6 +104,15 @@ func FuzzDocument(f *testing.F) {
 		}
 		s.hover("azure-pipelines.yml", pos)
 		s.definition("azure-pipelines.yml", pos)
+		s.signature("azure-pipelines.yml", pos)
+		s.symbols("azure-pipelines.yml")
+		at := &span{pos, pos}
+		if got, ok := applied(text, []change{{at, "x"}}); !ok || len(got) != len(text)+1 {
+			t.Fatalf("%q became %q", text, got)
+		}
+		s.actions("azure-pipelines.yml", []diagnostic{
+			{Range: *at, Message: "Unexpected value 'a'; did you mean 'b'?"}, {Range: *at, Message: "The task T needs the input 'x'"}, {Range: *at, Message: "A step needs the key 'y'"},
+		})
 		r := token(all, line, character)
 		if r.Start.Line < 0 || r.Start.Line >= len(all) || r.End.Line != r.Start.Line || r.End.Character <= r.Start.Character {
 			t.Fatalf("a token at %+v", r)

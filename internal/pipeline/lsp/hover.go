@@ -1,7 +1,6 @@
 package lsp
 
 import (
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -29,6 +28,9 @@ func (s *Server) hover(file string, pos position) string {
 	found, onValue := itemAt(outline(all), pos.Line, at)
 	if found == nil {
 		return ""
+	}
+	if text := aboutAnchor(outline(all), found, onValue); text != "" {
+		return text
 	}
 	if onValue || found.directive() {
 		if text := functionAt(line, at); text != "" && (found.name == "condition" || strings.Contains(line, "${{") || strings.Contains(line, "$[")) {
@@ -101,6 +103,29 @@ func aboutTask(t validate.Task) string {
 	return b.String()
 }
 
+// aboutAnchor explains an alias, or the merging of one.
+func aboutAnchor(root, found *item, onValue bool) string {
+	name, alias := strings.CutPrefix(found.value, "*")
+	if !alias || !onValue && found.name != "<<" && !found.dash {
+		return ""
+	}
+	text := "**" + found.value + "** has no anchor."
+	if at := anchorOf(root, name); at != nil {
+		text = "**" + found.value + "** stands for what line " + strconv.Itoa(at.line+1) + " has."
+	}
+	return text + "\n\nPipelines have no anchors and aliases (X001); write it out, or use a template."
+}
+
+// anchorOf is the item that has an anchor, or nil.
+func anchorOf(root *item, name string) (found *item) {
+	root.walk(func(i *item) {
+		if found == nil && name != "" && i.anchor == name {
+			found = i
+		}
+	})
+	return found
+}
+
 // functionAt explains the function whose name is at a byte of a line.
 func functionAt(line string, at int) string {
 	letter := func(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
@@ -116,49 +141,8 @@ func functionAt(line string, at int) string {
 	}
 	for _, f := range exprFunctions() {
 		if strings.EqualFold(f.name, line[from:to]) {
-			return "`" + f.form + "`\n\n" + f.about
+			return "`" + f.form + "`\n\n" + f.about + " " + f.takes()
 		}
 	}
 	return ""
-}
-
-// location is a place in a file.
-type location struct {
-	URI   string `json:"uri"`
-	Range span   `json:"range"`
-}
-
-// definition is where the template of a reference is, or the parameter that is given to it.
-func (s *Server) definition(file string, pos position) (location, bool) {
-	all := lines(s.space.open[file])
-	if pos.Line < 0 || pos.Line >= len(all) {
-		return location{}, false
-	}
-	found, _ := itemAt(outline(all), pos.Line, byteAt(all[pos.Line], pos.Character))
-	if found == nil {
-		return location{}, false
-	}
-	reference, wanted := "", ""
-	switch {
-	case found.name == "template" && found.parent != nil:
-		reference = found.value
-	default:
-		reference, wanted = templateOf(found.parent), found.name
-	}
-	root, name, ok := s.space.template(file, reference)
-	if reference == "" || !ok {
-		return location{}, false
-	}
-	text, ok := s.space.content(root, name)
-	if !ok {
-		return location{}, false
-	}
-	at := span{}
-	for _, d := range declarations(outline(lines(text)).child("parameters")) {
-		if strings.EqualFold(d.name, wanted) {
-			at = span{position{d.line, 0}, position{d.line, units(lines(text)[d.line])}}
-		}
-	}
-	other := workspace{root: root}
-	return location{URI: other.uri(filepath.ToSlash(name)), Range: at}, true
 }

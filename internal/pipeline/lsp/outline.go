@@ -9,6 +9,7 @@ type item struct {
 	line     int // from 0
 	name     string
 	value    string // text behind the key or dash, without quotes and comment
+	anchor   string // the name of its anchor, if it has one
 	depth    int
 	parent   *item
 	children []*item
@@ -20,9 +21,16 @@ const maxNesting = 128
 // outline reads what indentation says of a text. It never fails: lines that are neither
 // entries nor elements are passed over, and so is the text of block scalars.
 func outline(all []string) *item {
-	root := &item{col: -1, line: -1}
+	root, _ := scan(all)
+	return root
+}
+
+// scan is outline; end is set when the text ends in the middle of a flow collection.
+func scan(all []string) (root *item, end *flowEnd) {
+	root = &item{col: -1, line: -1}
 	top, block := root, -1 // block: column of the entry whose block scalar goes on
-	for number, line := range all {
+	for number := 0; number < len(all); number++ {
+		line := all[number]
 		body := strings.TrimLeft(line, " ")
 		if body == "" || body[0] == '#' {
 			continue
@@ -35,23 +43,46 @@ func outline(all []string) *item {
 		for body == "-" || strings.HasPrefix(body, "- ") {
 			top = (&item{dash: true, col: col, line: number}).below(top)
 			rest := strings.TrimLeft(body[1:], " ")
-			col += len(body) - len(rest)
+			top.anchor, rest = anchored(rest)
+			col = len(line) - len(rest)
 			body = rest
 		}
 		name, value, ok := entryOf(body)
 		switch {
 		case ok:
-			top = (&item{col: col, line: number, name: name, value: value}).below(top)
-		case top.dash && top.line == number:
-			value = scalar(body)
-			top.value = value
+			top = (&item{col: col, line: number, name: name}).below(top)
+			top.anchor, value = anchored(value)
+			top.value = scalar(value)
+		case top.dash && top.line == number, top == root && (body[0] == '{' || body[0] == '['):
+			value = body
+			top.value = scalar(body)
 		}
 		if strings.HasPrefix(value, "|") || strings.HasPrefix(value, ">") {
 			// The text of a scalar is indented deeper than what it belongs to.
 			block = top.col
 		}
+		if strings.HasPrefix(value, "{") || strings.HasPrefix(value, "[") {
+			f := &flow{all: all, line: number, at: len(line) - len(value), owner: top.col}
+			var next int
+			if end, next = f.read(top); end != nil {
+				return root, end
+			}
+			number = next - 1
+		}
 	}
-	return root
+	return root, nil
+}
+
+// anchored takes the anchor and the tag off a value.
+func anchored(value string) (anchor, rest string) {
+	for strings.HasPrefix(value, "&") || strings.HasPrefix(value, "!") {
+		word, after, _ := strings.Cut(value, " ")
+		if word[0] == '&' {
+			anchor = word[1:]
+		}
+		value = strings.TrimLeft(after, " ")
+	}
+	return anchor, value
 }
 
 // below puts a new item under the one that it belongs to, seen from the last one.
@@ -76,7 +107,7 @@ func (i *item) holder(col int, dash bool) *item {
 	return i
 }
 
-// entryOf takes "key: value" apart.
+// entryOf takes "key: value" apart; the value reaches to the end of the line.
 func entryOf(body string) (name, value string, ok bool) {
 	if strings.HasPrefix(body, "${{") {
 		end := strings.Index(body, "}}")
@@ -84,11 +115,11 @@ func entryOf(body string) (name, value string, ok bool) {
 			return "", "", false
 		}
 		_, value, _ = strings.Cut(body[end+2:], ":")
-		return body[:end+2], scalar(value), true
+		return body[:end+2], strings.TrimLeft(value, " "), true
 	}
 	for at := 0; at < len(body); at++ {
 		if body[at] == ':' && (at+1 == len(body) || body[at+1] == ' ') {
-			return strings.Trim(strings.TrimSpace(body[:at]), `'"`), scalar(body[at+1:]), at > 0
+			return strings.Trim(strings.TrimSpace(body[:at]), `'"`), strings.TrimLeft(body[at+1:], " "), at > 0
 		}
 		if at == 0 && (body[0] == '{' || body[0] == '[' || body[0] == '#') {
 			return "", "", false
@@ -153,7 +184,8 @@ type place struct {
 	typed, word string
 	start       int // byte of the line where the word begins
 	blocked     bool
-	at          int // line of the cursor
+	flow        bool // the cursor is inside of a flow collection
+	at          int  // line of the cursor
 }
 
 // locate finds out where the cursor is. The line of the cursor is looked at by itself: it is
@@ -166,6 +198,11 @@ func locate(all []string, pos position) place {
 	at := byteAt(line, pos.Character)
 	before := line[:at]
 	p := place{root: outline(all), at: pos.Line}
+	if _, end := scan(append(all[:pos.Line:pos.Line], before)); end != nil {
+		p.holder, p.key, p.element, p.flow, p.typed = end.holder, end.key, end.element, true, end.typed
+		p.start, p.word = at-len(p.typed), p.typed+wordAfter(line[at:])
+		return p
+	}
 	last, blocked := lastAbove(all, pos.Line, len(before)-len(strings.TrimLeft(before, " ")))
 	p.blocked = blocked
 	body := strings.TrimLeft(before, " ")

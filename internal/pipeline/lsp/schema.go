@@ -14,8 +14,11 @@ type language struct {
 	published validate.Catalog
 }
 
-func newLanguage() *language {
-	return &language{schema: validate.Published(), builtin: validate.Builtin(), published: validate.PublishedTasks()}
+func newLanguage(tasks validate.Catalog) *language {
+	if tasks == nil {
+		tasks = validate.Builtin()
+	}
+	return &language{schema: validate.Published(), builtin: tasks, published: validate.PublishedTasks()}
 }
 
 // task finds a task; what this installation says of it goes before the published words.

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/url"
 	"path/filepath"
+
+	"towpath.dev/towpath/internal/pipeline/validate"
 )
 
 // Config is what a language server knows beside what the editor tells it.
@@ -18,6 +20,8 @@ type Config struct {
 	Repositories map[string]string
 	// Variables are the predefined variables that template expressions may read.
 	Variables map[string]string
+	// Tasks are the tasks that pipelines may use; nil stands for the built-in ones.
+	Tasks validate.Catalog
 }
 
 // Server is one session with an editor. Make it with New.
@@ -35,7 +39,7 @@ type Server struct {
 // New returns a server that has heard of nothing yet.
 func New(c Config) *Server {
 	return &Server{
-		version: c.Version, variables: c.Variables, lang: newLanguage(), uris: map[string]string{},
+		version: c.Version, variables: c.Variables, lang: newLanguage(c.Tasks), uris: map[string]string{},
 		space: &workspace{open: map[string]string{}, repositories: c.Repositories},
 	}
 }
@@ -141,9 +145,11 @@ type document struct {
 type docParams struct {
 	TextDocument   document `json:"textDocument"`
 	Position       position `json:"position"`
-	ContentChanges []struct {
-		Text string `json:"text"`
-	} `json:"contentChanges"`
+	ContentChanges []change `json:"contentChanges"`
+	Context        struct {
+		// Diagnostics come from any server of the editor, so each is read by itself.
+		Diagnostics []json.RawMessage `json:"diagnostics"`
+	} `json:"context"`
 }
 
 // notified takes a notification.
@@ -162,9 +168,7 @@ func (s *Server) notified(m message) (changed bool, err error) {
 	case "textDocument/didOpen":
 		return s.put(p.TextDocument.URI, p.TextDocument.Text), nil
 	case "textDocument/didChange":
-		if n := len(p.ContentChanges); n > 0 {
-			return s.put(p.TextDocument.URI, p.ContentChanges[n-1].Text), nil
-		}
+		return s.change(p.TextDocument.URI, p.ContentChanges), nil
 	case "textDocument/didClose":
 		if file, ok := s.space.relative(p.TextDocument.URI); ok {
 			delete(s.space.open, file)
@@ -189,6 +193,22 @@ func (s *Server) put(uri, text string) bool {
 	return true
 }
 
+// change changes an open document.
+func (s *Server) change(uri string, changes []change) bool {
+	file, ok := s.space.relative(uri)
+	if _, open := s.space.open[file]; !ok || !open {
+		return false
+	}
+	text, ok := applied(s.space.open[file], changes)
+	if !ok {
+		delete(s.space.open, file) // Nothing more can be said of it.
+		delete(s.uris, file)
+		return true
+	}
+	s.space.open[file] = text
+	return true
+}
+
 // asked answers a request.
 func (s *Server) asked(m message) (any, *rpcError) {
 	switch {
@@ -209,28 +229,67 @@ func (s *Server) asked(m message) (any, *rpcError) {
 	file, known := s.space.relative(p.TextDocument.URI)
 	_, open := s.space.open[file]
 	known = known && open
-	switch m.Method {
-	case "textDocument/completion":
-		if !known {
-			return []completion{}, nil
-		}
-		return append([]completion{}, s.complete(file, p.Position)...), nil
-	case "textDocument/hover":
-		if text := ""; known {
-			if text = s.hover(file, p.Position); text != "" {
-				return map[string]any{"contents": explained(text)}, nil
-			}
-		}
-		return nil, nil
-	case "textDocument/definition":
-		if known {
-			if at, ok := s.definition(file, p.Position); ok {
-				return at, nil
-			}
-		}
-		return nil, nil
+	answer, ok := s.answers()[m.Method]
+	if !ok {
+		return nil, &rpcError{codeNoMethod, "there is no method " + m.Method}
 	}
-	return nil, &rpcError{codeNoMethod, "there is no method " + m.Method}
+	return answer(file, known, p), nil
+}
+
+// answers are the requests about a document; known is false for one that is not open. nil
+// says that there is nothing to say.
+func (s *Server) answers() map[string]func(file string, known bool, p docParams) any {
+	return map[string]func(file string, known bool, p docParams) any{
+		"textDocument/completion": func(file string, known bool, p docParams) any {
+			if !known {
+				return []completion{}
+			}
+			return append([]completion{}, s.complete(file, p.Position)...)
+		},
+		"textDocument/hover": func(file string, known bool, p docParams) any {
+			if known {
+				if text := s.hover(file, p.Position); text != "" {
+					return map[string]any{"contents": explained(text)}
+				}
+			}
+			return nil
+		},
+		"textDocument/definition": func(file string, known bool, p docParams) any {
+			if known {
+				if at, ok := s.definition(file, p.Position); ok {
+					return at
+				}
+			}
+			return nil
+		},
+		"textDocument/signatureHelp": func(file string, known bool, p docParams) any {
+			if known {
+				if found := s.signature(file, p.Position); found != nil {
+					return found
+				}
+			}
+			return nil
+		},
+		"textDocument/documentSymbol": func(file string, known bool, _ docParams) any {
+			if !known {
+				return []symbol{}
+			}
+			return s.symbols(file)
+		},
+		"textDocument/codeAction": func(file string, known bool, p docParams) any {
+			if !known {
+				return []action{}
+			}
+			var own []diagnostic
+			for _, raw := range p.Context.Diagnostics {
+				var d diagnostic
+				if json.Unmarshal(raw, &d) == nil && d.Source == source {
+					own = append(own, d)
+				}
+			}
+			return s.actions(file, own)
+		},
+	}
 }
 
 // initialize says what the server can, and hears which folder is open.
@@ -251,11 +310,14 @@ func (s *Server) initialize(params json.RawMessage) (any, *rpcError) {
 	s.ready = true
 	return map[string]any{
 		"capabilities": map[string]any{
-			"positionEncoding":   "utf-16",
-			"textDocumentSync":   map[string]any{"openClose": true, "change": 1, "save": true},
-			"completionProvider": map[string]any{"triggerCharacters": []string{" ", ":", "-", ".", "(", "@", "/"}},
-			"hoverProvider":      true,
-			"definitionProvider": true,
+			"positionEncoding":       "utf-16",
+			"textDocumentSync":       map[string]any{"openClose": true, "change": 2, "save": true},
+			"completionProvider":     map[string]any{"triggerCharacters": []string{" ", ":", "-", ".", "(", "@", "/"}},
+			"hoverProvider":          true,
+			"definitionProvider":     true,
+			"signatureHelpProvider":  map[string]any{"triggerCharacters": []string{"(", ","}},
+			"documentSymbolProvider": true,
+			"codeActionProvider":     map[string]any{"codeActionKinds": []string{"quickfix"}},
 		},
 		"serverInfo": map[string]any{"name": "towpath", "version": s.version},
 	}, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -50,7 +51,7 @@ func (l Limits) withDefaults() Limits {
 // found, so that later stages can report theirs, too. The result must not be
 // used for a run when [Diagnostics.Failed].
 func Parse(file string, data []byte, limits Limits) (*Node, Diagnostics) {
-	r := &reader{file: file, limits: limits.withDefaults()}
+	r := &reader{file: file, limits: limits.withDefaults(), data: data}
 	whole := Pos{File: file}
 	if len(data) > r.limits.Bytes {
 		r.found.Errorf(whole, "X009", "The file has %d bytes; at most %d are allowed", len(data), r.limits.Bytes)
@@ -60,11 +61,33 @@ func Parse(file string, data []byte, limits Limits) (*Node, Diagnostics) {
 		r.found.Errorf(posAt(file, data, at), "", "The file is not valid UTF-8 here; save it in the encoding UTF-8")
 		return nil, r.found
 	}
+	// The library keeps much for each value, and has no limit of its own.
+	if signs(data) > 2*r.limits.Nodes {
+		r.found.Errorf(whole, "X009", "The file has more than %d values", r.limits.Nodes)
+		return nil, r.found
+	}
 	root := r.load(data)
 	if root == nil {
 		return nil, r.found
 	}
 	return r.convert(root, 1), r.found
+}
+
+// signs counts what may begin a value in YAML: a file has hardly more values than twice as many.
+// Texts have such signs, too, but no pipeline has millions of them.
+func signs(data []byte) int {
+	count := 0
+	for i, c := range data {
+		switch c {
+		case ',', '[', '{':
+			count++
+		case '-', ':', '?':
+			if i+1 == len(data) || data[i+1] == ' ' || data[i+1] == '\n' || data[i+1] == '\r' || data[i+1] == '\t' {
+				count++
+			}
+		}
+	}
+	return count
 }
 
 // reader holds the state of one file.
@@ -73,6 +96,7 @@ type reader struct {
 	limits Limits
 	nodes  int
 	found  Diagnostics
+	data   []byte
 }
 
 // load runs the YAML library and returns the root of the only document.
@@ -120,17 +144,44 @@ func (r *reader) syntax(err error) {
 		}
 		message += ")"
 	}
-	if strings.Contains(fault.Message, "cannot start any token") {
-		message += "; YAML is indented with spaces, not tabs, and a value that starts with % @ or ` needs quotes"
-	}
-	if strings.Contains(fault.Message, "mapping values are not allowed") {
-		message += "; check the indentation, and put a value that contains ': ' in quotes"
-	}
+	message += r.hint(fault)
 	pos := Pos{File: r.file, Line: fault.Mark.Line, Col: fault.Mark.Column}
 	if pos.Line == 0 && fault.ContextMark.Line > 0 {
 		pos.Line, pos.Col = fault.ContextMark.Line, fault.ContextMark.Column
 	}
 	r.found.Errorf(pos, "", "Broken YAML: %s", message)
+}
+
+// directive is a line that can only be meant as a directive, without its colon.
+var directive = regexp.MustCompile(`^\s*(?:- +)?\$\{\{-? *(?:if|elseif|else|each|insert)\b.*\}\}\s*$`)
+
+// hint says what to do about broken YAML, as the end of a message.
+func (r *reader) hint(fault *yaml.LoadError) string {
+	lines := strings.Split(string(r.data), "\n")
+	for line := min(fault.Mark.Line, len(lines)) - 1; line >= 0 && line >= fault.Mark.Line-3; line-- {
+		if directive.MatchString(lines[line]) {
+			return fmt.Sprintf("; the directive in line %d needs a colon after it", line+1)
+		}
+	}
+	here := "" // what stands at the place
+	if n := fault.Mark.Line; n > 0 && n <= len(lines) {
+		here = lines[n-1][min(max(fault.Mark.Column-1, 0), len(lines[n-1])):]
+	}
+	switch message := fault.Message; {
+	case strings.HasPrefix(here, "- ") && strings.Contains(message, "did not find expected key"):
+		return "; a '-' stands among keys here: a section is a list or a mapping, not both"
+	case strings.Contains(message, "expected ',' or"):
+		return "; close it, or separate what is in it by commas"
+	case strings.Contains(message, "tab character"):
+		return "; YAML is indented with spaces, so put some in the place of the tab"
+	case strings.Contains(message, "cannot start any token"):
+		return "; YAML is indented with spaces, not tabs, and a value that starts with % @ or ` needs quotes"
+	case strings.Contains(message, "mapping values are not allowed"):
+		return "; check the indentation, and put a value that contains ': ' in quotes"
+	case strings.Contains(message, "did not find expected key"), strings.Contains(message, "did not find expected '-' indicator"):
+		return "; check the indentation of this line and the quotes before it"
+	}
+	return ""
 }
 
 func (r *reader) pos(n *yaml.Node) Pos {

@@ -164,6 +164,11 @@ func (b *builder) job(n *parse.Node, p Pool) Job {
 		job.Kind = KindDeployment
 		job.Environment = environment(n.Get("environment"))
 		job.Strategy = b.strategy(n.Get("strategy"), p)
+		// The hooks run on one agent: it is of the pool that all of them name (D001); files whose
+		// hooks name several are refused before this.
+		if s := job.Strategy; s != nil && len(s.Hooks) > 0 && !s.Hooks[0].Pool.Server {
+			job.Pool = s.Hooks[0].Pool
+		}
 		return job
 	}
 	job.Matrix = matrix(n.Get("strategy"))

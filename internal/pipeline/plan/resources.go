@@ -73,13 +73,15 @@ type PipelineResource struct {
 
 // UsedRun is the run behind a pipeline resource.
 type UsedRun struct {
-	Number    int64  `json:"number"`
-	Name      string `json:"name"`
-	Repo      string `json:"repo"`     // "project/repo"
-	Pipeline  int64  `json:"pipeline"` // its System.DefinitionId
-	Ref       string `json:"ref"`
-	Commit    string `json:"commit"`
-	Requester string `json:"requester"`
+	Number   int64  `json:"number"`
+	Name     string `json:"name"`
+	Repo     string `json:"repo"`     // "project/repo"
+	Pipeline int64  `json:"pipeline"` // its System.DefinitionId
+	// PipelineName is what the pipeline is called.
+	PipelineName string `json:"pipelineName,omitempty"`
+	Ref          string `json:"ref"`
+	Commit       string `json:"commit"`
+	Requester    string `json:"requester"`
 }
 
 // Starts reports whether a run of the resource that carries the given tags, of the given ref,

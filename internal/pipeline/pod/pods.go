@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -29,6 +27,9 @@ type Place interface {
 	Image(ctx context.Context) (string, error)
 	// Server is the URL of the server as pods reach it.
 	Server(ctx context.Context) (string, error)
+	// Installation tells the pods of this server from those of others in the same cluster; it
+	// can stand in a label.
+	Installation(ctx context.Context) (string, error)
 }
 
 // Pods makes the pods of agents. It is safe for concurrent use.
@@ -77,55 +78,75 @@ func (p *Pods) Create(ctx context.Context, s pool.PodSpec) error {
 	if err := p.prepare(ctx, c, s.Settings); err != nil {
 		return err
 	}
-	made, err := c.CoreV1().Pods(s.Settings.In()).Create(ctx, Spec(s, server, image), metav1.CreateOptions{})
+	installation, err := p.place.Installation(ctx)
+	if err != nil {
+		return err
+	}
+	want := Spec(s, server, image)
+	want.Labels[LabelInstallation] = installation
+	made, err := c.CoreV1().Pods(s.Settings.In()).Create(ctx, want, metav1.CreateOptions{})
 	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
 		return fault.Wrap(fault.Denied, err, "The cluster refuses the pod of the job: %v", err)
 	}
 	if err != nil {
 		return fmt.Errorf("making the pod %s: %w", s.Name, err)
 	}
-	immutable := true
-	secret := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: s.Settings.In(), Labels: labels(s), OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: made.Name, UID: made.UID}}},
-		Immutable:  &immutable, Data: map[string][]byte{"token": []byte(s.Token)},
+	all, err := secrets(s, made)
+	if err != nil {
+		return errors.Join(err, p.remove(ctx, c, s.Settings.In(), s.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}))
 	}
-	if _, err := c.CoreV1().Secrets(s.Settings.In()).Create(ctx, secret, metav1.CreateOptions{}); err != nil {
-		return errors.Join(fmt.Errorf("making the secret of pod %s: %w", s.Name, err), p.Delete(ctx, s.Settings, s.Name, true))
+	for _, secret := range all {
+		if _, err := c.CoreV1().Secrets(s.Settings.In()).Create(ctx, secret, metav1.CreateOptions{}); err != nil {
+			return errors.Join(fmt.Errorf("making the secret of pod %s: %w", s.Name, err), p.remove(ctx, c, s.Settings.In(), s.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}))
+		}
 	}
 	return nil
 }
 
-// prepare makes the namespace of the pods and what protects them.
+// prepare makes the namespace of the pods and what protects them. A namespace of ours that was
+// made for pods without root is opened to one whose pool allows it, never the other way.
 func (p *Pods) prepare(ctx context.Context, c kubernetes.Interface, s pool.Settings) error {
-	_, err := c.NetworkingV1().NetworkPolicies(s.In()).Get(ctx, "towpath-agents", metav1.GetOptions{})
-	if err == nil {
-		return nil
+	want := namespace(s)
+	got, err := c.CoreV1().Namespaces().Get(ctx, want.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		_, err = c.CoreV1().Namespaces().Create(ctx, want, metav1.CreateOptions{})
+		if apierrors.IsAlreadyExists(err) {
+			err = nil
+		}
+	case err == nil && s.Root && got.Labels[labelManaged] == "towpath" && got.Labels[labelSecurity] == "restricted":
+		got.Labels[labelSecurity] = want.Labels[labelSecurity]
+		_, err = c.CoreV1().Namespaces().Update(ctx, got, metav1.UpdateOptions{})
 	}
-	if !apierrors.IsNotFound(err) {
-		return fmt.Errorf("looking for the namespace of agents: %w", err)
-	}
-	if _, err := c.CoreV1().Namespaces().Create(ctx, namespace(s), metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+	if err != nil {
 		return fmt.Errorf("making the namespace of agents: %w", err)
 	}
-	if _, err := c.NetworkingV1().NetworkPolicies(s.In()).Create(ctx, closed(s), metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+	_, err = c.NetworkingV1().NetworkPolicies(s.In()).Get(ctx, "towpath-agents", metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		_, err = c.NetworkingV1().NetworkPolicies(s.In()).Create(ctx, closed(s), metav1.CreateOptions{})
+		if apierrors.IsAlreadyExists(err) {
+			err = nil
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("making the network policy of agents: %w", err)
 	}
 	return nil
 }
 
-// stuck are the reasons for which a container that waits will not begin.
-var stuck = []string{"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
-
-// List returns how the pods of a pool are.
-func (p *Pods) List(ctx context.Context, poolName string, s pool.Settings) ([]pool.PodState, error) {
+// List returns how all pods of agents of this installation are, whatever their pool.
+func (p *Pods) List(ctx context.Context) ([]pool.PodState, error) {
 	c, err := p.client(ctx)
 	if err != nil {
 		return nil, err
 	}
-	selector := LabelPool + "=" + labels(pool.PodSpec{Pool: poolName})[LabelPool]
-	list, err := c.CoreV1().Pods(s.In()).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	installation, err := p.place.Installation(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("listing the pods of pool %s: %w", poolName, err)
+		return nil, err
+	}
+	list, err := c.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: LabelPool + "," + LabelInstallation + "=" + installation})
+	if err != nil {
+		return nil, fmt.Errorf("listing the pods of agents: %w", err)
 	}
 	out := make([]pool.PodState, 0, len(list.Items))
 	for i := range list.Items {
@@ -134,35 +155,17 @@ func (p *Pods) List(ctx context.Context, poolName string, s pool.Settings) ([]po
 	return out, nil
 }
 
-// state sums up how a pod is. One of whose containers has ended before the agent's has is of
-// no use any more.
-func state(p *corev1.Pod) pool.PodState {
-	s := pool.PodState{Name: p.Name, Over: p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded || p.DeletionTimestamp != nil}
-	if s.Over {
-		s.Why = p.Status.Message
-	}
-	for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
-		switch t, w := c.State.Terminated, c.State.Waiting; {
-		case t != nil && (c.Name == "agent" || t.ExitCode != 0):
-			s.Over, s.Why = true, fmt.Sprintf("container %s ended with exit code %d %s", c.Name, t.ExitCode, t.Reason)
-		case w != nil && slices.Contains(stuck, w.Reason):
-			s.Stuck, s.Why = true, fmt.Sprintf("container %s: %s: %s", c.Name, w.Reason, w.Message)
-		}
-	}
-	return s
-}
-
-// Delete takes a pod away; one that is gone is no error. now leaves its programs no time.
-func (p *Pods) Delete(ctx context.Context, s pool.Settings, name string, now bool) error {
+// Delete takes a pod away; one that is gone is no error.
+func (p *Pods) Delete(ctx context.Context, namespace, name string) error {
 	c, err := p.client(ctx)
 	if err != nil {
 		return err
 	}
-	o := metav1.DeleteOptions{}
-	if now {
-		o.GracePeriodSeconds = new(int64)
-	}
-	if err := c.CoreV1().Pods(s.In()).Delete(ctx, name, o); err != nil && !apierrors.IsNotFound(err) {
+	return p.remove(ctx, c, namespace, name, metav1.DeleteOptions{})
+}
+
+func (p *Pods) remove(ctx context.Context, c kubernetes.Interface, namespace, name string, o metav1.DeleteOptions) error {
+	if err := c.CoreV1().Pods(namespace).Delete(ctx, name, o); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("removing the pod %s: %w", name, err)
 	}
 	return nil

@@ -17,6 +17,15 @@ import (
 const (
 	LabelPool = "towpath.dev/agent-pool" // its name in lower case, blanks as dashes
 	LabelRun  = "towpath.dev/run"        // of a pod that was made for a job
+	// LabelInstallation is that of the server, LabelShape that of the settings of the pool.
+	LabelInstallation = "towpath.dev/installation"
+	LabelShape        = "towpath.dev/agent-shape"
+)
+
+// Labels of the namespaces of agents.
+const (
+	labelManaged  = "app.kubernetes.io/managed-by"
+	labelSecurity = "pod-security.kubernetes.io/enforce"
 )
 
 // Where things lie in the containers.
@@ -38,6 +47,8 @@ func Spec(p pool.PodSpec, server, image string) *corev1.Pod {
 	security := &corev1.PodSecurityContext{
 		RunAsNonRoot: &yes, RunAsUser: &uid, RunAsGroup: &uid, FSGroup: &uid,
 		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		// A service may serve at port 80 without being root.
+		Sysctls: []corev1.Sysctl{{Name: "net.ipv4.ip_unprivileged_port_start", Value: "0"}},
 	}
 	out := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: p.Name, Namespace: p.Settings.In(), Labels: labels(p)},
@@ -48,19 +59,31 @@ func Spec(p pool.PodSpec, server, image string) *corev1.Pod {
 				Name: "inject", Image: image, Args: []string{"install", binDir}, SecurityContext: tight(), Resources: small(),
 				VolumeMounts: []corev1.VolumeMount{{Name: "bin", MountPath: binDir}},
 			}},
-			Containers: []corev1.Container{agent(p, server, image)},
 			Volumes: []corev1.Volume{
 				empty("bin", "128Mi"), empty("run", "1Mi"), empty("work", or(p.Settings.Disk, "10Gi")),
 				{Name: "token", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: p.Name, DefaultMode: mode(0o440)}}},
 			},
 		},
 	}
+	if len(p.Pulls) > 0 {
+		out.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: pullSecret(p.Name)}}
+	}
+	// A kubelet starts containers one after the other: steps find the services begun, as they do
+	// with the service. What they look for may still take its time to listen.
 	for _, c := range p.Containers {
-		out.Spec.Containers = append(out.Spec.Containers, container(p, c))
+		if c.Role == protocol.RoleService {
+			out.Spec.Containers = append(out.Spec.Containers, container(p, c))
+		}
 		if c.Role == protocol.RoleService && c.Alias != "" {
 			out.Spec.HostAliases = []corev1.HostAlias{{IP: "127.0.0.1", Hostnames: append(hostnames(out), strings.ToLower(c.Alias))}}
 		}
 	}
+	for _, c := range p.Containers {
+		if c.Role != protocol.RoleService {
+			out.Spec.Containers = append(out.Spec.Containers, container(p, c))
+		}
+	}
+	out.Spec.Containers = append(out.Spec.Containers, agent(p, server, image))
 	return out
 }
 
@@ -73,7 +96,8 @@ func hostnames(p *corev1.Pod) []string {
 
 func labels(p pool.PodSpec) map[string]string {
 	out := map[string]string{
-		LabelPool: strings.ReplaceAll(pool.Fold(p.Pool), " ", "-"), "app.kubernetes.io/managed-by": "towpath", "app.kubernetes.io/name": "towpath-agent",
+		LabelPool: strings.ReplaceAll(pool.Fold(p.Pool), " ", "-"), labelManaged: "towpath", "app.kubernetes.io/name": "towpath-agent",
+		LabelShape: p.Settings.Shape(),
 	}
 	if p.Run > 0 {
 		out[LabelRun] = strconv.FormatInt(p.Run, 10)
@@ -112,6 +136,11 @@ func container(p pool.PodSpec, c protocol.Container) corev1.Container {
 		}
 	}
 	out := corev1.Container{Name: c.Name, Image: c.Image, SecurityContext: open(c.Root), Resources: corev1.ResourceRequirements{Limits: limits, Requests: requests}}
+	if c.Endpoint != "" {
+		// The registry is asked each time whether these credentials open it: what another job
+		// has left on the node is no answer.
+		out.ImagePullPolicy = corev1.PullAlways
+	}
 	for _, k := range pool.EnvNames(c) {
 		// A dollar is itself: the pipeline has expanded its own macros.
 		out.Env = append(out.Env, corev1.EnvVar{Name: k, Value: strings.ReplaceAll(c.Env[k], "$(", "$$(")})
@@ -172,7 +201,7 @@ func namespace(s pool.Settings) *corev1.Namespace {
 		level = "baseline"
 	}
 	return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.In(), Labels: map[string]string{
-		"app.kubernetes.io/managed-by": "towpath", "pod-security.kubernetes.io/enforce": level,
+		labelManaged: "towpath", labelSecurity: level,
 	}}}
 }
 

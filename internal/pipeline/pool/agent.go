@@ -30,6 +30,8 @@ type Agent struct {
 	Capabilities Capabilities `json:"capabilities"`
 	User         Capabilities `json:"user_capabilities,omitempty"`
 	Running      int          `json:"running" doc:"jobs that it has"`
+	// State is how a pod is: starting, free, working or ending, and what keeps it from that.
+	State string `json:"state,omitempty" doc:"of a pod"`
 	// Jobs are those that the agent runs, as far as the reader may know of them.
 	Jobs []Busy `json:"jobs,omitempty"`
 }
@@ -79,12 +81,47 @@ func (s *Service) Agents(ctx context.Context, a identity.Actor, name string) ([]
 		return nil, err
 	}
 	if name == "" {
-		return s.agents(ctx, s.DB, `1 = 1`)
+		hosts, err := s.agents(ctx, s.DB, `1 = 1`)
+		if err != nil {
+			return nil, err
+		}
+		pods, err := s.podAgents(ctx, `1 = 1`)
+		return append(hosts, pods...), err
 	}
-	if _, err := s.find(ctx, s.DB, name); err != nil {
+	p, err := s.find(ctx, s.DB, name)
+	if err != nil {
 		return nil, err
 	}
+	if p.Kind == Kubernetes {
+		return s.podAgents(ctx, `a.pool = ?`, Fold(name))
+	}
 	return s.agents(ctx, s.DB, `a.pool = ?`, Fold(name))
+}
+
+// podAgents reads the agents in pods, the oldest first. One is online once it has come.
+func (s *Service) podAgents(ctx context.Context, where string, args ...any) ([]Agent, error) {
+	rows, err := s.DB.Query(ctx, `SELECT a.name, p.name, a.ready, p.settings FROM agent_pod a JOIN agent_pool p ON p.folded = a.pool WHERE `+where+` ORDER BY a.pool, a.created, a.name`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading the pods of agents: %w", err)
+	}
+	defer rows.Close()
+	out := []Agent{}
+	for rows.Next() {
+		a := Agent{OS: "linux", Slots: 1, Enabled: true}
+		var ready int64
+		var settings string
+		var st Settings
+		err := rows.Scan(&a.Name, &a.Pool, &ready, &settings)
+		if err == nil {
+			err = json.Unmarshal([]byte(settings), &st)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the pods of agents: %w", err)
+		}
+		a.Online, a.Capabilities, a.State = ready != 0, podCapabilities.With(st.Capabilities), "starting"
+		out = append(out, a)
+	}
+	return out, rows.Err()
 }
 
 // agent finds one agent.

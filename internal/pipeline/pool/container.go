@@ -51,6 +51,7 @@ type layout struct {
 	list      []protocol.Container
 	notices   []string
 	refused   string
+	taken     map[int]string // ports, by whom
 }
 
 func (l *layout) refuse(form string, args ...any) {
@@ -82,19 +83,17 @@ func (l *layout) target(alias string) {
 // add adds a container of the pipeline.
 func (l *layout) add(name, role, alias string, c plan.Container) {
 	what := or(alias, name)
-	out := protocol.Container{Name: name, Role: role, Alias: alias, Image: l.expand(c.Image), Env: map[string]string{}}
+	out := protocol.Container{Name: name, Role: role, Alias: alias, Image: l.expand(c.Image), Endpoint: strings.TrimSpace(c.Endpoint), Env: map[string]string{}}
 	switch {
 	case c.MapDockerSocket:
 		l.refuse("mapDockerSocket of the container %s is not possible: there is no Docker on the nodes; build images with Docker@2", what)
 	case len(c.Volumes) > 0:
 		l.refuse("volumes of the container %s are not possible: a pod has no folders of a host; use the workspace", what)
-	case c.Endpoint != "":
-		l.refuse("endpoint of the container %s is not supported: give the nodes the credentials of the registry, or push the image into this installation's", what)
 	case !imageName.MatchString(out.Image):
 		l.refuse("%.100q is no name of an image", out.Image)
 	}
-	if len(c.Ports) > 0 {
-		l.notices = append(l.notices, "The ports of "+what+" need no mapping: the containers of a job share localhost.")
+	if role == protocol.RoleService {
+		out.Ports = l.ports(what, c.Ports)
 	}
 	for k, v := range c.Env {
 		out.Env[k] = l.expand(v)
@@ -181,7 +180,7 @@ func allSteps(job *plan.Job) []plan.Step {
 
 // Plain reports whether containers are those of a pod that waits for any job.
 func (s Settings) Plain(list []protocol.Container) bool {
-	return s.Image != "" && len(list) == 1 && list[0].Role == protocol.RoleJob && list[0].Image == s.Image && len(list[0].Env) == 0 && !list[0].Root && list[0].CPU+list[0].Memory == ""
+	return s.Image != "" && len(list) == 1 && list[0].Role == protocol.RoleJob && list[0].Image == s.Image && list[0].Endpoint == "" && len(list[0].Env) == 0 && !list[0].Root && list[0].CPU+list[0].Memory == ""
 }
 
 // Waiting are the containers of a pod that waits for a job.
@@ -198,14 +197,27 @@ type PodSpec struct {
 	Containers []protocol.Container
 	Run        int64  // 0 for a pod that waits
 	Job        string // its path in the run
+	// Pulls open the registries of its images. They are secret.
+	Pulls []Pull
+}
+
+// Pull is a registry and what opens it, for the nodes of a cluster.
+type Pull struct {
+	Server         string // as the file of docker's client names it: an address or a host
+	User, Password string
 }
 
 // PodState is how a pod is.
 type PodState struct {
-	Name string
-	// Over says that the pod has ended, and Stuck that it will not begin; Why says how.
+	Name, Namespace string
+	// Shape is the one of the settings that it was made with.
+	Shape string
+	// Over says that the pod has ended, and Stuck that it will not begin; Why says how, or what
+	// it waits for, and Next what to do about it.
 	Over, Stuck bool
-	Why         string
+	Why, Next   string
+	// Leaving says that it is being removed.
+	Leaving bool
 }
 
 // EnvNames are the names of the variables of a container in order.

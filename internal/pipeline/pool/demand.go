@@ -156,17 +156,20 @@ func (c Capabilities) Lacks(list []Demand) []Demand {
 }
 
 func (c Capabilities) meets(d Demand) bool {
-	if d.Op == opGTVersion && strings.EqualFold(d.Name, agentVersion) {
-		return true
-	}
 	v, ok := c.Lookup(d.Name)
+	return d.met(v, ok)
+}
+
+// met reports whether an agent meets the demand that has this value of what is demanded, or,
+// with has false, none.
+func (d Demand) met(v string, has bool) bool {
 	switch d.Op {
 	case opEquals:
-		return ok && strings.EqualFold(v, d.Value)
+		return has && strings.EqualFold(v, d.Value)
 	case opGTVersion:
-		return ok && newer(v, d.Value)
+		return strings.EqualFold(d.Name, agentVersion) || has && newer(v, d.Value)
 	}
-	return ok
+	return has
 }
 
 // newer compares versions by their numbers, as far as both have some.

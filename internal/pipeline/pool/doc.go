@@ -5,7 +5,8 @@
 // that run on hosts and register themselves; one of kind kubernetes has a pod for each job. A
 // capability is something an agent has, by name, with a value: a tool and its path, the
 // operating system, what its owner says. A demand is a capability that a job asks for. A
-// placement is the pool and the demands of a job, or why it has none.
+// placement is the pool and the demands of a job, or why it has none. The backlog is the
+// queued jobs in memory: a cache of their rows, which decides who gets which.
 //
 // Invariants.
 //   - The pools Default (host) and Kubernetes are always there. A job that names no pool goes
@@ -15,6 +16,8 @@
 //     which agent lacks what. A job that waits can say for whom.
 //   - An agent that registered with the token of a pool belongs to this pool and cannot leave
 //     it by another name.
+//   - The jobs of a pool go to its agents in the order in which they were queued, whatever run
+//     they belong to; a job that an agent cannot have holds nobody up.
 //   - Everybody who is signed in reads pools and agents; the administrator of the installation
 //     changes them. A pool that names projects serves these alone.
 //

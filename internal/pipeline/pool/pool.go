@@ -46,7 +46,7 @@ type Pool struct {
 	Creator  string    `json:"creator,omitempty"`
 	Created  time.Time `json:"created,omitzero"`
 	Agents   int       `json:"agents" doc:"that are known"`
-	Online   int       `json:"online" doc:"that were heard of lately and are enabled"`
+	Online   int       `json:"online" doc:"that were heard of lately and are enabled; pods that are ready"`
 	Running  int       `json:"running" doc:"jobs that its agents have"`
 	Queued   int       `json:"queued" doc:"jobs that wait for an agent"`
 }
@@ -169,11 +169,14 @@ func (s *Service) count(ctx context.Context, list []Pool) error {
 	for i := range list {
 		p := &list[i]
 		folded := Fold(p.Name)
-		err := s.DB.QueryRow(ctx, `SELECT COUNT(*), COALESCE(SUM(CASE WHEN enabled = 1 AND seen >= ? THEN 1 ELSE 0 END), 0) FROM pipeline_agent WHERE pool = ?`, alive, folded).
-			Scan(&p.Agents, &p.Online)
+		there, args := `SELECT COUNT(*), COALESCE(SUM(CASE WHEN enabled = 1 AND seen >= ? THEN 1 ELSE 0 END), 0) FROM pipeline_agent WHERE pool = ?`, []any{alive, folded}
+		if p.Kind == Kubernetes {
+			there, args = `SELECT COUNT(*), COALESCE(SUM(CASE WHEN ready = 1 THEN 1 ELSE 0 END), 0) FROM agent_pod WHERE pool = ?`, []any{folded}
+		}
+		err := s.DB.QueryRow(ctx, there, args...).Scan(&p.Agents, &p.Online)
 		if err == nil {
-			err = s.DB.QueryRow(ctx, `SELECT COALESCE(SUM(CASE WHEN status = 'Running' THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN status = 'Queued' THEN 1 ELSE 0 END), 0)
-				FROM pipeline_job WHERE pool = ? AND machine = '' AND status IN ('Queued', 'Running')`, folded).Scan(&p.Running, &p.Queued)
+			err = s.DB.QueryRow(ctx, `SELECT COALESCE(SUM(CASE WHEN status <> 'Queued' THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN status = 'Queued' THEN 1 ELSE 0 END), 0)
+				FROM pipeline_job WHERE pool = ? AND machine = '' AND (status IN ('Queued', 'Running') OR id IN (SELECT job FROM pipeline_stay WHERE ended = 0))`, folded).Scan(&p.Running, &p.Queued)
 		}
 		if err != nil {
 			return fmt.Errorf("counting the agents of pool %s: %w", p.Name, err)

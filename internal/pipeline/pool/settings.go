@@ -51,6 +51,12 @@ func (s Settings) In() string {
 	return s.Namespace
 }
 
+// Shape tells apart the settings that make different pods: a free pod of another shape than
+// that of its pool takes no job.
+func (s Settings) Shape() string {
+	return hash(text(Settings{Image: s.Image, Namespace: s.In(), Root: s.Root, CPU: s.CPU, Memory: s.Memory, Disk: s.Disk, NodeSelector: s.NodeSelector}))[:16]
+}
+
 // Most is the most pods at a time.
 func (s Settings) Most() int {
 	if s.Max <= 0 {

@@ -14,10 +14,21 @@ type Container struct {
 	Role  string `json:"role"`
 	Alias string `json:"alias,omitempty"` // as steps name it
 	Image string `json:"image"`
+	// Endpoint is the service connection that opens the registry of the image; what is secret
+	// of it goes to the cluster alone.
+	Endpoint string `json:"endpoint,omitempty"`
 	// Env goes over that of the image.
 	Env    map[string]string `json:"env,omitempty"`
 	CPU    string            `json:"cpu,omitempty"`
 	Memory string            `json:"memory,omitempty"`
 	// Root says that the container is to run as root.
 	Root bool `json:"root,omitempty"`
+	// Ports are those of a service under which steps look for it.
+	Ports []Port `json:"ports,omitempty"`
+}
+
+// Port is a port of a service: what listens at Container is to be found at Host on localhost.
+type Port struct {
+	Host      int `json:"host"`
+	Container int `json:"container"`
 }

@@ -18,13 +18,16 @@
 //	POST jobs/{id}/attachments        content, [AttachmentHeader] in a header → 204
 //	POST jobs/{id}/run                RunChange → 204
 //	POST jobs/{id}/tasks/{task}       TaskRequest as one JSON line, then a tar → lines of TaskReply
-//	POST jobs/{id}/complete           Complete  → 204
+//	POST jobs/{id}/complete           Complete  → Completed
+//	POST jobs/{id}/stay               Stay      → StayReply; waits for news up to Wait
+//	GET  jobs/{id}/terminals/{id}     upgrade to [UpgradeTerminal]: frames both ways
 //
 // Invariants.
 //   - Every call may be repeated with the same effect: log lines carry the number of
 //     their first line, step updates the number of the step.
 //   - A call about a job that the server has ended answers 409; only log lines are
-//     still taken, so that the end of a log is not lost.
+//     still taken, so that the end of a log is not lost. A failed job that is kept has
+//     ended as well; stay and terminals are for it alone.
 //   - The agent decides what runs inside a job, the server what runs at all.
 //
 // The package imports the plan and the standard library; nothing else of Towpath.

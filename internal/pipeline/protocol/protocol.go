@@ -20,6 +20,11 @@ const (
 	QueryRun      = "run"
 	QueryBranch   = "branch"
 	QueryTags     = "tags"
+	// These say with "true" which results the newest one may have beside Succeeded, and that
+	// the run that started the job's goes before all others.
+	QueryPartially  = "partially"
+	QueryFailed     = "failed"
+	QueryTriggering = "triggering"
 	// HeaderTests carries TestsHeader as JSON.
 	HeaderTests = "Towpath-Tests"
 	// HeaderAttachment carries AttachmentHeader as JSON.
@@ -126,6 +131,8 @@ type Job struct {
 	CancelSeconds  float64 `json:"cancel_seconds"`
 	// LogLimit is the size in bytes after which the log of a step is cut off.
 	LogLimit int64 `json:"log_limit"`
+	// StaySeconds is how long the job is to be kept when it fails; 0: it is not.
+	StaySeconds float64 `json:"stay_seconds,omitempty"`
 	// Containers are those of the pod that the job runs in; none on a host.
 	Containers []Container `json:"containers,omitempty"`
 	// Notices are what the log of the first step says before anything else.
@@ -335,6 +342,9 @@ type Complete struct {
 	Why    string      `json:"why,omitempty"` // first error, one line
 	// Outputs are the output variables; secret ones stay in the job.
 	Outputs []Output `json:"outputs,omitempty"`
+	// Stays says that the job failed and the agent has left it as it is, to be kept if the
+	// server wants that.
+	Stays bool `json:"stays,omitempty"`
 }
 
 // Error is the body of every answer that is not a success.

@@ -25,8 +25,20 @@ func (v *validator) check(n *parse.Node, d *Definition, key string) bool {
 			return v.checkMapping(n, mappings, key)
 		}
 	}
-	v.found.Errorf(n.Pos, "X011", "Unexpected value; expected %s, found %s", expected(forms), n.Kind)
+	v.found.Errorf(n.Pos, "X011", "Unexpected value; expected %s, found %s%s", expected(forms), n.Kind, formHint(n, forms, key))
 	return false
+}
+
+// formHint says how the expected form is written.
+func formHint(n *parse.Node, forms []Form, key string) string {
+	lists, texts := len(formsOf(forms, "array")) > 0, len(formsOf(forms, "string")) > 0
+	switch {
+	case n.Kind == parse.Mapping && lists && !texts:
+		return "; begin each of its elements with '- '"
+	case n.Kind == parse.Sequence && texts && slices.Contains([]string{"step.script", "step.bash", "step.pwsh", "step.powershell"}, key):
+		return "; write several lines below '|'"
+	}
+	return ""
 }
 
 func formsOf(forms []Form, kind string) []Form {
@@ -251,7 +263,7 @@ func (v *validator) checkPair(p parse.Pair, f *Form, forms []Form) bool {
 func (v *validator) checkOpen(p parse.Pair, f *Form) bool {
 	if f.Of != "mappingOfStringString" {
 		if len(f.Keys) > 0 {
-			v.found.Warnf(p.Key.Pos, "X011", "'%s' has no effect in %s", p.Key.Value, f.titleOr("this mapping"))
+			v.found.Warnf(p.Key.Pos, "X011", "'%s' has no effect in %s%s", p.Key.Value, f.titleOr("this mapping"), suggest(p.Key.Value, f.names()))
 		}
 		return true
 	}
@@ -262,14 +274,32 @@ func (v *validator) checkOpen(p parse.Pair, f *Form) bool {
 	return false
 }
 
-// unknownKey reports a key that the mapping does not have (X011).
-func (v *validator) unknownKey(key *parse.Node, f *Form) {
+// belowWhat says of keys that stand one level too high where they belong.
+var belowWhat = map[string]string{
+	"steps": "steps belong to a job, so write 'jobs:' with '- job: NAME' around them", "script": "put it below 'steps:'", "bash": "put it below 'steps:'", "task": "put it below 'steps:'",
+	"jobs": "jobs belong to a stage or to the pipeline",
+}
+
+// names are the keys of a form in order.
+func (f *Form) names() []string {
 	names := make([]string, len(f.Keys))
 	for i, k := range f.Keys {
 		names[i] = k.Name
 	}
 	slices.Sort(names)
+	return names
+}
+
+// unknownKey reports a key that the mapping does not have (X011).
+func (v *validator) unknownKey(key *parse.Node, f *Form) {
+	names := f.names()
 	hint := suggest(key.Value, names)
+	if below, ok := belowWhat[key.Value]; ok && hint == "" && (f.Of == "stage" || f.Of == "job") {
+		hint = "; " + below
+		if key.Value == "steps" && slices.Contains(names, "strategy") && slices.Contains(names, "environment") {
+			hint = "; the steps of a deployment belong to a hook of its strategy, as in 'strategy: {runOnce: {deploy: {steps: …}}}'"
+		}
+	}
 	if hint == "" && len(names) <= 12 {
 		hint = "; expected one of " + strings.Join(names, ", ")
 	}

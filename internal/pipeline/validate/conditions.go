@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -21,8 +22,13 @@ var (
 	placeStage = place{"the condition of a stage", []string{"variables", "dependencies"}, statusFunctions}
 	placeJob   = place{"the condition of a job", []string{"variables", "dependencies", "stageDependencies"}, statusFunctions}
 	placeStep  = place{"the condition of a step", []string{"variables"}, statusFunctions}
-	// placeRuntime is the inside of "$[ ]" (X041).
-	placeRuntime = place{"a runtime expression", []string{"variables", "dependencies", "stageDependencies", "pipeline", "resources"}, []string{"counter"}}
+	// placeRuntime is the inside of "$[ ]" (X041), placeVariable that of a variable, which alone
+	// can count (X090).
+	placeRuntime  = place{"a runtime expression", []string{"variables", "dependencies", "stageDependencies", "pipeline", "resources"}, nil}
+	placeVariable = place{placeRuntime.name, placeRuntime.values, []string{"counter"}}
+
+	// suppliedArity is how many arguments the functions take that not every expression has.
+	suppliedArity = map[string]expr.Function{"always": {}, "canceled": {}, "counter": {Max: 2}}
 )
 
 // languageFunctions are the functions of the expression language, for
@@ -46,7 +52,7 @@ func (v *validator) condition(n *parse.Node, at place) {
 }
 
 // runtimeValue checks a value that may be a runtime expression (X041).
-func (v *validator) runtimeValue(n *parse.Node) {
+func (v *validator) runtimeValue(n *parse.Node, at place) {
 	if n == nil || n.Kind != parse.Scalar || !strings.Contains(n.Value, "$[") {
 		return
 	}
@@ -55,23 +61,34 @@ func (v *validator) runtimeValue(n *parse.Node) {
 		v.found.Warnf(n.Pos, "X041", "'$[ ]' is evaluated only when it is the whole value; this text stays as it is")
 		return
 	}
-	v.expression(n, source, placeRuntime)
+	v.expression(n, source, at)
 }
 
 func (v *validator) expression(n *parse.Node, source string, at place) {
 	e, err := expr.Parse(source)
 	if err != nil {
 		hint := ""
+		var fault *expr.Error
+		if errors.As(err, &fault) {
+			hint = fault.Hint()
+		}
 		if strings.Contains(source, "$(") {
 			hint = "; in an expression a variable is written variables['name'], not $(name)"
 		}
 		v.found.Errorf(n.Pos, "X060", "%s%s", err.Error(), hint)
 		return
 	}
+	if err := e.Fits(suppliedArity); err != nil {
+		v.found.Errorf(n.Pos, "X060", "%s", err.Error())
+	}
 	values, functions := e.Names()
 	for _, name := range values {
 		if !slices.ContainsFunc(at.values, func(known string) bool { return strings.EqualFold(known, name) }) {
-			v.found.Errorf(n.Pos, "X044", "Unrecognized value: '%s'. In %s there are %s%s", name, at.name, strings.Join(at.values, ", "), suggest(name, at.values))
+			hint := suggest(name, at.values)
+			if hint == "" {
+				hint = expr.UnknownValue(name)
+			}
+			v.found.Errorf(n.Pos, "X044", "Unrecognized value: '%s'. In %s there are %s%s", name, at.name, strings.Join(at.values, ", "), hint)
 		}
 	}
 	for _, name := range functions {
@@ -115,5 +132,5 @@ func (v *validator) variable(name, value *parse.Node) {
 		v.found.Errorf(value.Pos, "X005", "The value of the variable '%s' must be text, found %s; convertToJson(…) makes text of it", name.Text(), value.Kind)
 		return
 	}
-	v.runtimeValue(value)
+	v.runtimeValue(value, placeVariable)
 }

@@ -40,7 +40,7 @@ func (v *validator) dependencies(what string, u *unit, byName map[string]*unit, 
 		case !ok:
 			v.found.Errorf(dependency.Pos, "T016", "The %s '%s' depends on the unknown %s '%s'%s", what, u.label(), what, name, suggest(name, names))
 		case target == u:
-			v.found.Errorf(dependency.Pos, "T016", "The %s '%s' depends on itself", what, u.label())
+			v.found.Errorf(dependency.Pos, "T016", "The %s '%s' depends on itself; remove this", what, u.label())
 		case seen[key]:
 			v.found.Warnf(dependency.Pos, "T016", "The %s '%s' names the dependency '%s' twice", what, u.label(), name)
 		}

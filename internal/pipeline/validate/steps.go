@@ -60,7 +60,7 @@ func (v *validator) stepName(name *parse.Node, names map[string]parse.Pos) {
 	v.name(name, "step")
 	key := strings.ToLower(name.Text())
 	if first, ok := names[key]; ok {
-		v.found.Errorf(name.Pos, "T016", "The step name '%s' appears more than once; the first is at %s", name.Text(), first)
+		v.found.Errorf(name.Pos, "T016", "The step name '%s' appears more than once; the first is at %s. Give one of them another name", name.Text(), first)
 	}
 	names[key] = name.Pos
 }
@@ -78,7 +78,11 @@ func (v *validator) task(step *parse.Node) {
 	reference := step.Get("task")
 	name, major, ok := SplitTask(reference.Text())
 	if !ok {
-		v.found.Errorf(reference.Pos, "Y283", "Unexpected value '%s'; a task is written Name@Major, such as Bash@3", reference.Text())
+		example := "Bash@3"
+		if versions := v.versions(reference.Text()); len(versions) > 0 {
+			example = strings.Join(versions, " or ")
+		}
+		v.found.Errorf(reference.Pos, "Y283", "Unexpected value '%s'; a task is written Name@Major, such as %s", reference.Text(), example)
 		return
 	}
 	task, ok := v.options.Tasks.Task(name, major)
@@ -195,17 +199,25 @@ func (v *validator) option(value *parse.Node, input Input) {
 // maxSuggested is how many tasks a message lists in full.
 const maxSuggested = 20
 
+// versions are the references of all known tasks of a name.
+func (v *validator) versions(name string) []string {
+	var out []string
+	for _, known := range slices.Concat(v.options.Tasks.Tasks(), published().Tasks()) {
+		if full := known.Name + "@" + strconv.Itoa(known.Major); strings.EqualFold(known.Name, name) && !slices.Contains(out, full) {
+			out = append(out, full)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // unknownTask reports a task that nobody knows, with the nearest known ones.
 func (v *validator) unknownTask(reference *parse.Node, name string) {
-	var versions, names, own []string
+	var names, own []string
 	for _, known := range slices.Concat(v.options.Tasks.Tasks(), published().Tasks()) {
 		full := known.Name + "@" + strconv.Itoa(known.Major)
-		if slices.Contains(names, full) {
-			continue
-		}
-		names = append(names, full)
-		if strings.EqualFold(known.Name, name) {
-			versions = append(versions, full)
+		if !slices.Contains(names, full) {
+			names = append(names, full)
 		}
 	}
 	for _, known := range v.options.Tasks.Tasks() {
@@ -219,8 +231,7 @@ func (v *validator) unknownTask(reference *parse.Node, name string) {
 	if hint == "" && len(own) <= maxSuggested {
 		hint = "; the tasks of this installation are " + strings.Join(own, ", ")
 	}
-	if len(versions) > 0 {
-		slices.Sort(versions)
+	if versions := v.versions(name); len(versions) > 0 {
 		report(reference, "K005", "The task '%s' is not available in this version; use %s", reference.Text(), strings.Join(versions, " or "))
 		return
 	}

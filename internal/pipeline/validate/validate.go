@@ -82,6 +82,8 @@ type validator struct {
 	found   parse.Diagnostics
 	// agentless says that the steps which are checked stand in a job without an agent.
 	agentless bool
+	// outer is the pool of those jobs that name none; nil when nothing does.
+	outer *parse.Node
 }
 
 // pipeline checks the root.
@@ -89,6 +91,7 @@ func (v *validator) pipeline(root *parse.Node) {
 	v.check(root, &Definition{Ref: "pipeline"}, "")
 	v.rootForm(root)
 	v.variables(root.Get("variables"))
+	v.outer = root.Get("pool")
 	switch {
 	case root.Get("stages") != nil:
 		v.stages(root.Get("stages"))
@@ -151,10 +154,13 @@ func (v *validator) stages(list *parse.Node) {
 		return
 	}
 	var units []unit
-	previous := ""
+	previous, outer := "", v.outer
 	for _, stage := range list.Items {
 		if stage.Kind != parse.Mapping {
 			continue
+		}
+		if v.outer = outer; !stage.Get("pool").IsNull() {
+			v.outer = stage.Get("pool")
 		}
 		name := stage.Get("stage")
 		v.name(name, "stage")
@@ -228,7 +234,7 @@ func (v *validator) jobBody(job *parse.Node, deployment bool) {
 		v.unable(pool, "pool: server", "give the deployment a pool with agents, and put what needs none into a job beside it")
 	}
 	for _, key := range []string{"continueOnError", "timeoutInMinutes", "cancelTimeoutInMinutes"} {
-		v.runtimeValue(job.Get(key))
+		v.runtimeValue(job.Get(key), placeRuntime)
 	}
 	if deployment {
 		v.deployment(job)
@@ -267,11 +273,11 @@ func (v *validator) matrix(strategy *parse.Node) {
 	if matrix != nil && parallel != nil {
 		v.found.Errorf(parallel.Pos, "Y194", "'parallel' cannot stand beside 'matrix'; keep one of the two")
 	}
-	v.runtimeValue(strategy.Get("maxParallel"))
+	v.runtimeValue(strategy.Get("maxParallel"), placeRuntime)
 	if matrix == nil {
 		return
 	}
-	v.runtimeValue(matrix)
+	v.runtimeValue(matrix, placeRuntime)
 	for _, leg := range matrix.Pairs {
 		if dotted := strings.ReplaceAll(leg.Key.Value, ".", "_"); dotted != leg.Key.Value && legName.MatchString(dotted) {
 			v.found.Warnf(leg.Key.Pos, "X008", "The matrix name '%s' has a dot, so no expression can name what its jobs put out without brackets", leg.Key.Value)
@@ -308,6 +314,7 @@ func (v *validator) deployment(job *parse.Node) {
 		}
 		v.increments(p.Value.Get("increments"))
 		v.batch(p.Value.Get("maxParallel"))
+		v.hookPools(p.Value, job.Get("pool"))
 		v.hooks(p.Value)
 		v.hooks(p.Value.Get("on"))
 	}

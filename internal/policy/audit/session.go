@@ -94,12 +94,14 @@ func (s *session) run(ctx context.Context) error {
 		return err
 	}
 	all.Go(func() { w.run(ctx) })
+	// Before the feeds begin: an empty cluster is judged at once.
+	s.publish(func(p *Progress) { p.Synced, p.Set = false, s.set.Load().Digest() })
+	s.live.Store(s)
+	defer s.live.Store(nil)
 	if err := s.reconcile(ctx, &all, changed); err != nil {
 		return err
 	}
-	s.live.Store(s)
-	defer s.live.Store(nil)
-	s.publish(func(p *Progress) { p.Error, p.Synced, p.Set = "", false, s.set.Load().Digest() })
+	s.publish(func(p *Progress) { p.Error = "" })
 	sweep := time.NewTicker(s.opts.Sweep)
 	defer sweep.Stop()
 	rediscover := time.NewTicker(time.Minute)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/registry"
 	"towpath.dev/towpath/internal/registry/build"
+	"towpath.dev/towpath/internal/registry/foreign"
 	"towpath.dev/towpath/internal/registry/registrytest"
 )
 
@@ -34,6 +36,7 @@ func TestBuild(t *testing.T) {
 
 	t.Run("scratch", func(t *testing.T) { scratch(t, s, b, auth) })
 	t.Run("failures", func(t *testing.T) { failures(t, b, auth) })
+	t.Run("layout", func(t *testing.T) { kept(t, s, b, auth) })
 	t.Run("from our registry", func(t *testing.T) { derived(t, s, b, auth) })
 }
 
@@ -121,6 +124,40 @@ func archive(t *testing.T, files map[string]string) *bytes.Buffer {
 		t.Fatal(err)
 	}
 	return &buf
+}
+
+// kept builds into a folder, where the image has its names, and nothing is pushed; then it is
+// pushed from there to a registry that wants to know who asks.
+func kept(t *testing.T, s *registrytest.Server, b *build.Builder, auth build.Auth) {
+	dir := filepath.Join(t.TempDir(), "images")
+	names := []string{s.Host + "/shop/kept:1", "docker.io/me/kept:latest"}
+	for range 2 { // The second is the same image, and takes the place of the first.
+		r, err := b.Build(t.Context(), build.Request{
+			Context: archive(t, map[string]string{"Dockerfile": "FROM scratch\nCOPY a /a\n", "a": "a"}), Layout: dir, Names: names, Auth: auth, Labels: map[string]string{"l": "1"},
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range names {
+			if got, err := foreign.Kept(dir, n); err != nil || got != r.Digest {
+				t.Errorf("%s is %q, %v, want %s", n, got, err, r.Digest)
+			}
+		}
+	}
+	if _, err := s.ManifestRecord(t.Context(), s.Admin, "shop/kept", "1"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("the image is in the registry already: %v", err)
+	}
+	digest, err := foreign.Kept(dir, names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := foreign.New((&net.Dialer{}).DialContext)
+	if _, err := c.Push(t.Context(), foreign.Login{Server: s.HTTP.URL, User: auth.User, Secret: auth.Secret}, dir, digest, names[0]); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := s.ManifestRecord(t.Context(), s.Admin, "shop/kept", "1"); err != nil || m.Digest != digest {
+		t.Errorf("the registry has %s, %v, want %s", m.Digest, err, digest)
+	}
 }
 
 func scratch(t *testing.T, s *registrytest.Server, b *build.Builder, auth build.Auth) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -74,12 +75,20 @@ type Request struct {
 	Repository string // "shop/web"
 	Tags       []string
 	Auth       Auth
+
+	// Layout is a folder that the image goes to instead of our registry, as an OCI image
+	// layout beside the images that are there, under Names: full names such as
+	// "images.example.com/shop/web:1". Repository and Tags then mean nothing.
+	Layout string
+	Names  []string
+	// Logins open other registries that base images come from, by their hosts.
+	Logins map[string]Auth
 }
 
 // Result is the image that was built and pushed.
 type Result struct {
 	Digest string
-	Size   int64 // bytes of config and layers, compressed
+	Size   int64 // bytes of config and layers, compressed; 0 in a layout
 }
 
 // readyWait is how long a build waits for a daemon that is starting.
@@ -125,6 +134,9 @@ func (b *Builder) Build(ctx context.Context, r Request, progress func(line strin
 		return Result{}, b.explain(ctx, err, p)
 	}
 	digest := resp.ExporterResponse["containerimage.digest"]
+	if r.Layout != "" {
+		return Result{Digest: digest}, nil
+	}
 	m, err := b.images.ManifestRecord(ctx, identity.SystemActor("builder"), r.Repository, digest)
 	if err != nil {
 		return Result{}, fmt.Errorf("looking up the image that was built: %w", err)
@@ -144,9 +156,9 @@ func (r Request) check() error {
 	switch {
 	case (r.Context == nil) == (r.ContextDir == ""):
 		return bad("A build takes its context either as a stream or as a folder.")
-	case !registry.ValidName(r.Repository):
+	case r.Layout == "" && !registry.ValidName(r.Repository):
 		return bad("%.80q is not the name of an image repository.", r.Repository)
-	case len(r.Tags) == 0:
+	case r.Layout == "" && len(r.Tags) == 0:
 		return bad("A build needs at least one tag.").(*fault.Error).WithNext("set the task's input tags")
 	case r.Dockerfile != "" && !filepath.IsLocal(filepath.FromSlash(r.Dockerfile)):
 		return bad("The Dockerfile %.200q is not inside of the build context.", r.Dockerfile)
@@ -210,21 +222,42 @@ func (b *Builder) options(r Request, work string) (client.SolveOpt, error) {
 	if r.Pull {
 		attrs["image-resolve-mode"] = "pull"
 	}
-	names := make([]string, 0, len(r.Tags))
-	for _, t := range r.Tags {
-		names = append(names, b.cfg.Host+"/"+r.Repository+":"+t)
-	}
 	return client.SolveOpt{
 		Frontend: "dockerfile.v0", FrontendAttrs: attrs,
 		LocalMounts: map[string]fsutil.FS{"context": files, "dockerfile": recipe},
 		// The context is copied from a folder that is new each time: the key lets the daemon
 		// compare it with what it was last time for the same repository.
 		SharedKey: r.Repository,
-		Session:   []session.Attachable{&credentials{host: b.cfg.Host, auth: r.Auth}},
-		Exports: []client.ExportEntry{{Type: client.ExporterImage, Attrs: map[string]string{
-			"name": strings.Join(names, ","), "push": "true", "oci-mediatypes": "true", "store": "false",
-		}}},
+		Session:   []session.Attachable{b.credentials(r)},
+		Exports:   []client.ExportEntry{b.export(r)},
 	}, nil
+}
+
+func (b *Builder) credentials(r Request) *credentials {
+	c := &credentials{logins: map[string]Auth{}}
+	maps.Copy(c.logins, r.Logins)
+	if r.Auth != (Auth{}) {
+		c.logins[b.cfg.Host] = r.Auth
+	}
+	return c
+}
+
+// export is where the image goes.
+func (b *Builder) export(r Request) client.ExportEntry {
+	if r.Layout != "" {
+		attrs := map[string]string{"oci-mediatypes": "true", "tar": "false"}
+		if len(r.Names) > 0 {
+			attrs["name"] = strings.Join(r.Names, ",")
+		}
+		return client.ExportEntry{Type: client.ExporterOCI, Attrs: attrs, OutputDir: r.Layout}
+	}
+	names := make([]string, 0, len(r.Tags))
+	for _, t := range r.Tags {
+		names = append(names, b.cfg.Host+"/"+r.Repository+":"+t)
+	}
+	return client.ExportEntry{Type: client.ExporterImage, Attrs: map[string]string{
+		"name": strings.Join(names, ","), "push": "true", "oci-mediatypes": "true", "store": "false",
+	}}
 }
 
 func recipeFS(work string, text []byte) (fsutil.FS, error) {

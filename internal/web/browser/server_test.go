@@ -80,11 +80,17 @@ func secret(t *testing.T, data, name string) string {
 	return strings.TrimSpace(string(b))
 }
 
-// push makes a repository with the pipeline file and pushes it.
+// push makes a repository with pipelineFile and pushes it.
 func push(ctx context.Context, t *testing.T, url, data string) {
 	t.Helper()
+	pushFile(ctx, t, url, data, pipelineFile)
+}
+
+// pushFile makes a repository with a pipeline file and pushes it.
+func pushFile(ctx context.Context, t *testing.T, url, data, yaml string) {
+	t.Helper()
 	dir := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(dir, "azure-pipelines.yml"), []byte(pipelineFile), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "azure-pipelines.yml"), []byte(yaml), 0o600))
 	scheme, host, _ := strings.Cut(url, "://")
 	remote := scheme + "://admin:" + secret(t, data, "admin-token") + "@" + host + "/shop/shop.git"
 	for _, args := range [][]string{

@@ -281,7 +281,7 @@ func checkFields(t check.Type) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "</select></label> <label class=\"field narrow\"><span>Ask again after, minutes</span><input class=\"in\" name=\"retry\" inputmode=\"numeric\" placeholder=\"0: once\"></label></div><label class=\"field\"><span>Headers, one a line</span><textarea class=\"in area mono\" name=\"headers\" rows=\"2\" spellcheck=\"false\" placeholder=\"Content-Type: application/json\"></textarea></label> <label class=\"field\"><span>Body</span><textarea class=\"in area mono\" name=\"body\" rows=\"2\" spellcheck=\"false\"></textarea></label> <label class=\"field\"><span>Passes when; empty: a status from 200 to 299 is enough</span><input class=\"in mono\" name=\"success\" spellcheck=\"false\" placeholder=\"eq(root['status'], 'ok')\"></label>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "</select></label> <label class=\"field narrow\"><span>Ask again after, minutes</span><input class=\"in\" name=\"retry\" inputmode=\"numeric\" placeholder=\"0: once\"></label></div><label class=\"field\"><span>Service connection whose credentials the request bears; empty: none</span><input class=\"in\" name=\"connection\" spellcheck=\"false\" placeholder=\"a generic connection of the same host\"></label> <label class=\"field\"><span>Headers, one a line</span><textarea class=\"in area mono\" name=\"headers\" rows=\"2\" spellcheck=\"false\" placeholder=\"Content-Type: application/json\"></textarea></label> <label class=\"field\"><span>Body</span><textarea class=\"in area mono\" name=\"body\" rows=\"2\" spellcheck=\"false\"></textarea></label> <label class=\"field\"><span>Passes when; empty: a status from 200 to 299 is enough</span><input class=\"in mono\" name=\"success\" spellcheck=\"false\" placeholder=\"eq(root['status'], 'ok')\"></label>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -298,7 +298,7 @@ func checkFields(t check.Type) templ.Component {
 				var templ_7745c5c3_Var12 string
 				templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(m)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `page/checkform.templ`, Line: 100, Col: 18}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `page/checkform.templ`, Line: 101, Col: 18}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
 				if templ_7745c5c3_Err != nil {

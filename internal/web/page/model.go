@@ -53,6 +53,7 @@ type Shell struct {
 	Notice    string // a sentence about what was just done, shown once
 	Asset     func(name string) string
 	Scripts   []string // more scripts and, beside them, styles that this page needs
+	Styles    []string // more styles
 	Preload   string   // what a script will ask for at once, "" for nothing
 	// Counts stand beside rooms in the navigation, by their key.
 	Counts map[string]Badge

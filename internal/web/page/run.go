@@ -103,6 +103,10 @@ type RunView struct {
 	Artifacts []Artifact
 	File      string // the pipeline file at the run's commit
 	Query     string
+	Kept      []KeptJob
+	Terminals []pipeline.TerminalUse // that were opened in kept jobs, the last first
+	CanKeep   bool
+	CanEnter  bool
 	Images    []pipeline.Image // what it pushed
 	Refused   []policy.Decision
 	Holds     []Hold // what holds its stages now
@@ -125,17 +129,20 @@ type RunView struct {
 
 // RunList is what the runs page shows.
 type RunList struct {
-	Runs    []Run
-	Filters []Filter
-	Query   string
-	Start   bool // the form that starts a run is open
-	Repos   []string
-	Queue   *Queue // of the form that starts a run
-	Remote  string
-	More    string
+	Runs []Run
+	// Pipeline is whose runs they are; "" means all of the project.
+	Pipeline string
+	Filters  []Filter
+	Query    string
+	Start    bool // the form that starts a run is open
+	CanKeep  bool // failed jobs may be kept
+	Repos    []string
+	Queue    *Queue // of the form that starts a run
+	Remote   string
+	More     string
 }
 
-func (v RunView) path(s Shell) string { return s.At("/runs/" + strconv.FormatInt(v.Number, 10)) }
+func (v Run) path(s Shell) string { return s.At("/runs/" + strconv.FormatInt(v.Number, 10)) }
 
 func (v RunView) logPath(s Shell) string {
 	return v.path(s) + "/log/" + Esc(v.Log.Job) + "/" + strconv.Itoa(v.Log.Step)

@@ -188,7 +188,7 @@ func (d Deploy) Release(ctx context.Context, a identity.Actor, project, env stri
 // Deps are the fixture's services for web.New.
 func (f *Fixture) Deps() web.Deps {
 	return web.Deps{
-		Identity: identityTokens{f}, Source: Source{f}, Pipeline: Pipeline{f}, Checks: Checks{f}, Library: Library{f}, Registry: Registry{f}, Supply: Supply{f}, Deploy: Deploy{f},
+		Identity: identityTokens{f}, Source: Source{f}, Pipeline: Pipeline{f}, Definitions: Pipeline{f}, Pools: Pools{f}, Retention: Pipeline{f}, Tests: Pipeline{f}, Checks: Checks{f}, Library: Library{f}, Registry: Registry{f}, Supply: Supply{f}, Deploy: Deploy{f},
 		Evidence: Evidence{f}, Cluster: Cluster{}, Log: Logbook{f}, Clock: clock.Fixed(Now, 0), Pulls: Pulls{f}, Rulesets: Rulesets{f}, Protection: Protection{f}, Policy: Policy{f}, Compliance: Compliance{f}, Enforcement: Enforcement{},
 		Monitor: Monitor{f}, Alerts: Alerts{f}, Insight: Insight{f}, Work: Work{f}, Signals: Signals{f}, Dev: Dev{f}, Dora: Dora{f},
 	}

@@ -153,8 +153,27 @@ func (p Pipeline) Repeat(ctx context.Context, a identity.Actor, n int64, part pi
 	return d.Run, nil
 }
 
-// Rerun needs the write role.
-func (p Pipeline) Rerun(ctx context.Context, a identity.Actor, n int64) (pipeline.Run, error) {
+// MayEnter needs the maintain role.
+func (p Pipeline) MayEnter(ctx context.Context, a identity.Actor, n int64) error {
+	_, err := p.find(ctx, a, n, identity.Maintain)
+	return err
+}
+
+// OpenTerminal finds no job that is kept; it needs the maintain role.
+func (p Pipeline) OpenTerminal(ctx context.Context, a identity.Actor, n int64, _ string, _ protocol.Size) (*pipeline.Terminal, error) {
+	if err := p.MayEnter(ctx, a, n); err != nil {
+		return nil, err
+	}
+	return nil, fault.New(fault.NotFound, "No job of run %d is kept.", n)
+}
+
+// Release notes the job; it needs the write role.
+func (p Pipeline) Release(ctx context.Context, a identity.Actor, n int64, job string) error {
+	return p.note(ctx, a, n, "release "+job)
+}
+
+// RerunKept needs the write role.
+func (p Pipeline) RerunKept(ctx context.Context, a identity.Actor, n int64, _ time.Duration) (pipeline.Run, error) {
 	if _, err := p.find(ctx, a, n, identity.Write); err != nil {
 		return pipeline.Run{}, err
 	}
