@@ -39,6 +39,8 @@ type Config struct {
 	// Containers are their names: the agent is then for one job, whose steps run in them.
 	Sockets    string
 	Containers []string
+	// Published says that the ports of services are already where the pipeline maps them to.
+	Published bool
 	// UID and GID are the user that steps run as; nil means the agent's own. A
 	// root agent without them is refused unless AllowRoot says otherwise.
 	UID, GID  *uint32

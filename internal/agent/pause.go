@@ -22,6 +22,9 @@ type Failure struct {
 	// Env is the environment that the processes of the step had, secrets that the step
 	// maps included.
 	Env []string
+	// Agent is the agent of the job, and Container the container in which the step ran; "" is
+	// the agent's host.
+	Agent, Container string
 }
 
 // failure is where the step has failed.
@@ -30,7 +33,11 @@ func (s *stepRun) failure() Failure {
 	if err != nil {
 		dir = s.space.path(dirSources)
 	}
-	return Failure{Job: s.job.Path(), Step: s.step.DisplayName, Why: s.masker.String(s.why), Dir: dir, Env: s.environment()}
+	f := Failure{Job: s.job.Path(), Step: s.step.DisplayName, Why: s.masker.String(s.why), Dir: dir, Env: s.environment(), Agent: s.agent.cfg.Name}
+	if s.in != nil {
+		f.Container = s.in.name
+	}
+	return f
 }
 
 // pause tells the one who wants to know that the step has failed, and waits for him. For a job

@@ -145,7 +145,7 @@ func (a *Agent) localize(job *protocol.Job) {
 	}
 	move := func(address string) string {
 		u, err := url.Parse(address)
-		if err != nil {
+		if err != nil || u.Scheme == "file" { // It is no server's.
 			return address
 		}
 		u.Scheme, u.Host = here.Scheme, here.Host

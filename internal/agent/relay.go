@@ -28,7 +28,7 @@ func (r *jobRun) publish() (func(), error) {
 		}
 		for _, p := range c.Ports {
 			r.vars.Set(plan.Value{Name: fmt.Sprintf("agent.services.%s.ports.%d", c.Alias, p.Container), Text: strconv.Itoa(p.Host), ReadOnly: true})
-			if p.Host == p.Container {
+			if p.Host == p.Container || r.agent.cfg.Published {
 				continue
 			}
 			l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p.Host)))

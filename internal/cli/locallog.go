@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 
@@ -106,7 +105,7 @@ func (e *env) shell(l *localLog) local.Pauser {
 		fmt.Fprintln(e.err, "warning: --shell-on-failure needs a terminal; the run goes on without")
 		return nil
 	}
-	return &failureShell{log: l, terminal: terminal, term: e.getenv("TERM")}
+	return &failureShell{log: l, terminal: terminal}
 }
 
 // failureShell is an interactive shell in the folder and environment of a failed step. While
@@ -114,7 +113,6 @@ func (e *env) shell(l *localLog) local.Pauser {
 type failureShell struct {
 	log      *localLog
 	terminal *os.File
-	term     string
 }
 
 // Pause runs a shell until the user leaves it or the job is told to end.
@@ -123,11 +121,12 @@ func (s *failureShell) Pause(ctx context.Context, f local.Failure) {
 	defer s.log.mu.Unlock()
 	fmt.Fprintf(s.log.notes, "\n%s: %s failed: %s\nA shell in %s with the environment of the step; exit lets the job go on.\n",
 		f.Job, printable(f.Step), printable(f.Why), f.Dir)
-	cmd := exec.CommandContext(ctx, "/bin/bash", "--norc", "-i")
-	cmd.Dir = f.Dir
-	cmd.Env = append(f.Env, "TERM="+s.term, `PS1=[failed step] \w\$ `)
+	cmd := f.Shell
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.terminal, s.terminal, s.terminal
-	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+	if err := cmd.Start(); err != nil {
 		fmt.Fprintf(s.log.notes, "The shell could not be started: %v\n", err)
+		return
 	}
+	defer context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })() // One that has ended needs no end.
+	_ = cmd.Wait()                                                    // How a shell ends says nothing about the step.
 }

@@ -26,7 +26,7 @@ import (
 type localFlags struct {
 	jobs, steps, secrets, groups []string
 	connections, files           []string
-	artifacts                    string
+	artifacts, engine            string
 	dry, shell                   bool
 	slots                        int
 }
@@ -42,6 +42,7 @@ func (l *localFlags) add(c *cobra.Command) {
 	f.StringVar(&l.artifacts, "artifacts", "", "folder that the published artifacts are written to")
 	f.BoolVar(&l.dry, "dry-run", false, "say what would run and what is left out, and run nothing")
 	f.BoolVar(&l.shell, "shell-on-failure", false, "open a shell where a step failed, with its environment; the job goes on when the shell ends")
+	f.StringVar(&l.engine, "container-engine", "", "docker or podman, for jobs with containers; without it the first of them that answers")
 	f.IntVar(&l.slots, "parallel", min(4, runtime.NumCPU()), "jobs at a time")
 }
 
@@ -125,7 +126,7 @@ func (e *env) localConfig(p *localPipeline, here *localFlags, planned *plan.Plan
 	cfg := local.Config{
 		Plan: planned, Choice: choice, Root: p.root, Repositories: map[string]string{}, Parameters: p.options.Parameters, Secrets: map[string]string{},
 		Groups: map[string]map[string]string{}, SecureFiles: map[string]string{}, Slots: max(here.slots, 1), Path: e.getenv("PATH"), Version: e.version, Log: slog.New(slog.DiscardHandler),
-		Tasks: p.tasks,
+		Tasks: p.tasks, Engine: here.engine, Env: os.Environ(),
 	}
 	for _, r := range planned.Resources.Repositories {
 		if dir, ok := p.resource(&expand.Repository{Alias: r.Alias, Type: r.Type, Name: r.Name, Ref: r.Ref}); ok {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/job"
+	"towpath.dev/towpath/internal/local/engine"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/pipeline/library"
 	"towpath.dev/towpath/internal/pipeline/plan"
@@ -54,6 +56,13 @@ type Config struct {
 	Predefined map[string]string
 	// Slots is how many jobs run at a time, at least one.
 	Slots int
+	// Engine is the container engine that jobs with containers use, docker or podman; "" is the
+	// first that answers. Env is the environment of the caller, in which it finds its settings.
+	Engine string
+	Env    []string
+	// Program is the calling program as it can be started in a container; its main calls
+	// RunWarden. "" is the one that runs.
+	Program string
 	// Shared is the folder of caches and tools that outlive the run; Path is where steps find
 	// programs.
 	Shared, Path string
@@ -69,11 +78,18 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Pauser is told of steps that have failed, and Failure is what it is told.
-type (
-	Pauser  = agent.Pauser
-	Failure = agent.Failure
-)
+// Pauser is told of steps that have failed for good. It holds the job until it returns; ctx ends
+// when the job is told to end. Jobs call it side by side.
+type Pauser interface {
+	Pause(ctx context.Context, f Failure)
+}
+
+// Failure is where a step has failed, and Shell the command with which somebody looks around
+// there; its standard files are the caller's to set.
+type Failure struct {
+	agent.Failure
+	Shell *exec.Cmd
+}
 
 // project and owner are those of every local run.
 const project = "local"
@@ -88,8 +104,7 @@ const WardenProgram = warden.Argument
 // RunWarden is the program that WardenProgram asks for; it returns its exit code.
 func RunWarden() int { return warden.Main() }
 
-// Features are the optional parts of the language that a local run compiles. Containers are
-// among them so that Choose can name the jobs which have to go elsewhere.
+// Features are the optional parts of the language that a local run compiles.
 func Features() validate.Features {
 	return validate.Features{PowerShell: true, Matrix: true, Agentless: true, Containers: true, Canary: true, Rolling: true, PullRequests: true, Schedules: true, PipelineTriggers: true}
 }
@@ -103,6 +118,7 @@ type host struct {
 	svc   *pipeline.Service
 	db    *store.DB
 	end   <-chan struct{} // closed when everything is to end at once
+	pods  *engine.Pods    // nil when no job has containers
 	stop  []func() error  // the last one first
 }
 
@@ -153,6 +169,9 @@ func (h *host) prepare(ctx context.Context) (pipeline.Order, error) {
 	}
 	if err := h.cfg.given(); err != nil {
 		return pipeline.Order{}, err
+	}
+	for _, note := range here(h.cfg.Plan) {
+		h.cfg.Watcher.Note(note)
 	}
 	repo := project + "/" + repoName(h.cfg.Root)
 	own, err := take(ctx, h.cfg.Root, h.bare(repo))
@@ -237,23 +256,33 @@ func (h *host) open(ctx context.Context) error {
 	}
 	token, now := rand.Text(), clock.System()
 	features := Features()
+	listener := newPipes()
+	pods, err := h.containers(ctx, listener.transport)
+	if err != nil {
+		return err
+	}
 	h.svc, err = pipeline.New(pipeline.Parts{
 		DB: h.db, Log: event.New(h.db, now), Clock: now, Queue: job.New(h.db, now), Auth: owner{}, Source: nowhere{}, Tokens: tokens{},
-		Blobs: blobs, Vault: keys, Outside: newOutside(), Logger: h.cfg.Log,
+		Blobs: blobs, Vault: keys, Outside: newOutside(), Pods: pods, Logger: h.cfg.Log,
 	}, pipeline.Options{
 		URL: "file://" + filepath.Join(h.dir, "repos"), Registry: "localhost:7080", Data: data, AgentToken: token, Features: &features, LeaveOut: h.cfg.Choice.why,
 	})
 	if err != nil {
 		return err
 	}
+	if err := h.poolOfPods(ctx); err != nil {
+		return err
+	}
 	h.background(h.svc.Run)
-	listener := newPipes()
 	server := &http.Server{Handler: h.svc.AgentHandler(), ErrorLog: slog.NewLogLogger(h.cfg.Log.Handler(), slog.LevelDebug)}
 	h.stop = append(h.stop, server.Close)
 	go func() { _ = server.Serve(listener) }() // It ends with an error that says just that.
+	if h.pods != nil {
+		h.stop = append(h.stop, h.pods.Close) // Before what its agents talk to.
+	}
 	runner, err := agent.New(agent.Config{
 		Server: home, Token: token, Name: "local", Version: h.cfg.Version, Dir: filepath.Join(h.dir, "agent"), Slots: h.cfg.Slots, AllowRoot: true,
-		Path: h.cfg.Path, Shared: h.cfg.Shared, Transport: listener.transport(), Pause: h.cfg.Pause, Abandon: h.end, Log: h.cfg.Log,
+		Path: h.cfg.Path, Shared: h.cfg.Shared, Transport: listener.transport(), Pause: h.pauser(), Abandon: h.end, Log: h.cfg.Log,
 	})
 	if err != nil {
 		return err

@@ -9,50 +9,6 @@ import (
 	"towpath.dev/towpath/internal/pipeline/plan"
 )
 
-// contained refuses a plan that wants containers: on a host its steps would find other
-// programs than those that they were written for.
-func contained(p *plan.Plan) error {
-	var where []string
-	hosts := 0
-	for i := range p.Stages {
-		for k := range p.Stages[i].Jobs {
-			job := &p.Stages[i].Jobs[k]
-			if job.Kind == plan.KindDeployment {
-				continue // It is left out.
-			}
-			if what := container(job); what != "" {
-				where = append(where, fmt.Sprintf("%s: %s", job.Pos, strings.TrimSpace("the job "+Label(p.Stages[i].Name, job.Name, "")+" "+what)))
-				continue
-			}
-			hosts++
-		}
-	}
-	if len(where) == 0 {
-		return nil
-	}
-	err := fault.New(fault.Invalid, "A local run has no containers, and these ask for some:\n%s", strings.Join(where, "\n"))
-	if hosts > 0 {
-		return err.WithNext("choose the others with --job, or push the file: agents in a cluster run jobs in containers")
-	}
-	return err.WithNext("push the file: agents in a cluster run jobs in containers; here, install what the image has and leave container and services out")
-}
-
-// container says what of a job wants a container, or "".
-func container(job *plan.Job) string {
-	switch {
-	case job.Container != nil:
-		return "runs in " + job.Container.Image
-	case len(job.Services) > 0:
-		return "has the service " + job.Services[0].Name + " beside it"
-	}
-	for _, s := range stepsOf(job) {
-		if s.Enabled && s.Target != nil && s.Target.Container != "" && !strings.EqualFold(s.Target.Container, "host") {
-			return "has the step " + s.DisplayName + ", which runs in " + s.Target.Container
-		}
-	}
-	return ""
-}
-
 // given refuses a plan that uses what nobody has given the run: variable groups,
 // connections and secure files, which a server keeps. All of them are named at once.
 func (cfg *Config) given() error {
