@@ -215,9 +215,14 @@ func begun(pid int) string {
 
 // Sweep removes the containers that runs which were killed have left.
 func (e *Engine) Sweep(ctx context.Context) error {
-	out, err := e.run(ctx, answerWithin, "ps", "--all", "--no-trunc", "--filter", "label="+labelProcess, "--format", `{{.ID}} {{.Label "`+labelProcess+`"}}`)
+	found, err := e.run(ctx, answerWithin, "ps", "--all", "--quiet", "--no-trunc", "--filter", "label="+labelProcess)
+	if err != nil || found == "" {
+		return wrapped(err)
+	}
+	// The templates of ps differ between engines, those of inspect do not.
+	out, err := e.run(ctx, answerWithin, append([]string{"inspect", "--format", `{{.Id}} {{index .Config.Labels "` + labelProcess + `"}}`}, strings.Fields(found)...)...)
 	if err != nil {
-		return fmt.Errorf("looking for containers of earlier runs: %w", err)
+		return wrapped(err)
 	}
 	var left []string
 	for line := range strings.Lines(out) {
@@ -234,17 +239,28 @@ func (e *Engine) Sweep(ctx context.Context) error {
 	return e.remove(ctx, left)
 }
 
+func wrapped(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("looking for containers of earlier runs: %w", err)
+}
+
 // remove removes containers with their volumes, given so that none comes after one whose network
 // it is in, whatever state they are in.
 func (e *Engine) remove(ctx context.Context, ids []string) error {
 	var err error
+	args := []string{"rm", "--force", "--volumes"}
+	if e.podman { // It would wait ten seconds for each program that takes no signal.
+		args = append(args, "--time", "0")
+	}
 	// Podman refuses to remove a container while another is in its network, so that the second
 	// round removes what the first one had in the wrong order.
 	for range 2 {
 		err = nil
 		var rest []string
 		for _, id := range ids {
-			_, rerr := e.run(ctx, time.Minute, "rm", "--force", "--volumes", id)
+			_, rerr := e.run(ctx, time.Minute, append(slices.Clone(args), id)...)
 			if rerr != nil && !strings.Contains(strings.ToLower(rerr.Error()), "no such container") && !strings.Contains(rerr.Error(), "no container with") {
 				rest, err = append(rest, id), errors.Join(err, fmt.Errorf("removing the container %.12s: %w", id, rerr))
 			}

@@ -270,7 +270,8 @@ func (p *Pods) Delete(ctx context.Context, _, name string) error {
 	if g == nil {
 		return nil
 	}
-	return p.away(ctx, g)
+	// The end of the run ends no removal that has begun.
+	return p.away(context.WithoutCancel(ctx), g)
 }
 
 func (p *Pods) away(ctx context.Context, g *group) error {
