@@ -120,7 +120,8 @@ func countShares(shares map[share]int64, b *table.Batch) {
 // seal takes, whose memory it may be.
 const maxTries = 400
 
-// transaction runs f in a transaction, again while it fails for want of memory.
+// transaction runs f in a transaction, again while it fails for want of memory. That a
+// transaction is aborted is what an appender says whose rows found no memory before.
 func (e *Engine) transaction(c *duck.Conn, f func() error) error {
 	ctx := context.Background() // What is in the log must come into the hot tables.
 	for try := 0; ; try++ {
@@ -134,7 +135,7 @@ func (e *Engine) transaction(c *duck.Conn, f func() error) error {
 			}
 		}
 		var d *duck.Error
-		if err == nil || !errors.As(err, &d) || d.Reason != duck.OutOfMemory || try == maxTries {
+		if err == nil || !errors.As(err, &d) || d.Reason != duck.OutOfMemory && d.Reason != duck.Aborted || try == maxTries {
 			return err
 		}
 		e.queries.endOldest()

@@ -38,8 +38,8 @@ type running struct {
 }
 
 // enter waits for a place. The query must run with the context that it returns, and then
-// call leave.
-func (p *pool) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
+// call leave. older reports whether one runs that has begun before it.
+func (p *pool) enter(ctx context.Context) (_ context.Context, older func() bool, leave func(), err error) {
 	stop := context.AfterFunc(ctx, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -52,15 +52,25 @@ func (p *pool) enter(ctx context.Context) (_ context.Context, leave func(), err 
 		p.free.Wait()
 	}
 	if p.closed {
-		return nil, nil, errClosed
+		return nil, nil, nil, errClosed
 	}
 	if ctx.Err() != nil {
-		return nil, nil, context.Cause(ctx)
+		return nil, nil, nil, context.Cause(ctx)
 	}
 	r := &running{began: time.Now()}
 	ctx, r.end = context.WithCancelCause(ctx)
 	p.running[r] = true
-	return ctx, func() {
+	older = func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for o := range p.running {
+			if o.began.Before(r.began) {
+				return true
+			}
+		}
+		return false
+	}
+	return ctx, older, func() {
 		r.end(nil)
 		p.mu.Lock()
 		defer p.mu.Unlock()

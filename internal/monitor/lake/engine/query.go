@@ -23,8 +23,9 @@ const (
 	maxScans           = 64
 )
 
-// A query that found no memory at once is tried again: another one had it. One that had
-// its chance for longer than this is itself what takes it.
+// A query that found no memory is tried again when another one had it: at once, or beside a
+// query that began earlier. One that had its chance for longer than this, with none before it,
+// is itself what takes it.
 const (
 	innocent   = time.Second
 	retries    = 20
@@ -54,7 +55,7 @@ func (e *Engine) ask(ctx context.Context, q lake.Query) (*lake.Answer, error) {
 	if err := e.check(ctx, q); err != nil {
 		return nil, explain(ctx, err, q)
 	}
-	ctx, leave, err := e.queries.enter(ctx)
+	ctx, older, leave, err := e.queries.enter(ctx)
 	if err != nil {
 		return nil, explain(ctx, err, q)
 	}
@@ -62,10 +63,10 @@ func (e *Engine) ask(ctx context.Context, q lake.Query) (*lake.Answer, error) {
 	v := e.look()
 	defer e.leave(v)
 	for try := 0; ; try++ {
-		start := time.Now()
+		start, beside := time.Now(), older()
 		a, err := e.run(ctx, v, q)
 		var d *duck.Error
-		if errors.As(err, &d) && d.Reason == duck.OutOfMemory && time.Since(start) < innocent && try < retries && ctx.Err() == nil {
+		if errors.As(err, &d) && d.Reason == duck.OutOfMemory && (beside || time.Since(start) < innocent) && try < retries && ctx.Err() == nil {
 			select {
 			case <-ctx.Done():
 			case <-time.After(retryPause):

@@ -18,6 +18,7 @@ const (
 	Interrupted               // its context ended
 	Input                     // reading or writing a file
 	Broken                    // DuckDB itself
+	Aborted                   // what was done before it in the transaction failed
 )
 
 // Error is a failure of DuckDB.
@@ -31,9 +32,14 @@ func (e *Error) Error() string { return "duckdb: " + e.Text }
 
 func errorOf(t bindings.ErrorType, text string) *Error {
 	e := &Error{Text: text}
-	if strings.Contains(text, "failed to pin block") || strings.Contains(text, "failed to allocate") {
-		// A commit that finds no memory says so under another type.
-		e.Reason = OutOfMemory
+	for _, said := range []string{"failed to pin block", "failed to allocate", "failed to offload"} {
+		if strings.Contains(text, said) { // A commit that finds no memory says so under another type.
+			e.Reason = OutOfMemory
+			return e
+		}
+	}
+	if strings.Contains(text, "Current transaction is aborted") {
+		e.Reason = Aborted
 		return e
 	}
 	switch t {
