@@ -11,7 +11,7 @@ KUBE_LD := -s -w -X k8s.io/component-base/version.gitVersion=$(KUBE_VERSION) -X 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LD := -s -w -X main.version=$(VERSION)
 
-.PHONY: demo test deps build lake kube check unit slow cluster prove bench picture help
+.PHONY: demo test deps build lake kube check unit slow cluster prove prove-local bench picture help
 
 demo: deps ## Install what is missing, build, start everything, run the loop, stay up. ONCE=1: end after it and write build/demo.json.
 	@$(GO) run ./cmd/towpath-demo $(if $(ONCE),--once)
@@ -61,6 +61,10 @@ PROVE ?= TestNineSteps|TestSessions|TestManySessions|TestTunnel|TestSaves|TestFa
 prove: export TOWPATH_BIN = $(BIN)
 prove: build kube ## The long proofs on a live cluster: the nine steps, sessions in trouble, seeded faults, clean deployments, somebody else's chart. ARGS='-deploys 50 -sessions 50 -upload 1024 -faults all' for the numbers of docs/benchmarks.md.
 	@$(GOTEST) -tags prove -count=1 -timeout 90m -v -run '$(PROVE)' ./internal/e2e $(if $(ARGS),-args $(ARGS))
+
+prove-local: export TOWPATH_BIN = $(BIN)
+prove-local: build kube ## Local runs with containers, by a real Podman (root; apt-get install podman netavark).
+	@$(GOTEST) -tags prove -count=1 -v -run TestPodman ./internal/local/engine
 
 cluster: export CGO_ENABLED = 1
 cluster: kube ## The embedded cluster by itself, end to end.

@@ -14,5 +14,6 @@
 //   - The throwaway folder is for the calling user alone, and goes with the run. Caches and
 //     tools stay, in a folder that the caller names.
 //
-// It imports pipeline, agent and the kernel; the command line is its caller.
+// Containers are those of the machine's own engine (package engine). It imports pipeline, agent
+// and the kernel; the command line is its caller.
 package local
