@@ -82,8 +82,9 @@ func (b *builder) body(s *Step, n *parse.Node) {
 		s.Task, s.Inputs["repository"] = TaskCheckout, value
 		copyInputs("clean", "fetchDepth", "fetchFilter", "fetchTags", "lfs", "persistCredentials", "submodules", "path",
 			"sparseCheckoutDirectories", "sparseCheckoutPatterns", "workspaceRepo")
-	case StepPublish:
-		s.Task, s.Inputs["path"] = TaskPublish, value
+	case StepPublish, "upload":
+		// "upload" is the deprecated name of "publish".
+		s.Kind, s.Task, s.Inputs["path"] = StepPublish, TaskPublish, value
 		if artifact := n.Get("artifact").Text(); artifact != "" {
 			s.Inputs["artifactName"] = artifact
 		}
