@@ -22,7 +22,7 @@ import (
 // clusters and caches that no agent has by itself.
 func NeedsServer(task string) bool {
 	switch strings.ToLower(task) {
-	case "docker@2", "helmdeploy@0", "helmdeploy@1", "kubernetes@1", "kubernetesmanifest@1", "cache@2":
+	case "docker@2", "helmdeploy@0", "helmdeploy@1", "kubernetes@1", "kubernetesmanifest@1", "reviewapp@0", "cache@2":
 		return true
 	}
 	return false

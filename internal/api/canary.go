@@ -24,6 +24,9 @@ func (a *server) canaryRoutes() {
 	}) (*Body[deploy.Environment], error) {
 		return body(a.Deploy.Edit(ctx, actor(ctx), in.Project, in.Env, in.Body))
 	})
+	op(a, http.MethodPost, "/projects/{project}/envs/{env}/end", "env-end", "Take a review app away with its namespace", func(ctx context.Context, in *InEnv) (*Body[deploy.Environment], error) {
+		return body(a.Deploy.EndReviewApp(ctx, actor(ctx), in.Project, in.Env))
+	})
 	op(a, http.MethodGet, "/projects/{project}/envs/{env}/routing", "env-routing", "What the router of an environment knows", func(ctx context.Context, in *InEnv) (*Body[deploy.Routing], error) {
 		return body(a.Deploy.Routing(ctx, actor(ctx), in.Project, in.Env))
 	})

@@ -281,7 +281,7 @@ func (a *App) openCluster(ctx context.Context) error {
 func (a *App) openDeploy(context.Context) error {
 	a.Deploy = deploy.New(deploy.Deps{
 		DB: a.db, Log: a.Log, Auth: a.Identity, Clusters: a.Cluster, Images: tags{a.Registry}, Clock: a.clock, Logger: a.logger,
-		Agent: a.newAgentImage(),
+		Agent: a.newAgentImage(), Pulls: reviewed{a.Pulls},
 	}, deploy.Options{Registry: hostOf(a.URL), FrontDoor: a.Cluster.Status().FrontDoor})
 	return nil
 }

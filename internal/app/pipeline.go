@@ -14,6 +14,7 @@ import (
 	"towpath.dev/towpath/internal/registry/supply"
 	"towpath.dev/towpath/internal/registry/supply/provenance"
 	"towpath.dev/towpath/internal/source"
+	"towpath.dev/towpath/internal/store"
 )
 
 func (a *App) openPipeline(ctx context.Context) error {
@@ -128,4 +129,9 @@ var _ pipeline.Environments = environments{}
 func (e environments) Ensure(ctx context.Context, a identity.Actor, project, name string) error {
 	_, err := e.deploy.CreateEnvironment(ctx, a, project, name, "")
 	return err
+}
+
+// ReviewApps reports whether runs of pull requests may make review apps of an environment.
+func (e environments) ReviewApps(ctx context.Context, h store.Handle, project, name string) (bool, error) {
+	return e.deploy.ReviewApps(ctx, h, project, name)
 }

@@ -47,6 +47,8 @@ func (a *App) onPullEvent(ctx context.Context, tx *store.Tx, e event.Event) erro
 			return nil
 		}
 		return enqueue(judgement{Repo: p.Repo, Number: p.Number}, kindPullPolicy, kindPullDepend, kindPullRun)
+	case event.TypePullMerged, event.TypePullClosed:
+		tx.AfterCommit(a.Deploy.SweepReviewApps)
 	case event.TypeRunQueued, event.TypeRunStarted:
 		var r event.Run
 		if err := e.Into(&r); err != nil || r.Reason != "PullRequest" {

@@ -54,6 +54,8 @@ func (t tasks) Run(ctx context.Context, call pipeline.TaskCall, out func(line st
 		return t.manifests(ctx, call, out)
 	case "kubernetes":
 		return t.kubectl(ctx, call, out)
+	case "reviewapp":
+		return t.reviewApp(ctx, call, out)
 	}
 	return nil, fault.New(fault.Invalid, "The server runs no task %s.", call.Task)
 }

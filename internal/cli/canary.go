@@ -130,23 +130,24 @@ func settingRows(s deploy.Settings) [][]string {
 		}
 		strategy = "canary: " + strings.Join(steps, ", ")
 	}
-	return [][]string{{"routing", s.Routing}, {"sessions", s.Sessions}, {"drift", s.Drift}, {"strategy", strategy}}
+	return [][]string{{"routing", s.Routing}, {"sessions", s.Sessions}, {"drift", s.Drift}, {"strategy", strategy}, {"review apps", s.ReviewApps}}
 }
 
 func (e *env) envEdit() *cobra.Command {
-	var routing, sessions, drift, strategy string
+	var routing, sessions, drift, reviewApps, strategy string
 	c := e.inProject(&cobra.Command{
 		Use: "edit NAME", Short: "Change how an environment is deployed to", Args: cobra.ExactArgs(1),
-		Example: "  towpath env edit production --routing on --project shop\n  towpath env edit production --strategy canary.json --project shop",
+		Example: "  towpath env edit production --routing on --project shop\n  towpath env edit production --strategy canary.json --project shop\n  towpath env edit review --review-apps on --project shop",
 	})
 	f := c.Flags()
 	f.StringVar(&routing, "routing", "", "on: requests pass the namespace's router; off")
 	f.StringVar(&sessions, "sessions", "", "allowed or forbidden: developers' sessions")
 	f.StringVar(&drift, "drift", "", "off, warn or enforce")
+	f.StringVar(&reviewApps, "review-apps", "", "on: runs of pull requests may make review apps of it; off takes them away")
 	f.StringVar(&strategy, "strategy", "", `file with the steps of a canary as JSON, the JSON itself, or "none"`)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		var in deploy.Change
-		for name, to := range map[string]**string{"routing": &in.Routing, "sessions": &in.Sessions, "drift": &in.Drift} {
+		for name, to := range map[string]**string{"routing": &in.Routing, "sessions": &in.Sessions, "drift": &in.Drift, "review-apps": &in.ReviewApps} {
 			if c.Flags().Changed(name) {
 				v, err := c.Flags().GetString(name)
 				if err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 func (e *env) envs() *cobra.Command {
-	return noun("env", "Environments, releases and pods", e.envList(), e.envShow(), e.envCreate(), e.envEdit(), e.envRouting(), e.envTargets(), e.envHistory())
+	return noun("env", "Environments, releases and pods", e.envList(), e.envShow(), e.envCreate(), e.envEdit(), e.envEnd(), e.envRouting(), e.envTargets(), e.envHistory())
 }
 
 func (e *env) envList() *cobra.Command {
@@ -78,6 +78,12 @@ func environmentTable(v deploy.Environment, releases []deploy.Release) table {
 	if v.Connection != "" {
 		t.rows = append(t.rows, []string{"cluster", "that of the service connection " + v.Connection})
 	}
+	if r := v.Review; r != nil {
+		t.rows = append(t.rows, []string{"review app", fmt.Sprintf("of %s, for pull request %s#%d", r.Base, r.Repo, r.Pull)})
+		if !r.Ended.IsZero() {
+			t.rows = append(t.rows, []string{"ended", ago(r.Ended)})
+		}
+	}
 	t.rows = append(t.rows, settingRows(v.Settings)...)
 	for _, d := range v.Drifted {
 		by := ""
@@ -117,6 +123,25 @@ func (e *env) envCreate() *cobra.Command {
 			}
 			return e.print(got, func() table {
 				return table{rows: [][]string{{"environment " + got.Name + " deploys to namespace " + got.Namespace}}}
+			})
+		},
+	})
+}
+
+func (e *env) envEnd() *cobra.Command {
+	return e.inProject(&cobra.Command{
+		Use: "end NAME", Short: "Take a review app away with its namespace", Args: cobra.ExactArgs(1), Example: "  towpath env end review.web-pr-7 --project shop",
+		RunE: func(c *cobra.Command, args []string) error {
+			path, err := e.projectPath("/envs/" + url.PathEscape(args[0]) + "/end")
+			if err != nil {
+				return err
+			}
+			got, err := send[deploy.Environment](c.Context(), e, http.MethodPost, path, nil)
+			if err != nil {
+				return err
+			}
+			return e.print(got, func() table {
+				return table{rows: [][]string{{"review app " + got.Name + " is gone; the next run of the pull request makes it again"}}}
 			})
 		},
 	})

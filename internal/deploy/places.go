@@ -11,24 +11,7 @@ import (
 // Places returns every environment of every project on the platform's cluster, without releases. It asks for no
 // rights: it is for the platform itself.
 func (s *Service) Places(ctx context.Context) ([]Environment, error) {
-	rows, err := s.DB.Query(ctx, `SELECT project, name, namespace, routing, sessions, strategy, drift FROM environment WHERE namespace NOT LIKE '%@%' ORDER BY project, name`)
-	if err != nil {
-		return nil, fmt.Errorf("listing environments: %w", err)
-	}
-	defer rows.Close()
-	var out []Environment
-	for rows.Next() {
-		var e Environment
-		var raw rawSettings
-		if err := rows.Scan(&e.Project, &e.Name, &e.Namespace, &raw.routing, &raw.sessions, &raw.strategy, &raw.drift); err != nil {
-			return nil, fmt.Errorf("listing environments: %w", err)
-		}
-		if e.Settings, err = raw.of(e.Name); err != nil {
-			return nil, err
-		}
-		out = append(out, e)
-	}
-	return out, rows.Err()
+	return scanEnvironments(ctx, s.DB, `namespace NOT LIKE '%@%' AND ended = 0`)
 }
 
 // Owner returns the project and the environment that own a namespace, "" for one that is

@@ -45,6 +45,9 @@ func (s *Service) CreateEnvironment(ctx context.Context, a identity.Actor, proje
 // ensure returns the environment, making it when missing, as Azure Pipelines does at
 // the first use. The caller has asked for permission.
 func (s *Service) ensure(ctx context.Context, a identity.Actor, project, name, namespace string) (Environment, error) {
+	if _, _, review := event.ReviewApp(name); review && a.Job.Pull != 0 {
+		return s.openReviewApp(ctx, a, project, name, namespace)
+	}
 	if !envName.MatchString(name) {
 		return Environment{}, fault.New(fault.Invalid, "%q cannot be the name of an environment.", name).
 			WithNext("use lower-case letters, digits and dashes, at most 63 characters")
@@ -86,8 +89,9 @@ func (s *Service) ensure(ctx context.Context, a identity.Actor, project, name, n
 func (s *Service) record(ctx context.Context, a identity.Actor, env Environment) (Environment, error) {
 	project, name := env.Project, env.Name
 	err := s.DB.Tx(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(ctx, `INSERT INTO environment (project, name, namespace, created, releases) VALUES (?,?,?,?,0)`,
-			project, name, placeOf(env), env.Created.UnixMilli())
+		review := env.review()
+		_, err := tx.Exec(ctx, `INSERT INTO environment (project, name, namespace, created, releases, sessions, base, repo, pull) VALUES (?,?,?,?,0,?,?,?,?)`,
+			project, name, placeOf(env), env.Created.UnixMilli(), env.Sessions, review.Base, review.Repo, review.Pull)
 		if store.Unique(err) {
 			return fault.New(fault.Conflict, "Namespace %s belongs to another environment.", env.Namespace).
 				WithNext("choose another namespace that begins with %s-", project)
@@ -107,53 +111,69 @@ func (s *Service) record(ctx context.Context, a identity.Actor, env Environment)
 }
 
 func environment(ctx context.Context, h store.Handle, project, name string) (Environment, error) {
-	env := Environment{Project: project, Name: name}
-	var created int64
-	var raw rawSettings
-	var stored string
-	err := h.QueryRow(ctx, `SELECT namespace, created, routing, sessions, strategy, drift FROM environment WHERE project = ? AND name = ?`, project, name).
-		Scan(&stored, &created, &raw.routing, &raw.sessions, &raw.strategy, &raw.drift)
+	env, err := scanEnvironment(h.QueryRow(ctx, `SELECT `+environmentColumns+` FROM environment WHERE project = ? AND name = ?`, project, name))
 	if errors.Is(err, sql.ErrNoRows) {
-		return env, fault.New(fault.NotFound, "Project %s has no environment %s.", project, name).
+		return Environment{Project: project, Name: name}, fault.New(fault.NotFound, "Project %s has no environment %s.", project, name).
 			WithNext("list them with `towpath env list --project %s`", project)
 	}
 	if err != nil {
 		return env, fmt.Errorf("reading environment %s: %w", name, err)
 	}
+	return env, nil
+}
+
+// environmentColumns are what scanEnvironment reads.
+const environmentColumns = `project, name, namespace, created, routing, sessions, strategy, drift, review_apps, base, repo, pull, ended`
+
+func scanEnvironment(row interface{ Scan(...any) error }) (Environment, error) {
+	var env Environment
+	var created, ended int64
+	var raw rawSettings
+	var stored string
+	var review Review
+	if err := row.Scan(&env.Project, &env.Name, &stored, &created, &raw.routing, &raw.sessions, &raw.strategy, &raw.drift, &raw.reviewApps,
+		&review.Base, &review.Repo, &review.Pull, &ended); err != nil {
+		return env, err
+	}
 	env.setPlace(stored)
 	env.Created = time.UnixMilli(created).UTC()
-	env.Settings, err = raw.of(name)
+	if review.Base != "" {
+		if ended != 0 {
+			review.Ended = time.UnixMilli(ended).UTC()
+		}
+		env.Review = &review
+	}
+	var err error
+	env.Settings, err = raw.of(env.Name)
 	return env, err
 }
 
-// Environments returns the environments of a project, by name, each with its current
-// and its latest release.
-func (s *Service) Environments(ctx context.Context, a identity.Actor, project string) ([]Environment, error) {
-	if err := s.Auth.Require(ctx, a, project, identity.Read); err != nil {
-		return nil, err
-	}
-	rows, err := s.DB.Query(ctx, `SELECT name, namespace, created, routing, sessions, strategy, drift FROM environment WHERE project = ? ORDER BY name`, project)
+// scanEnvironments reads all rows.
+func scanEnvironments(ctx context.Context, h store.Handle, where string, args ...any) ([]Environment, error) {
+	rows, err := h.Query(ctx, `SELECT `+environmentColumns+` FROM environment WHERE `+where+` ORDER BY project, name`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading environments: %w", err)
 	}
 	defer rows.Close()
 	var out []Environment
 	for rows.Next() {
-		env := Environment{Project: project}
-		var created int64
-		var raw rawSettings
-		var stored string
-		if err := rows.Scan(&env.Name, &stored, &created, &raw.routing, &raw.sessions, &raw.strategy, &raw.drift); err != nil {
-			return nil, err
-		}
-		env.setPlace(stored)
-		env.Created = time.UnixMilli(created).UTC()
-		if env.Settings, err = raw.of(env.Name); err != nil {
-			return nil, err
+		env, err := scanEnvironment(rows)
+		if err != nil {
+			return nil, fmt.Errorf("reading environments: %w", err)
 		}
 		out = append(out, env)
 	}
-	if err := rows.Err(); err != nil {
+	return out, rows.Err()
+}
+
+// Environments returns the environments of a project, by name, each with its current
+// and its latest release; review apps too, while they are there.
+func (s *Service) Environments(ctx context.Context, a identity.Actor, project string) ([]Environment, error) {
+	if err := s.Auth.Require(ctx, a, project, identity.Read); err != nil {
+		return nil, err
+	}
+	out, err := scanEnvironments(ctx, s.DB, `project = ? AND ended = 0`, project)
+	if err != nil {
 		return nil, err
 	}
 	for i := range out {

@@ -37,7 +37,7 @@ type Images interface {
 	Digest(ctx context.Context, repository, tag string) (string, error)
 }
 
-// Deps are the parts that a Service needs, all but Gate, Agent and Operations.
+// Deps are the parts that a Service needs, all but Gate, Pulls, Agent and Operations.
 type Deps struct {
 	DB       *store.DB
 	Log      *event.Log
@@ -48,6 +48,7 @@ type Deps struct {
 	Clock    clock.Clock
 	Logger   *slog.Logger
 
+	Pulls      Pulls       // nil: there are no review apps
 	Agent      AgentImages // nil: nothing can be routed
 	Operations Operations  // nil: a rejected canary names no operations
 }
@@ -69,11 +70,12 @@ type Service struct {
 	trials *trials
 	told   *told
 	drift  *driftWatch
+	review *reviews
 }
 
 // New returns a Service.
 func New(d Deps, o Options) *Service {
-	return &Service{Deps: d, opts: o, locks: newLocks(), shift: newShift(), trials: newTrials(), told: newTold(), drift: newDriftWatch()}
+	return &Service{Deps: d, opts: o, locks: newLocks(), shift: newShift(), trials: newTrials(), told: newTold(), drift: newDriftWatch(), review: newReviews()}
 }
 
 // Results of a release.
@@ -93,6 +95,7 @@ type Environment struct {
 	Connection string    `json:"connection,omitempty" doc:"service connection to the cluster; empty for the platform's own"`
 	Created    time.Time `json:"created"`
 	Settings
+	Review  *Review  `json:"review,omitempty" doc:"of a review app: which pull request it shows"`
 	Current *Release `json:"current,omitempty"` // the newest that was deployed
 	Latest  *Release `json:"latest,omitempty"`  // the newest, whatever its result
 	Drifted []Drift  `json:"drifted,omitempty" doc:"objects that are not as they were deployed"`

@@ -31,6 +31,8 @@ type Settings struct {
 	Sessions string           `json:"sessions" doc:"allowed or forbidden: developers' sessions"`
 	Strategy *canary.Strategy `json:"strategy,omitempty" doc:"how new releases are tried; none deploys all at once"`
 	Drift    string           `json:"drift" doc:"off, warn or enforce"`
+	// ReviewApps lets the step reviewApp of a pull request's run make review apps of it.
+	ReviewApps string `json:"review_apps" doc:"off, or on: runs of pull requests may make review apps of it"`
 }
 
 // Production reports whether the environment is marked as production: nobody's session may
@@ -51,6 +53,8 @@ type Change struct {
 	Sessions *string          `json:"sessions,omitempty" enum:"allowed,forbidden"`
 	Strategy *canary.Strategy `json:"strategy,omitempty" doc:"without steps: all at once"`
 	Drift    *string          `json:"drift,omitempty" enum:"off,warn,enforce"`
+
+	ReviewApps *string `json:"review_apps,omitempty" enum:"off,on" doc:"off takes those that are there away"`
 }
 
 // productionNames are environments that are marked as production when nobody says.
@@ -78,13 +82,18 @@ func (s *Service) Edit(ctx context.Context, a identity.Actor, project, name stri
 	if err != nil {
 		return env, err
 	}
+	if changes["review_apps"] == On {
+		if err := mayHaveReviewApps(env); err != nil {
+			return env, err
+		}
+	}
 	if to, ok := changes["routing"]; ok {
 		if err := s.switchRouting(ctx, a, env, to == On, func(string) {}); err != nil {
 			return env, err
 		}
 		delete(changes, "routing")
 	}
-	for _, field := range []string{"sessions", "strategy", "drift"} {
+	for _, field := range []string{"sessions", "strategy", "drift", "review_apps"} {
 		value, ok := changes[field]
 		if !ok {
 			continue
@@ -92,6 +101,9 @@ func (s *Service) Edit(ctx context.Context, a identity.Actor, project, name stri
 		if err := s.set(ctx, a, env, field, value); err != nil {
 			return env, err
 		}
+	}
+	if changes["review_apps"] == Off {
+		s.SweepReviewApps()
 	}
 	if changes["drift"] == Off {
 		if err := s.keepDrifts(ctx, env, nil); err != nil {
@@ -121,6 +133,7 @@ func (c Change) against(now Settings) (map[string]string, error) {
 		{"routing", c.Routing, now.Routing, []string{Off, On}},
 		{"sessions", c.Sessions, now.Sessions, []string{Allowed, Forbidden}},
 		{"drift", c.Drift, now.Drift, []string{Off, Warn, Enforce}},
+		{"review_apps", c.ReviewApps, now.ReviewApps, []string{Off, On}},
 	} {
 		if f.to == nil || *f.to == f.now {
 			continue
@@ -156,6 +169,8 @@ var settingColumns = map[string]string{
 	"sessions": `UPDATE environment SET sessions = ? WHERE project = ? AND name = ?`,
 	"strategy": `UPDATE environment SET strategy = ? WHERE project = ? AND name = ?`,
 	"drift":    `UPDATE environment SET drift = ? WHERE project = ? AND name = ?`,
+
+	"review_apps": `UPDATE environment SET review_apps = ? WHERE project = ? AND name = ?`,
 }
 
 // set stores one setting and says so.
@@ -172,10 +187,10 @@ func (s *Service) set(ctx context.Context, a identity.Actor, env Environment, fi
 }
 
 // rawSettings are settings as they are stored.
-type rawSettings struct{ routing, sessions, strategy, drift string }
+type rawSettings struct{ routing, sessions, strategy, drift, reviewApps string }
 
 func (r rawSettings) of(environment string) (Settings, error) {
-	out := Settings{Routing: r.routing, Sessions: r.sessions, Drift: r.drift}
+	out := Settings{Routing: r.routing, Sessions: r.sessions, Drift: r.drift, ReviewApps: r.reviewApps}
 	if out.Sessions == "" {
 		out.Sessions = defaultSessions(environment)
 	}

@@ -32,6 +32,9 @@ func (s *Service) occupy(ctx context.Context, env Environment, holder string, sa
 		return fail(err)
 	}
 	free = func() { unlock(); done() }
+	if err := s.stillThere(ctx, env); err != nil {
+		return fail(err)
+	}
 	if err := s.await(ctx); err != nil {
 		return fail(err)
 	}

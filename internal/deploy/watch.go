@@ -53,6 +53,7 @@ func (s *Service) Run(ctx context.Context) error {
 	go s.tendAll(ctx)
 	go s.driftAll(ctx)
 	go s.policeAll(ctx)
+	go s.reviewAll(ctx)
 	for ctx.Err() == nil {
 		client, err := s.adminClient(ctx)
 		if err == nil {

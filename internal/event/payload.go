@@ -70,6 +70,7 @@ const (
 	TypeViewSaved        = "view.saved"
 
 	TypeEnvironmentChanged = "environment.changed"
+	TypeEnvironmentEnded   = "environment.ended"
 	TypeCanaryStepped      = "canary.stepped"
 	TypeCanaryFinished     = "canary.finished"
 	TypeDriftFound         = "drift.found"

@@ -97,8 +97,19 @@ type Operation struct {
 type EnvironmentChanged struct {
 	V           int    `json:"v"`
 	Environment string `json:"environment"`
-	Field       string `json:"field"` // routing, sessions, strategy, drift, target
+	Field       string `json:"field"` // routing, sessions, strategy, drift, review_apps, target
 	Value       string `json:"value"`
+}
+
+// EnvironmentEnded is the payload of TypeEnvironmentEnded: a review app was taken away with its
+// namespace. The subject is the pull request that it showed.
+type EnvironmentEnded struct {
+	V           int    `json:"v"`
+	Environment string `json:"environment"` // "review.web-pr-7"
+	Namespace   string `json:"namespace"`
+	Repo        string `json:"repo"`
+	Pull        int64  `json:"pull"`
+	Why         string `json:"why"`
 }
 
 // Canary is the payload of TypeCanaryStepped (a step began, or it waits) and

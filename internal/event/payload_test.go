@@ -88,6 +88,7 @@ var payloads = map[string]any{
 	event.TypeViewSaved:         event.ViewSaved{},
 
 	event.TypeEnvironmentChanged: event.EnvironmentChanged{},
+	event.TypeEnvironmentEnded:   event.EnvironmentEnded{},
 	event.TypeCheckChanged:       event.CheckChanged{},
 	event.TypeCheckHeld:          event.CheckHeld{},
 	event.TypeCheckAnswered:      event.CheckHeld{},

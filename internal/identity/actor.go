@@ -79,8 +79,10 @@ type JobClaims struct {
 	Job         string `json:"job"`         // job name within the stage
 	Commit      string `json:"commit"`      // full hash
 	Ref         string `json:"ref"`         // "refs/heads/main"
-	Environment string `json:"environment"` // of a deployment job, else ""
-	Requester   string `json:"requester"`   // user who pushed or pressed the button
+	Environment string `json:"environment"` // of a deployment job, else ""; of a pull request's run a review app
+	// Pull is the number of the pull request that the run is of, 0 for another run.
+	Pull      int64  `json:"pull,omitempty"`
+	Requester string `json:"requester"` // user who pushed or pressed the button
 	// Clones are repositories of other projects ("project/repo", separated by a space) that
 	// the job may clone, and do nothing else with. Only the Git transport looks at it.
 	Clones string `json:"clones,omitempty"`

@@ -30,7 +30,11 @@ const (
 func (sc *schedule) enter(row *stageRow) error {
 	p := sc.run.plan
 	stage := p.Stage(row.name)
-	uses := check.Of(p, stage, sc.run.Repo, sc.run.Pull == 0)
+	refused, err := sc.undeployed(stage)
+	if err != nil {
+		return err
+	}
+	uses := check.Of(p, stage, sc.run.Repo, func(job *plan.Job) bool { return refused[job.Name] == "" })
 	if len(uses.Unresolved) > 0 {
 		return sc.finishStage(row, plan.Failed, fmt.Sprintf("The %s is not known before the job runs, so nobody can say whether the stage may use it; write the name itself", uses.Unresolved[0]))
 	}

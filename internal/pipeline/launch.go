@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/pipeline/gallery"
 	"towpath.dev/towpath/internal/pipeline/plan"
 	"towpath.dev/towpath/internal/pipeline/protocol"
@@ -49,6 +50,13 @@ func (sc *schedule) launch(rows []*jobRow) error {
 	}
 	if row.leg != "" {
 		return sc.relaunch(waits, stage, job, settings, legs, rt)
+	}
+	if sc.run.Pull > 0 && job.Kind == plan.KindDeployment {
+		row.environment = sc.reviewApp(job, values)
+		if err := sc.describe(row, stage, job, settings, values, nil, 0); err != nil {
+			return err
+		}
+		return sc.ready(row, false)
 	}
 	machines, on, err := sc.chosen(job, values)
 	if u, ok := errors.AsType[unfit](err); ok {
@@ -191,6 +199,9 @@ func (sc *schedule) describe(row *jobRow, stage *plan.Stage, job *plan.Job, sett
 		if row.machine != "" {
 			resource, id = row.leg, row.machine
 		}
+		if _, name, review := event.ReviewApp(row.environment); review {
+			resource, id = name, name
+		}
 		own = append(own, [2]string{"Environment.Name", env.Name}, [2]string{"Environment.Id", env.Name},
 			[2]string{"Environment.ResourceName", resource}, [2]string{"Environment.ResourceId", id})
 	}
@@ -251,8 +262,8 @@ func (sc *schedule) ready(row *jobRow, hold bool) error {
 		row.status = waiting
 	}
 	sc.queued = sc.queued || !hold
-	_, err := sc.tx.Exec(sc.ctx, `UPDATE pipeline_job SET status = ?, spec = ?, queued = ?, max_parallel = ?, tolerant = ?, pool = ?, demands = ? WHERE id = ?`,
-		row.status, row.spec, millis(row.queued), row.maxParallel, bit(row.tolerant), row.pool, row.demands, row.id)
+	_, err := sc.tx.Exec(sc.ctx, `UPDATE pipeline_job SET status = ?, spec = ?, queued = ?, max_parallel = ?, tolerant = ?, pool = ?, demands = ?, environment = ? WHERE id = ?`,
+		row.status, row.spec, millis(row.queued), row.maxParallel, bit(row.tolerant), row.pool, row.demands, row.environment, row.id)
 	if err != nil {
 		return fmt.Errorf("queueing job %s: %w", row.path(), err)
 	}

@@ -119,9 +119,9 @@ func (s *Service) handOver(ctx context.Context, run *runRow, row *jobRow, lease 
 func claims(run *runRow, row *jobRow) identity.JobClaims {
 	c := identity.JobClaims{
 		Project: run.Project, Repo: run.Repo, Run: run.Number, Stage: row.stage, Job: row.jobName(), Commit: run.Commit, Ref: run.Ref,
-		Environment: row.environment, Requester: run.Requester,
+		Environment: row.environment, Requester: run.Requester, Pull: run.Pull,
 	}
-	if run.Pull > 0 {
+	if _, _, review := event.ReviewApp(c.Environment); run.Pull > 0 && !review {
 		c.Environment = "" // Whatever the row says: a pull request has no rights in an environment.
 	}
 	return c

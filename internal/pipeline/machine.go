@@ -46,6 +46,9 @@ type NewMachine struct {
 type Environments interface {
 	// Ensure makes an environment that is missing. It asks whether the actor may.
 	Ensure(ctx context.Context, a identity.Actor, project, name string) error
+	// ReviewApps reports whether the runs of pull requests may make review apps of an
+	// environment; false for one that is not there. It reads through h and asks no rights.
+	ReviewApps(ctx context.Context, h store.Handle, project, name string) (bool, error)
 }
 
 // machineToken is how the token of a machine's agent begins.

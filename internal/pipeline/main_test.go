@@ -72,6 +72,7 @@ type world struct {
 	settler pipeline.Deployments
 	pods    pipeline.Pods
 	needs   pipeline.Needs
+	envs    pipeline.Environments
 	outside check.Outside // nil: nobody answers
 	herald  pipeline.Herald
 
@@ -172,7 +173,7 @@ func (w *world) up() {
 	}
 	log := event.New(db, c)
 	svc, err := pipeline.New(pipeline.Parts{
-		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Needs: w.needs, Pods: w.pods, Outside: w.outside, Herald: w.herald, Vault: keys,
+		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Needs: w.needs, Environments: w.envs, Pods: w.pods, Outside: w.outside, Herald: w.herald, Vault: keys,
 		Logger: logger(w.t, "server"),
 	}, w.opts)
 	if err != nil {

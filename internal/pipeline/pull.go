@@ -21,11 +21,6 @@ const reasonPull = "PullRequest"
 // pullRefs begins the refs of pull requests.
 const pullRefs = "refs/pull/"
 
-// notDeployed is why a deployment job of a pull request's run does not run. The file that
-// could say otherwise is part of the change that has not been reviewed yet, so nothing in
-// it is asked.
-const notDeployed = "A pull request deploys nowhere: this job runs once the change is merged"
-
 // PullOrder asks for the run of a pull request.
 type PullOrder struct {
 	Repo      string `json:"repo"` // "project/repo"

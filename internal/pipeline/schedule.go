@@ -137,8 +137,12 @@ func (sc *schedule) apply(d plan.Decision) (bool, error) {
 	jobs := sc.legs(d.Stage, d.Job)
 	switch d.Action {
 	case plan.Start:
-		if sc.run.Pull > 0 && sc.run.plan.Stage(d.Stage).Job(d.Job).Kind == plan.KindDeployment {
-			return true, sc.complete(jobs[0], plan.Skipped, notDeployed)
+		why, err := sc.notDeployed(sc.run.plan.Stage(d.Stage).Job(d.Job))
+		if err != nil {
+			return false, err
+		}
+		if why != "" {
+			return true, sc.complete(jobs[0], plan.Skipped, why)
 		}
 		if why := sc.leftOut(d.Stage, d.Job); why != "" {
 			return true, sc.complete(jobs[0], plan.Skipped, why)

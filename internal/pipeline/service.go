@@ -89,8 +89,8 @@ type Deployments interface {
 	Settle(ctx context.Context, run int64, stage, job string, succeeded bool) error
 }
 
-// TaskCall is a task that an agent has the server run: Docker@2, HelmDeploy@1, Kubernetes@1 or
-// KubernetesManifest@1.
+// TaskCall is a task that an agent has the server run: Docker@2, HelmDeploy@1, Kubernetes@1,
+// KubernetesManifest@1 or ReviewApp@0.
 type TaskCall struct {
 	Job identity.JobClaims
 	// Strategy is the round of the deployment that the task belongs to; zero in other jobs.

@@ -13,7 +13,7 @@ import (
 )
 
 // here are the tasks that the server runs: what opens their connections never leaves it.
-var here = []string{"docker", "helmdeploy", "kubernetes", "kubernetesmanifest"}
+var here = []string{"docker", "helmdeploy", "kubernetes", "kubernetesmanifest", "reviewapp"}
 
 // runsHere reports whether the server runs a step.
 func runsHere(s *plan.Step) bool {

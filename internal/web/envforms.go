@@ -31,7 +31,7 @@ func (h *handler) editEnvironment(w http.ResponseWriter, r request) error {
 		}
 		return &v
 	}
-	c := deploy.Change{Routing: field("routing"), Sessions: field("sessions"), Drift: field("drift")}
+	c := deploy.Change{Routing: field("routing"), Sessions: field("sessions"), Drift: field("drift"), ReviewApps: field("review_apps")}
 	if c.Strategy, err = strategy(r, env.Strategy); err != nil {
 		return err
 	}
@@ -40,6 +40,16 @@ func (h *handler) editEnvironment(w http.ResponseWriter, r request) error {
 		return err
 	}
 	return done(w, r, page.Shell{Project: r.project()}.At("/environments/"+page.Esc(name)), "Saved.")
+}
+
+// endReviewApp takes a review app away and leads to the environment that it was of.
+func (h *handler) endReviewApp(w http.ResponseWriter, r request) error {
+	// Who leaves the page does not leave half of it.
+	env, err := h.Deploy.EndReviewApp(context.WithoutCancel(r.Context()), r.actor, r.project(), r.PathValue("env"))
+	if err != nil {
+		return err
+	}
+	return done(w, r, page.Shell{Project: r.project()}.At("/environments/"+page.Esc(env.Review.Base)), "Review app "+env.Name+" is gone.")
 }
 
 // strategy reads the steps of the form; nil when it asks for what is there already. What

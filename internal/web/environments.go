@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 
 	"towpath.dev/towpath/internal/deploy"
@@ -72,6 +73,12 @@ func (h *handler) environment(w http.ResponseWriter, r request) error {
 		return err
 	}
 	v := page.EnvironmentView{Environment: env, MayEdit: h.holds(r, identity.Maintain)}
+	v.MayEnd = h.holds(r, identity.Write)
+	if env.ReviewApps == deploy.On {
+		if v.Apps, err = h.reviewApps(r, func(x *deploy.Review) bool { return x.Base == name }); err != nil {
+			return err
+		}
+	}
 	v.MayRedeploy = v.MayEdit || !env.Production() && h.holds(r, identity.Write)
 	if err := h.underWay(r, name, func(c canary.View) { v.Canary = &c }); err != nil {
 		return err
@@ -97,6 +104,12 @@ func (h *handler) environment(w http.ResponseWriter, r request) error {
 		return err
 	}
 	return h.render(w, r, page.EnvironmentPage(s, v))
+}
+
+// reviewApps lists the review apps that a page is about.
+func (h *handler) reviewApps(r request, about func(*deploy.Review) bool) ([]deploy.Environment, error) {
+	list, err := h.Deploy.Environments(r.Context(), r.actor, r.project())
+	return slices.DeleteFunc(list, func(e deploy.Environment) bool { return e.Review == nil || !about(e.Review) }), err
 }
 
 func (h *handler) release(w http.ResponseWriter, r request) error {

@@ -264,6 +264,8 @@ type Deploy interface {
 	Release(ctx context.Context, a identity.Actor, project, env string, number int64) (deploy.Release, error)
 	// Edit changes how an environment is deployed to and returns when that is carried out.
 	Edit(ctx context.Context, a identity.Actor, project, name string, c deploy.Change) (deploy.Environment, error)
+	// EndReviewApp takes a review app away with its namespace.
+	EndReviewApp(ctx context.Context, a identity.Actor, project, name string) (deploy.Environment, error)
 	// Redeploy deploys an earlier release ("shop/production/46") again as a new one and
 	// returns when that serves, or does not.
 	Redeploy(ctx context.Context, a identity.Actor, release string, say deploy.Say) (deploy.Release, error)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"towpath.dev/towpath/internal/deploy"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/source/git"
@@ -32,6 +33,11 @@ func (h *handler) pull(w http.ResponseWriter, r request) error {
 	v.Mine = v.Author == r.actor.Name
 	if v.Checks, err = h.Pulls.Checks(r.Context(), r.actor, r.repo(), v.Head); err != nil {
 		return err
+	}
+	if v.State == pull.Open {
+		if v.Apps, err = h.reviewApps(r, func(x *deploy.Review) bool { return x.Repo == r.repo() && x.Pull == n }); err != nil {
+			return err
+		}
 	}
 	if v.Edit {
 		if v.Branches, err = h.Source.Branches(r.Context(), r.actor, r.repo()); err != nil {

@@ -124,6 +124,7 @@ func (h *handler) routes() {
 	h.page("GET /projects/{project}/environments", h.environments)
 	h.page("GET /projects/{project}/environments/{env}", h.environment)
 	h.form("POST /projects/{project}/environments/{env}", h.editEnvironment)
+	h.form("POST /projects/{project}/environments/{env}/end", h.endReviewApp)
 	h.page("GET /projects/{project}/environments/{env}/releases/{release}", h.release)
 	h.form("POST /projects/{project}/environments/{env}/releases/{release}/redeploy", h.redeploy)
 

@@ -18,16 +18,16 @@ type Uses struct {
 }
 
 // Of lists what a stage of a plan uses. repo is the repository of the file,
-// "project/repo". deploys is false for runs of pull requests, whose deployment jobs do not
-// run.
-func Of(p *plan.Plan, stage *plan.Stage, repo string, deploys bool) Uses {
+// "project/repo". deploys says which deployment jobs run: of a pull request's run only those
+// with a review app.
+func Of(p *plan.Plan, stage *plan.Stage, repo string, deploys func(*plan.Job) bool) Uses {
 	project, name, _ := strings.Cut(repo, "/")
 	u := &uses{project: project}
 	u.add(Repository, name)
 	u.variables(p.Variables)
 	u.variables(stage.Variables)
 	for i := range stage.Jobs {
-		if job := &stage.Jobs[i]; deploys || job.Kind != plan.KindDeployment {
+		if job := &stage.Jobs[i]; job.Kind != plan.KindDeployment || deploys(job) {
 			u.job(p, job)
 		}
 	}

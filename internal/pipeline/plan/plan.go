@@ -255,6 +255,7 @@ const (
 	StepCheckout   StepKind = "checkout"
 	StepPublish    StepKind = "publish"
 	StepDownload   StepKind = "download"
+	StepReviewApp  StepKind = "reviewApp"
 	StepTask       StepKind = "task"
 )
 

@@ -16,6 +16,7 @@ const (
 	TaskPowerShell = "PowerShell@2"
 	TaskCheckout   = "Checkout@1"
 	TaskPublish    = "PublishPipelineArtifact@1"
+	TaskReviewApp  = "ReviewApp@0"
 	TaskDownload   = "DownloadPipelineArtifact@2"
 )
 
@@ -88,6 +89,8 @@ func (b *builder) body(s *Step, n *parse.Node) {
 		if artifact := n.Get("artifact").Text(); artifact != "" {
 			s.Inputs["artifactName"] = artifact
 		}
+	case StepReviewApp:
+		s.Task, s.Inputs["resource"] = TaskReviewApp, value
 	case StepDownload:
 		s.Task = TaskDownload
 		b.download(s, value)
@@ -161,6 +164,8 @@ func (b *builder) title(s Step) string {
 		return "Publish " + or(s.Inputs["artifactName"], s.Inputs["path"])
 	case StepDownload:
 		return "Download " + or(s.Inputs["artifact"], "artifacts")
+	case StepReviewApp:
+		return "Review app of " + s.Inputs["resource"]
 	}
 	if b.options.Tasks != nil {
 		if title := b.options.Tasks.Title(s.Task); title != "" {

@@ -122,8 +122,6 @@ func absentStep(first string) (instead string, absent bool) {
 		return "use 'download' with a pipeline resource", true
 	case "getPackage":
 		return "fetch the package in a script step", true
-	case "reviewApp":
-		return "the run of a pull request deploys nowhere, because nobody has reviewed its file; look at a branch with towpath dev, or deploy it to an environment of its own", true
 	}
 	return "", false
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/policy/rule"
 )
 
@@ -101,7 +102,9 @@ func Holds(s rule.Scope, p rule.Place, clusterWide bool) bool {
 	case rule.Project:
 		return !clusterWide && s.Name != "" && s.Name == p.Project
 	case rule.Environment:
-		return !clusterWide && p.Project != "" && p.Environment != "" && s.Name == p.Project+"/"+p.Environment
+		// A review app is of the environment that it is named after.
+		environment, _, _ := event.ReviewApp(p.Environment)
+		return !clusterWide && p.Project != "" && p.Environment != "" && (s.Name == p.Project+"/"+p.Environment || s.Name == p.Project+"/"+environment)
 	}
 	return false
 }

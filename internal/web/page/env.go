@@ -31,8 +31,9 @@ type EnvironmentView struct {
 	// Machines are its targets, Deployments the newest jobs that deployed to it or them.
 	Machines    []pipeline.Machine
 	Deployments []pipeline.Deployment
-	// MayEdit and MayRedeploy say which forms there are.
-	MayEdit, MayRedeploy bool
+	Apps        []deploy.Environment // its review apps
+	// MayEdit, MayRedeploy and MayEnd say which forms there are.
+	MayEdit, MayRedeploy, MayEnd bool
 }
 
 // ReleaseState is where a release stands.

@@ -51,6 +51,8 @@ func settingWords(name, value string) string {
 		"drift off":          "not looked for",
 		"drift warn":         "said, when what lives is not what was deployed",
 		"drift enforce":      "put back, when what lives is not what was deployed",
+		"review_apps off":    "off: the runs of pull requests deploy nothing here",
+		"review_apps on":     "on: a run of a pull request whose job has the step reviewApp gets a namespace beside this one, which goes with the pull request",
 	}
 	if w, ok := words[name+" "+value]; ok {
 		return w

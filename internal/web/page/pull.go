@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"towpath.dev/towpath/internal/deploy"
 	"towpath.dev/towpath/internal/source"
 	"towpath.dev/towpath/internal/source/git"
 	"towpath.dev/towpath/internal/source/pull"
@@ -61,6 +62,7 @@ type PullView struct {
 	May      bool      // the visitor may write
 	Maintain bool      // the visitor may dismiss reviews
 	Mine     bool      // the visitor opened it
+	Apps     []deploy.Environment
 }
 
 // PullHref is the page of a pull request.

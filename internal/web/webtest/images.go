@@ -134,17 +134,18 @@ func releases(env string) []deploy.Release {
 	}
 }
 
-// Environments lists two.
+// Environments lists two, and a review app.
 func (d Deploy) Environments(ctx context.Context, a identity.Actor, project string) ([]deploy.Environment, error) {
 	if err := d.f.Require(ctx, a, project, identity.Read); err != nil || d.f.Empty {
 		return nil, err
 	}
 	prod, _ := d.Environment(ctx, a, project, "production")
 	staging, _ := d.Environment(ctx, a, project, "staging")
-	return []deploy.Environment{prod, staging}, nil
+	review, _ := d.Environment(ctx, a, project, "staging.web-pr-7")
+	return []deploy.Environment{prod, staging, review}, nil
 }
 
-// Environment returns production, or staging, to which nothing was deployed; any other name
+// Environment returns production, staging, to which nothing was deployed, or its review app; any other name
 // is not there.
 func (d Deploy) Environment(ctx context.Context, a identity.Actor, project, name string) (deploy.Environment, error) {
 	if err := d.f.Require(ctx, a, project, identity.Read); err != nil {
@@ -153,7 +154,16 @@ func (d Deploy) Environment(ctx context.Context, a identity.Actor, project, name
 	if name == "staging" && !d.f.Empty {
 		return deploy.Environment{
 			Project: "shop", Name: name, Namespace: "shop-staging", Created: Now.Add(-80 * 24 * time.Hour),
-			Settings: deploy.Settings{Routing: deploy.On, Sessions: deploy.Allowed, Drift: deploy.Enforce},
+			Settings: deploy.Settings{Routing: deploy.On, Sessions: deploy.Allowed, Drift: deploy.Enforce, ReviewApps: deploy.On},
+		}, nil
+	}
+	if name == "staging.web-pr-7" && !d.f.Empty {
+		r := releases(name)[2]
+		r.Namespace, r.Hosts = "shop-staging-web-pr-7", []string{"http://pr-7.shop.localhost:7480"}
+		return deploy.Environment{
+			Project: "shop", Name: name, Namespace: "shop-staging-web-pr-7", Created: Now.Add(-4 * time.Hour), Current: &r, Latest: &r,
+			Review:   &deploy.Review{Base: "staging", Repo: "shop/shop", Pull: 7},
+			Settings: deploy.Settings{Routing: deploy.Off, Sessions: deploy.Allowed, Drift: deploy.Off, ReviewApps: deploy.Off},
 		}, nil
 	}
 	if name != "production" {
@@ -162,7 +172,7 @@ func (d Deploy) Environment(ctx context.Context, a identity.Actor, project, name
 	list := releases(name)
 	return deploy.Environment{
 		Project: project, Name: name, Namespace: "shop-production", Created: Now.Add(-80 * 24 * time.Hour), Current: &list[2], Latest: &list[0],
-		Settings: deploy.Settings{Routing: deploy.On, Sessions: deploy.Forbidden, Drift: deploy.Warn, Strategy: &canary.Strategy{Steps: canarySteps(), MinSamples: 100}},
+		Settings: deploy.Settings{Routing: deploy.On, Sessions: deploy.Forbidden, Drift: deploy.Warn, ReviewApps: deploy.Off, Strategy: &canary.Strategy{Steps: canarySteps(), MinSamples: 100}},
 		Drifted: []deploy.Drift{
 			{Release: "shop/production/46", Object: "Deployment shop-production/cart", Fields: []string{"spec.replicas", "spec.template.spec.containers[cart].image"}, Manager: "kubectl-edit", Found: Now.Add(-3 * time.Minute)},
 			{Release: "shop/production/46", Object: "ConfigMap shop-production/prices", Fields: []string{"deleted"}, Why: "<script> is not allowed", Found: Now.Add(-9 * time.Minute)},

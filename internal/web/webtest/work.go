@@ -351,6 +351,15 @@ func (d Deploy) Edit(ctx context.Context, a identity.Actor, project, name string
 	return d.Environment(ctx, a, project, name)
 }
 
+// EndReviewApp notes it.
+func (d Deploy) EndReviewApp(ctx context.Context, a identity.Actor, project, name string) (deploy.Environment, error) {
+	if err := d.f.Require(ctx, a, project, identity.Write); err != nil {
+		return deploy.Environment{}, err
+	}
+	Pulls(d).said("end %s", name)
+	return d.Environment(ctx, a, project, name)
+}
+
 // Redeploy notes it; what serves then is release 49.
 func (d Deploy) Redeploy(ctx context.Context, a identity.Actor, release string, _ deploy.Say) (deploy.Release, error) {
 	if err := d.f.Require(ctx, a, "shop", identity.Write); err != nil {

@@ -60,6 +60,9 @@ func deployed(ctx context.Context, tx *store.Tx, e event.Event) error {
 	if e.Into(&p) != nil || p.Result != "deployed" {
 		return nil
 	}
+	if _, _, review := event.ReviewApp(p.Environment); review {
+		return nil // Nothing was delivered yet.
+	}
 	_, err := tx.Exec(ctx, `INSERT INTO dora_deployment (release_id, project, environment, commit_hash, run, finished) VALUES (?,?,?,?,?,?)
 		ON CONFLICT (release_id) DO NOTHING`, p.Release, e.Project, p.Environment, p.Commit, p.Run, e.Time.UnixMilli())
 	if err != nil || p.Commit == "" {

@@ -33,6 +33,9 @@ type observation struct {
 // observe counts an observation on its signal. A repeat on an open signal changes counters
 // and, when it brings something new, the record; nothing else.
 func (f *feed) observe(ctx context.Context, o observation) error {
+	if _, _, review := event.ReviewApp(o.environment); review {
+		return nil // What a review app shows is the business of its pull request.
+	}
 	o.rule, o.resource = bounded(o.rule), bounded(o.resource)
 	k := key(o.source, o.rule, o.resource)
 	r, ok, err := locked(ctx, f.tx, f.e.Project, k)
