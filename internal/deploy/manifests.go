@@ -97,8 +97,13 @@ func (s *Service) applyFiles(ctx context.Context, m Manifests, j helmJob, turn f
 		if i := slices.IndexFunc(objects, func(o map[string]any) bool { return ours(nameOf(o)) }); i >= 0 {
 			return nil, fault.New(fault.Denied, "%s %s is the platform's own.", kindOf(objects[i]), nameOf(objects[i])).WithNext("use another name")
 		}
+		env, err := environment(ctx, s.DB, job.Project, name)
+		if err != nil {
+			return nil, err
+		}
+		objects = withoutOwn(env, objects, say)
 		manifest.PullSecrets(objects, m.PullSecrets)
-		objects, err := inner(objects)
+		objects, err = inner(objects)
 		applied = objects
 		return objects, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -274,6 +275,19 @@ func (s *Service) openReviewApp(ctx context.Context, a identity.Actor, project, 
 			WithNext("leave the namespace out")
 	}
 	return env, nil
+}
+
+// withoutOwn leaves out the namespace of an environment itself, which the platform makes: files
+// for the service often bring it. A review app's may be called as its resource is.
+func withoutOwn(env Environment, objects []map[string]any, say Say) []map[string]any {
+	_, resource, _ := event.ReviewApp(env.Name)
+	return slices.DeleteFunc(slices.Clone(objects), func(o map[string]any) bool {
+		own := kindOf(o) == "Namespace" && (nameOf(o) == env.Namespace || env.Review != nil && nameOf(o) == resource)
+		if own {
+			say(fmt.Sprintf("Namespace %s is left out: the platform makes %s, with labels of its own.", nameOf(o), env.Namespace))
+		}
+		return own
+	})
 }
 
 // stillThere wants that a review app did not end while somebody waited for it.

@@ -207,3 +207,30 @@ func TestWhichEnvironmentsHaveReviewApps(t *testing.T) {
 		}
 	})
 }
+
+func TestOwnNamespaceIsLeftOut(t *testing.T) {
+	object := func(kind, name string) map[string]any {
+		return map[string]any{"kind": kind, "metadata": map[string]any{"name": name}}
+	}
+	review := Environment{Name: "review.web-pr-7", Namespace: "shop-review-web-pr-7", Review: &Review{Base: "review"}}
+	plain := Environment{Name: "production", Namespace: "shop"}
+	for _, c := range []struct {
+		name string
+		env  Environment
+		kind string
+		of   string
+		left bool
+	}{
+		{"its own", plain, "Namespace", "shop", true},
+		{"another kind", plain, "ConfigMap", "shop", false},
+		{"a foreign one", plain, "Namespace", "kube-system", false},
+		{"by its resource", review, "Namespace", "web-pr-7", true},
+		{"its base's", review, "Namespace", "shop-review", false},
+	} {
+		said := ""
+		got := withoutOwn(c.env, []map[string]any{object(c.kind, c.of), object("Service", "web")}, func(line string) { said += line })
+		if left := len(got) == 1; left != c.left || left != (said != "") {
+			t.Errorf("%s: %d objects are left, said %q", c.name, len(got), said)
+		}
+	}
+}

@@ -59,6 +59,8 @@ var forms = []struct {
 		"/projects/shop/environments/production", `edit production {"routing":"on","sessions":"forbidden","strategy":{"steps":[{"weight":10,"pause":"1m0s"},{"weight":30,"pause":"1h30m0s","person":true,"analysis":"off"},{"weight":50}],"minSamples":100},"drift":"enforce"}`},
 	{"/projects/shop/environments/production", url.Values{"drift": {"warn"}, "weight": {"10", "25", "50"}, "pause": {"1m", "", ""}, "then": {"", "person", ""}, "analysis": {"", "", ""}}, "/projects/shop/environments/production", `edit production {"drift":"warn"}`},
 	{"/projects/shop/environments/production", url.Values{"weight": {" "}, "pause": {""}, "then": {""}, "analysis": {""}}, "/projects/shop/environments/production", `edit production {"strategy":{"steps":null,"minSamples":100}}`},
+	{"/projects/shop/environments/staging", url.Values{"review_apps": {"off"}}, "/projects/shop/environments/staging", `edit staging {"review_apps":"off"}`},
+	{"/projects/shop/environments/staging.web-pr-7/end", nil, "/projects/shop/environments/staging", "end staging.web-pr-7"},
 	{"/projects/shop/environments/production/releases/45/redeploy", nil, "/projects/shop/environments/production/releases/49", "redeploy shop/production/45"},
 	{"/projects/shop/sessions/01JD8SESSION/stop", nil, "/projects/shop/sessions", "stop session 01JD8SESSION"},
 	{"/projects/shop/policy/assignments/baseline/remove", nil, "/projects/shop/policy", "unassign baseline"},

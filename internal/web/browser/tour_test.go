@@ -45,7 +45,7 @@ var tour = []struct{ name, path string }{
 	{"alerts", "/projects/shop/monitor/alerts?show=all"}, {"alert", "/projects/shop/monitor/alerts/" + webtest.AlertID}, {"rules", "/projects/shop/monitor/rules"}, {"rule", "/projects/shop/monitor/rules/01R1"}, {"rule-new", "/projects/shop/monitor/rules/new?q=AppRequests"},
 	{"board", "/projects/shop/board"}, {"board-lanes", "/projects/shop/board?lanes=assignee"}, {"board-none", "/projects/shop/board?q=nothing+like+it"}, {"backlog", "/projects/shop/backlog"},
 	{"item", "/projects/shop/items/41"}, {"item-new", "/projects/shop/items/new"}, {"sprints", "/projects/shop/sprints"}, {"sprint", "/projects/shop/sprints/s12"}, {"planning", "/projects/shop/planning"},
-	{"dora", "/projects/shop/dora"}, {"sessions", "/projects/shop/sessions?show=all"}, {"environment-session", "/projects/shop/environments/staging"}, {"canary", "/projects/shop/environments/production/releases/48"},
+	{"dora", "/projects/shop/dora"}, {"sessions", "/projects/shop/sessions?show=all"}, {"environment-session", "/projects/shop/environments/staging"}, {"review-app", "/projects/shop/environments/staging.web-pr-7"}, {"canary", "/projects/shop/environments/production/releases/48"},
 	{"not-found", "/projects/nowhere"},
 }
 

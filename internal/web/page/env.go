@@ -36,6 +36,14 @@ type EnvironmentView struct {
 	MayEdit, MayRedeploy, MayEnd bool
 }
 
+// resource is the environment whose checks hold here: of a review app the one that it is of.
+func (v EnvironmentView) resource() string {
+	if v.Review != nil {
+		return v.Review.Base
+	}
+	return v.Name
+}
+
 // ReleaseState is where a release stands.
 func ReleaseState(r *deploy.Release) (State, string) {
 	if r == nil {

@@ -556,9 +556,9 @@ func EnvironmentPage(s Shell, v EnvironmentView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var29 templ.SafeURL
-			templ_7745c5c3_Var29, templ_7745c5c3_Err = templ.JoinURLErrs(templ.SafeURL(s.At("/resources/environment/" + Esc(v.Name))))
+			templ_7745c5c3_Var29, templ_7745c5c3_Err = templ.JoinURLErrs(templ.SafeURL(s.At("/resources/environment/" + Esc(v.resource()))))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `page/env.templ`, Line: 106, Col: 86}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `page/env.templ`, Line: 106, Col: 92}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var29))
 			if templ_7745c5c3_Err != nil {
@@ -748,7 +748,7 @@ func EnvironmentPage(s Shell, v EnvironmentView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if v.ReviewApps == deploy.On {
-				templ_7745c5c3_Err = s.reviewApps("Review apps", v.Apps).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = s.reviewApps(v.Apps, "None is open. A deployment job with the step reviewApp makes one for its pull request.").Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

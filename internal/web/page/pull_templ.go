@@ -710,7 +710,7 @@ func (s Shell) conversation(v PullView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = s.reviewApps("Review apps", v.Apps).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = s.reviewApps(v.Apps, "").Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
