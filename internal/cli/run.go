@@ -169,7 +169,7 @@ func runTable(r pipeline.Detail) table {
 		t.rows = append(t.rows, []string{"why", r.Why, "", ""})
 	}
 	for _, s := range r.Stages {
-		t.rows = append(t.rows, []string{s.DisplayName + attemptOf(s.Attempt), state(s.Status, s.Result), took(s.Started, s.Finished), s.Why})
+		t.rows = append(t.rows, []string{grouped(s) + attemptOf(s.Attempt), state(s.Status, s.Result), took(s.Started, s.Finished), s.Why})
 		for _, j := range s.Jobs {
 			t.rows = append(t.rows, []string{"  " + j.Path + attemptOf(j.Attempt), state(j.Status, j.Result), took(j.Started, j.Finished), j.Why})
 			if j.Kept != nil {
@@ -283,4 +283,12 @@ func (e *env) stepLog(ctx context.Context, c *client.Client, run int64, job stri
 			return false, printed, nil
 		}
 	}
+}
+
+// grouped is the name of a stage behind the group that it stands in.
+func grouped(s pipeline.Stage) string {
+	if s.Group == "" {
+		return s.DisplayName
+	}
+	return s.Group + "/" + s.DisplayName
 }

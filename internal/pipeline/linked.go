@@ -118,16 +118,24 @@ func (r *resolver) pin(ctx context.Context, p *plan.Plan) error {
 	return nil
 }
 
-// checksOut reports whether any step checks a repository resource out.
+// checksOut reports whether any job checks a repository resource out, or says that it uses it.
 func checksOut(p *plan.Plan, alias string) bool {
 	for i := range p.Stages {
 		for k := range p.Stages[i].Jobs {
-			if slices.ContainsFunc(steps(&p.Stages[i].Jobs[k]), func(s plan.Step) bool { return checkout(s, alias) }) {
+			if needs(&p.Stages[i].Jobs[k], alias) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// needs reports whether a job checks a repository resource out, or says that it uses it.
+func needs(job *plan.Job, alias string) bool {
+	if u := job.Uses; u != nil && slices.ContainsFunc(u.Repositories, func(name string) bool { return strings.EqualFold(name, alias) }) {
+		return true
+	}
+	return slices.ContainsFunc(steps(job), func(s plan.Step) bool { return checkout(s, alias) })
 }
 
 func checkout(s plan.Step, alias string) bool {
@@ -145,11 +153,11 @@ func steps(job *plan.Job) []plan.Step {
 	return out
 }
 
-// checkouts are the repositories beside its own that a job checks out.
+// checkouts are the repositories beside its own that a job checks out, or says that it uses.
 func (s *Service) checkouts(p *plan.Plan, job *plan.Job, project string) []protocol.Repository {
 	var out []protocol.Repository
 	for _, res := range p.Resources.Repositories {
-		if res.Commit == "" || !slices.ContainsFunc(steps(job), func(st plan.Step) bool { return checkout(st, res.Alias) }) {
+		if res.Commit == "" || !needs(job, res.Alias) {
 			continue
 		}
 		repo := fullName(project, res.Name)

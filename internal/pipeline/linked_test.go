@@ -4,9 +4,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"towpath.dev/towpath/internal/event"
+	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/pipeline/check"
 	"towpath.dev/towpath/internal/pipeline/plan"
 	"towpath.dev/towpath/internal/store"
@@ -85,6 +87,7 @@ func TestT002RepositoriesThatMayNotBeUsed(t *testing.T) {
 		{"not there", strings.ReplaceAll(templated, "NAME", "nothing"), "has no refs/heads/main"},
 		{"of another type", strings.ReplaceAll(strings.ReplaceAll(templated, "type: git\n", "type: github\n    endpoint: x\n"), "NAME", "a/b"), "type github lies outside of this installation"},
 		{"checked out only", "resources: {repositories: [{repository: r, type: git, name: vault/theirs}]}\nsteps: [{checkout: r}]\n", "that shop/web may use"},
+		{"Y190 used only", "resources: {repositories: [{repository: r, type: git, name: vault/theirs}]}\njobs: [{job: a, uses: {repositories: [r]}, steps: [{checkout: none}]}]\n", "that shop/web may use"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if why := w.refusal(w.pipeline(tt.yaml)); !strings.Contains(why, tt.want) {
@@ -117,4 +120,47 @@ func TestARepositoryOfAnotherProjectWantsAPermissionByName(t *testing.T) {
 	may(false)
 	permit(repoName)
 	may(true)
+}
+
+// TestY190UsesOpensARepositoryToTheJobAlone wants that the identity of a job clones what the job says it
+// uses, and that of the job beside it does not.
+func TestY190UsesOpensARepositoryToTheJobAlone(t *testing.T) {
+	var mu sync.Mutex
+	got := map[string]string{}
+	w := newWorld(t, func(w *world) {
+		w.issued = func(c identity.JobClaims) {
+			mu.Lock()
+			defer mu.Unlock()
+			got[c.Job] = c.Clones
+		}
+	})
+	w.agent()
+	w.other("theirs", "note.txt", "of another project\n")
+	r := check.Resource{Kind: check.Repository, Project: "vault", Name: "theirs"}
+	if err := w.db.Tx(t.Context(), func(tx *store.Tx) error {
+		return w.svc.Checks().PermitIn(t.Context(), tx, ada, r, repoName, true)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	commit := w.push("azure-pipelines.yml", `
+trigger: [main]
+resources: {repositories: [{repository: r, type: git, name: vault/theirs}]}
+jobs:
+- job: uses
+  uses: {repositories: [R]}
+  steps: [{checkout: none}, {bash: echo uses}]
+- job: not
+  steps: [{checkout: none}, {bash: echo not}]
+`)
+	if _, err := w.svc.Start(t.Context(), ada, repoName, "refs/heads/main", nil); err != nil {
+		t.Fatal(err)
+	}
+	if d := w.wait(commit, over); d.Result != plan.Succeeded {
+		t.Fatalf("the run ended %s: %s\n%s", d.Result, d.Why, w.everything(d))
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if got["uses"] != "vault/theirs" || got["not"] != "" || len(got) != 2 {
+		t.Errorf("the jobs may clone %q", got)
+	}
 }

@@ -73,6 +73,7 @@ type world struct {
 	pods    pipeline.Pods
 	needs   pipeline.Needs
 	envs    pipeline.Environments
+	issued  func(identity.JobClaims)
 	outside check.Outside // nil: nobody answers
 	herald  pipeline.Herald
 
@@ -173,7 +174,7 @@ func (w *world) up() {
 	}
 	log := event.New(db, c)
 	svc, err := pipeline.New(pipeline.Parts{
-		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Needs: w.needs, Environments: w.envs, Pods: w.pods, Outside: w.outside, Herald: w.herald, Vault: keys,
+		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{w.issued}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Needs: w.needs, Environments: w.envs, Pods: w.pods, Outside: w.outside, Herald: w.herald, Vault: keys,
 		Logger: logger(w.t, "server"),
 	}, w.opts)
 	if err != nil {
@@ -446,11 +447,15 @@ func (everyone) RequireAdmin(_ context.Context, a identity.Actor) error {
 	return nil
 }
 
-type tokens struct{}
+// tokens issues identities and tells issued, if it is not nil, of each.
+type tokens struct{ issued func(identity.JobClaims) }
 
-func (tokens) IssueJob(_ context.Context, c identity.JobClaims, audience string, groups []string, ttl time.Duration) (string, error) {
+func (t tokens) IssueJob(_ context.Context, c identity.JobClaims, audience string, groups []string, ttl time.Duration) (string, error) {
 	if c.Project != "shop" || c.Run == 0 || c.Job == "" || ttl <= 0 {
 		return "", errors.New("claims are missing")
+	}
+	if t.issued != nil && audience == "towpath" {
+		t.issued(c)
 	}
 	if audience != "towpath" {
 		return audience + ":" + strings.Join(groups, ","), nil

@@ -54,6 +54,7 @@ type Detail struct {
 type Stage struct {
 	Name        string      `json:"name"`
 	DisplayName string      `json:"display_name"`
+	Group       string      `json:"group,omitempty" doc:"path of the group that it stands in: Rollout/EU"`
 	DependsOn   []string    `json:"depends_on,omitempty"`
 	Status      plan.Status `json:"status"`
 	Result      plan.Result `json:"result,omitempty"`

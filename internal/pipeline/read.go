@@ -141,7 +141,7 @@ func (s *Service) showStages(ctx context.Context, r *runRow, d *Detail) error {
 	for i, st := range stages {
 		planned := r.plan.Stage(st.name)
 		d.Stages[i] = Stage{
-			Name: st.name, DisplayName: planned.DisplayName, DependsOn: planned.DependsOn, Status: st.status, Result: st.result, Why: st.why,
+			Name: st.name, DisplayName: planned.DisplayName, Group: planned.Group, DependsOn: planned.DependsOn, Status: st.status, Result: st.result, Why: st.why,
 			Attempt: st.attempt, Skippable: planned.Skippable, LeftOut: st.skipped, Manual: planned.Manual, Requested: st.requested, Started: st.started, Finished: st.finished, Jobs: []Job{},
 		}
 		if st.gate == gateHeld {

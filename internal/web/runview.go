@@ -262,7 +262,7 @@ func stagesOf(d *pipeline.Detail, at place) []page.Stage {
 	var out []page.Stage
 	for _, st := range d.Stages {
 		s, word := state(st.Status, st.Result)
-		stage := page.Stage{Name: st.Name, Title: orElse(st.DisplayName, st.Name), State: s, Note: word, After: st.DependsOn}
+		stage := page.Stage{Name: st.Name, Title: orElse(st.DisplayName, st.Name), State: s, Note: word, After: st.DependsOn, Group: st.Group}
 		switch t := span(st.Started, st.Finished); {
 		case s == page.Passing:
 			stage.Began = st.Started

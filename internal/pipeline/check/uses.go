@@ -82,6 +82,14 @@ func (u *uses) job(p *plan.Plan, job *plan.Job) {
 			u.add(Environment, env.Name+"."+env.Resource)
 		}
 	}
+	if job.Uses != nil {
+		for _, name := range job.Uses.Pools {
+			u.add(Pool, name)
+		}
+		for _, alias := range job.Uses.Repositories {
+			u.repository(p, alias)
+		}
+	}
 	for i := range job.Steps {
 		u.step(p, &job.Steps[i])
 	}

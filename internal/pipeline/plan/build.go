@@ -79,6 +79,7 @@ func (b *builder) stages(root *parse.Node) []Stage {
 			Condition:    condition(n),
 			Variables:    variables(n.Get("variables")),
 			LockBehavior: n.Get("lockBehavior").Text(),
+			Group:        strings.Trim(n.Get("group").Text(), "/ "),
 			Manual:       n.Get("trigger").Text() == "manual",
 			Skippable:    truth(n.Get("isSkippable"), true),
 			Pos:          n.Pos,
@@ -154,6 +155,9 @@ func (b *builder) job(n *parse.Node, p Pool) Job {
 		Container:            b.container(n.Get("container")),
 		WorkspaceClean:       n.Get("workspace").Get("clean").Text(),
 		Pos:                  n.Pos,
+	}
+	if u := n.Get("uses"); !u.IsNull() {
+		job.Uses = &Uses{Repositories: texts(u.Get("repositories")), Pools: texts(u.Get("pools"))}
 	}
 	for _, service := range pairs(n.Get("services")) {
 		if c := b.container(service.Value); c != nil {

@@ -79,6 +79,9 @@ type Stage struct {
 	Variables []Variable `json:"variables,omitempty"`
 	// LockBehavior is "", "runLatest" or "sequential".
 	LockBehavior string `json:"lockBehavior,omitempty"`
+	// Group is the path of the group that the stage stands in, for who looks at the run:
+	// "Rollout/EU"; "" for none.
+	Group string `json:"group,omitempty"`
 	// Manual stages wait until somebody starts them (X028).
 	Manual bool `json:"manual,omitempty"`
 	// Skippable says whether a user may skip the stage when starting a run.
@@ -122,6 +125,8 @@ type Job struct {
 	Container *Container `json:"container,omitempty"`
 	// Services are the containers that run beside the job, by name.
 	Services []Service `json:"services,omitempty"`
+	// Uses are what the job needs beside what it names elsewhere; nil for nothing.
+	Uses *Uses `json:"uses,omitempty"`
 	// WorkspaceClean is "", "outputs", "resources" or "all".
 	WorkspaceClean string `json:"workspaceClean,omitempty"`
 	// Environment is where a deployment goes; nil for ordinary jobs.
@@ -132,6 +137,14 @@ type Job struct {
 	// a deployment has its steps in the hooks of its strategy.
 	Steps []Step    `json:"steps,omitempty"`
 	Pos   parse.Pos `json:"pos,omitzero"`
+}
+
+// Uses are resources that a job needs though no step or pool of it names them: a script clones a
+// repository, a matrix computes the name of a pool. They are subject to the checks and
+// permissions of what the job names, and the identity of the job opens them.
+type Uses struct {
+	Repositories []string `json:"repositories,omitempty"` // aliases of resources.repositories, or self
+	Pools        []string `json:"pools,omitempty"`
 }
 
 // Pool says which agents may run a job. All fields may be empty, which leaves

@@ -100,15 +100,8 @@ func ability(f *Form, key string) (limit, bool) {
 			return limit{reason: "this installation has no such resources"}, true
 		}
 	case "stage":
-		switch key {
-		case "checks":
+		if key == "checks" {
 			return limit{rule: "Y132", reason: "checks belong to the environment, where its owner sets them"}, true
-		case "group":
-			return limit{rule: "Y121", reason: "stages have no groups here"}, true
-		}
-	case "job":
-		if key == "uses" {
-			return limit{rule: "Y150", reason: "a job may use every repository and pool of the project"}, true
 		}
 	}
 	return limit{}, false

@@ -84,6 +84,8 @@ type validator struct {
 	agentless bool
 	// outer is the pool of those jobs that name none; nil when nothing does.
 	outer *parse.Node
+	// declared are the aliases of resources.repositories, in lower case.
+	declared []string
 }
 
 // pipeline checks the root.
@@ -92,6 +94,9 @@ func (v *validator) pipeline(root *parse.Node) {
 	v.rootForm(root)
 	v.variables(root.Get("variables"))
 	v.outer = root.Get("pool")
+	for _, r := range listed(root.Get("resources").Get("repositories")) {
+		v.declared = append(v.declared, strings.ToLower(r.Get("repository").Text()))
+	}
 	switch {
 	case root.Get("stages") != nil:
 		v.stages(root.Get("stages"))
@@ -236,12 +241,23 @@ func (v *validator) jobBody(job *parse.Node, deployment bool) {
 	for _, key := range []string{"continueOnError", "timeoutInMinutes", "cancelTimeoutInMinutes"} {
 		v.runtimeValue(job.Get(key), placeRuntime)
 	}
+	v.uses(job.Get("uses").Get("repositories"))
 	if deployment {
 		v.deployment(job)
 		return
 	}
 	v.matrix(job.Get("strategy"))
 	v.steps(job.Get("steps"))
+}
+
+// uses wants that the repositories which a job says it uses are declared (Y190).
+func (v *validator) uses(list *parse.Node) {
+	for _, n := range listed(list) {
+		name := strings.ToLower(n.Text())
+		if name != "" && name != "self" && n.Kind == parse.Scalar && !slices.Contains(v.declared, name) {
+			v.found.Errorf(n.Pos, "Y190", "The repository '%s' is not declared; add it to resources.repositories, or use 'self'", n.Text())
+		}
+	}
 }
 
 // unable reports something that the language has and this installation has not.

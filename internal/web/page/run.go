@@ -38,6 +38,7 @@ type Stage struct {
 	Note        string
 	Began       time.Time // while it goes on, else zero
 	After       []string  // names of the stages that it depends on
+	Group       string    // path of the group that it stands in
 	Jobs        []Job
 	Current     bool
 }

@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -153,6 +154,7 @@ const dagMargin = 3
 type dagNode struct {
 	graph.Point
 	Key, Title, Note, Href string
+	Group                  string // path
 	State                  State
 	Began                  time.Time
 	Current                bool
@@ -161,7 +163,7 @@ type dagNode struct {
 
 // label is what the box says to who does not see it.
 func (n dagNode) label() string {
-	text := n.Title + ", " + n.State.Word() + ", " + n.Note
+	text := strings.TrimPrefix(n.Group+", ", ", ") + n.Title + ", " + n.State.Word() + ", " + n.Note
 	if len(n.After) > 0 {
 		text += ", after " + strings.Join(n.After, " and ")
 	}
@@ -177,7 +179,20 @@ type dag struct {
 	Width, Height float64
 	Nodes         []dagNode
 	Edges         []dagEdge
+	Groups        []dagGroup
 }
+
+// dagGroup is a frame around the stages of a group.
+type dagGroup struct {
+	Name                string
+	X, Y, Width, Height float64
+}
+
+// How far a frame stands away from its boxes, and how high its name is.
+const (
+	dagAround = 6
+	dagName   = 16
+)
 
 // dag lays the graph of the run out; it has no nodes when there is nothing to draw.
 func (v RunView) dag(s Shell) dag {
@@ -199,16 +214,65 @@ func (v RunView) dag(s Shell) dag {
 		}
 	}
 	l := graph.Lay(len(nodes), edges, dagSize)
-	out := dag{Width: l.Width + 2*dagMargin, Height: l.Height + 2*dagMargin, Nodes: nodes}
-	for i := range nodes {
-		out.Nodes[i].Point = graph.Point{X: l.Nodes[i].X + dagMargin, Y: l.Nodes[i].Y + dagMargin}
+	left, top := float64(dagMargin), float64(dagMargin)
+	if slices.ContainsFunc(nodes, func(n dagNode) bool { return n.Group != "" }) {
+		left, top = left+dagAround, top+dagAround+dagName
 	}
+	out := dag{Width: l.Width + 2*left, Height: l.Height + top + left, Nodes: nodes}
+	for i := range nodes {
+		out.Nodes[i].Point = graph.Point{X: l.Nodes[i].X + left, Y: l.Nodes[i].Y + top}
+	}
+	out.Groups = framed(out.Nodes)
 	for i, way := range l.Edges {
+		for k := range way {
+			way[k].X, way[k].Y = way[k].X+left-dagMargin, way[k].Y+top-dagMargin
+		}
 		if len(way) > 1 {
 			out.Edges = append(out.Edges, dagEdge{Path: bend(way), Done: nodes[edges[i].From].State == Open})
 		}
 	}
 	return out
+}
+
+// framed are the frames of the groups whose boxes stand together: one that would run across
+// boxes of others is left out, and the name of the group stands before those of its stages.
+func framed(nodes []dagNode) []dagGroup {
+	var out []dagGroup
+	for _, n := range nodes {
+		if n.Group == "" || slices.ContainsFunc(out, func(g dagGroup) bool { return g.Name == n.Group }) {
+			continue
+		}
+		g := around(nodes, n.Group)
+		if slices.ContainsFunc(nodes, func(o dagNode) bool { return o.Group != n.Group && g.touches(o.Point) }) {
+			for i := range nodes {
+				if nodes[i].Group == n.Group {
+					nodes[i].Title = n.Group + "/" + nodes[i].Title
+					nodes[i].Group = ""
+				}
+			}
+			continue
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
+// around is the frame of a group.
+func around(nodes []dagNode, name string) dagGroup {
+	g, right, bottom := dagGroup{Name: name, X: math.Inf(1), Y: math.Inf(1)}, 0.0, 0.0
+	for _, n := range nodes {
+		if n.Group == name {
+			g.X, g.Y = min(g.X, n.X-dagAround), min(g.Y, n.Y-dagName)
+			right, bottom = max(right, n.X+dagSize.Width+dagAround), max(bottom, n.Y+dagSize.Height+dagAround)
+		}
+	}
+	g.Width, g.Height = right-g.X, bottom-g.Y
+	return g
+}
+
+// touches reports whether a box stands in a frame, or across it.
+func (g dagGroup) touches(p graph.Point) bool {
+	return p.X < g.X+g.Width && p.X+dagSize.Width > g.X && p.Y < g.Y+g.Height && p.Y+dagSize.Height > g.Y
 }
 
 func (v RunView) dagNodes(s Shell) (nodes []dagNode, after [][]string) {
@@ -223,7 +287,7 @@ func (v RunView) dagNodes(s Shell) (nodes []dagNode, after [][]string) {
 		return nodes, after
 	}
 	for _, st := range v.Stages {
-		nodes = append(nodes, dagNode{Key: st.Name, Title: st.Title, Note: st.Note, State: st.State, Began: st.Began, Current: st.Current || v.Stage != nil && v.Stage.Name == st.Name, Href: v.stageHref(s, st)})
+		nodes = append(nodes, dagNode{Key: st.Name, Title: st.Title, Group: st.Group, Note: st.Note, State: st.State, Began: st.Began, Current: st.Current || v.Stage != nil && v.Stage.Name == st.Name, Href: v.stageHref(s, st)})
 		after = append(after, st.After)
 	}
 	return nodes, after

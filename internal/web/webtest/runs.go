@@ -95,11 +95,11 @@ func (p Pipeline) Show(ctx context.Context, a identity.Actor, n int64) (*pipelin
 	if failed {
 		result = plan.Failed
 	}
-	waiting := pipeline.Stage{Name: "Image", DisplayName: "Image", DependsOn: []string{"Build"}, Status: plan.Pending, Jobs: []pipeline.Job{{
+	waiting := pipeline.Stage{Name: "Image", DisplayName: "Image", Group: "Supply chain", DependsOn: []string{"Build"}, Status: plan.Pending, Jobs: []pipeline.Job{{
 		Path: "Image.push", Name: "push", DisplayName: "push", Status: plan.Pending, Steps: []pipeline.Step{{Number: 1, DisplayName: "Build and push", Status: plan.Pending}},
 	}}}
 	deploy := pipeline.Stage{Name: "Deploy", DisplayName: "Deploy production", DependsOn: []string{"Image", "Scan"}, Status: plan.Pending, Skippable: true}
-	scan := pipeline.Stage{Name: "Scan", DisplayName: "Scan <script>alert(1)</script>", DependsOn: []string{"Build"}, Status: plan.Pending, Manual: true, Skippable: true}
+	scan := pipeline.Stage{Name: "Scan", DisplayName: "Scan <script>alert(1)</script>", Group: "Supply chain", DependsOn: []string{"Build"}, Status: plan.Pending, Manual: true, Skippable: true}
 	if failed {
 		waiting.Status, waiting.Result, deploy.Status, deploy.Result = plan.Completed, plan.Skipped, plan.Completed, plan.Skipped
 	}
