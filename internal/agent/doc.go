@@ -14,5 +14,5 @@
 //     no link leads out of the workspace.
 //   - Steps see the documented environment and nothing of the agent's own.
 //
-// It imports pipeline/{expr,plan,protocol,mask} and the standard library.
+// It imports pipeline/{expr,feed,plan,protocol,mask} and the standard library.
 package agent

@@ -55,7 +55,7 @@ func tasks() map[string]task {
 		"publishcodecoverageresults@2": publishCoverage,
 		"publishpipelineartifact@1":    publishArtifact, "downloadpipelineartifact@2": downloadArtifact,
 		"publishtestresults@2": publishTests, "cache@2": runCache, "docker@2": runDocker, "helmdeploy@0": runHelm, "helmdeploy@1": runHelm, "kubernetesmanifest@1": runManifests,
-		"kubernetes@1": runKubectl, "reviewapp@0": runReviewApp,
+		"kubernetes@1": runKubectl, "reviewapp@0": runReviewApp, "getpackage@0": runPackage, "downloadbuild@0": runBuild,
 	}
 	all["downloadsecurefile@1"] = downloadSecureFile
 	for name := range installers() {

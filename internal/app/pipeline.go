@@ -37,7 +37,7 @@ func (a *App) openPipeline(ctx context.Context) error {
 	a.Pipeline, err = pipeline.New(pipeline.Parts{
 		DB: a.db, Log: a.Log, Clock: a.clock, Queue: a.queue, Auth: a.Identity, Source: commits{a.Source}, Tokens: a.Identity, Blobs: blobs,
 		Tasks:       tasks{builder: a.builder, registry: a.Registry, deploy: a.Deploy, host: hostOf(a.URL), voices: a.voices, dial: answers.guard.Dial, url: a.URL, web: answers.client.Transport},
-		Deployments: canaries{a.Deploy}, Needs: needs{a}, Environments: environments{a.Deploy}, Herald: asking{a}, Outside: answers, Internal: answers.guard.Named, Vault: a.vault,
+		Deployments: canaries{a.Deploy}, Needs: needs{a}, Environments: environments{a.Deploy}, Herald: asking{a}, Outside: answers, Outbound: answers.client.Transport, Internal: answers.guard.Named, Vault: a.vault,
 		Pods: pods, Logger: a.logger,
 	}, pipeline.Options{URL: a.URL, Registry: hostOf(a.URL), Data: a.cfg.Data, AgentToken: token, StayDefault: a.cfg.KeepDefault, StayMost: a.cfg.KeepMost})
 	if err != nil {

@@ -42,7 +42,7 @@ func rules() map[string][]string {
 	for _, e := range edges {
 		r[e] = slices.Concat(kernel, domains)
 	}
-	r["agent"] = []string{"pipeline/expr", "pipeline/mask", "pipeline/plan", "pipeline/protocol", "monitor/table", "monitor/tail", "deploy/route", "dev/tunnel"}
+	r["agent"] = []string{"pipeline/expr", "pipeline/feed", "pipeline/mask", "pipeline/plan", "pipeline/protocol", "monitor/table", "monitor/tail", "deploy/route", "dev/tunnel"}
 	// What the API answers are the domains' read models.
 	r["cli"] = append(slices.Clone(kernel), "app", "api", "local", "cluster", "deploy", "evidence", "monitor", "pipeline", "policy", "registry", "source", "dev", "work")
 	r["local"] = append(slices.Clone(kernel), "pipeline", "agent")
@@ -53,7 +53,7 @@ func rules() map[string][]string {
 // words is how the page says each rule.
 func words() map[string]string {
 	w := map[string]string{
-		"fault": "std", "clock": "std", "app": "everything", "agent": "`pipeline/{expr,mask,plan,protocol}`, `monitor/{table,tail}`, `deploy/route`, `dev/tunnel`, std",
+		"fault": "std", "clock": "std", "app": "everything", "agent": "`pipeline/{expr,feed,mask,plan,protocol}`, `monitor/{table,tail}`, `deploy/route`, `dev/tunnel`, std",
 		"cli": "`app` (serve, up), `api` and its client, `local`, the domains' read models, kernel", "demo": "std", "local": "`pipeline`, `agent`, kernel",
 	}
 	for _, k := range kernel[2:] {

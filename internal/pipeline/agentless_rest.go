@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -141,19 +140,8 @@ func joined(base, suffix string) (string, error) {
 
 // authorize sets the header that opens a connection.
 func authorize(h map[string]string, c protocol.Connection) {
-	find := func(name string) string {
-		for k, v := range c.Auth {
-			if strings.EqualFold(k, name) {
-				return v
-			}
-		}
-		return ""
-	}
-	switch c.Scheme {
-	case "UsernamePassword":
-		h["Authorization"] = "Basic " + base64.StdEncoding.EncodeToString([]byte(find("username")+":"+find("password")))
-	case "Token":
-		h["Authorization"] = "Bearer " + firstOf(find("apitoken"), find("token"))
+	if text := c.Authorization(); text != "" {
+		h["Authorization"] = text
 	}
 }
 

@@ -173,7 +173,7 @@ func (sc *schedule) describe(row *jobRow, stage *plan.Stage, job *plan.Job, sett
 		ID: row.id, Run: r.Number, RunName: r.Name, Project: r.Project, Repo: r.Repo, Ref: r.Ref, Commit: r.Commit,
 		Stage: stage.Name, Name: job.Name, Leg: row.leg, DisplayName: job.DisplayName, Kind: job.Kind, CloneURL: sc.s.cloneURL(r.Repo),
 		TimeoutSeconds: settings.Timeout.Seconds(), CancelSeconds: settings.CancelTimeout.Seconds(), LogLimit: sc.s.opts.LogLimit,
-		Phases: phases(sc.catalog, job), Repositories: sc.s.checkouts(r.plan, job, r.Project),
+		Phases: phases(sc.catalog, job), Repositories: sc.s.checkouts(r.plan, job, r.Project), Feeds: fetched(r.plan, job),
 	}
 	spec.Added = addedTasks(sc.catalog, spec.Phases)
 	if job.Strategy != nil {

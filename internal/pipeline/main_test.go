@@ -74,8 +74,10 @@ type world struct {
 	needs   pipeline.Needs
 	envs    pipeline.Environments
 	issued  func(identity.JobClaims)
-	outside check.Outside // nil: nobody answers
-	herald  pipeline.Herald
+
+	outbound http.RoundTripper
+	outside  check.Outside // nil: nobody answers
+	herald   pipeline.Herald
 
 	mu   sync.Mutex
 	db   *store.DB
@@ -174,7 +176,7 @@ func (w *world) up() {
 	}
 	log := event.New(db, c)
 	svc, err := pipeline.New(pipeline.Parts{
-		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{w.issued}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Needs: w.needs, Environments: w.envs, Pods: w.pods, Outside: w.outside, Herald: w.herald, Vault: keys,
+		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{w.issued}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Needs: w.needs, Environments: w.envs, Pods: w.pods, Outside: w.outside, Herald: w.herald, Outbound: w.outbound, Vault: keys,
 		Logger: logger(w.t, "server"),
 	}, w.opts)
 	if err != nil {

@@ -25,6 +25,8 @@ const (
 	categoryContainer  = "container"
 	categoryRepository = "repository"
 	categoryWebhook    = "webhook"
+	categoryPackage    = "package"
+	categoryBuild      = "build"
 )
 
 // maxChain is how many runs may start each other in a row.
@@ -48,6 +50,8 @@ type Origin struct {
 	// Ref and Commit are of the push to a repository resource.
 	Ref    string `json:"ref,omitempty"`
 	Commit string `json:"commit,omitempty"`
+	// Version is the new one of a package, or the number of a build.
+	Version string `json:"version,omitempty"`
 	// Payload is what a webhook brought, as JSON.
 	Payload json.RawMessage `json:"payload,omitempty"`
 }
@@ -262,6 +266,7 @@ func (s *Service) pinResources(ctx context.Context, o Order, p *plan.Plan) error
 		}
 		res.Used = used
 	}
+	s.pinFeeds(ctx, o, p)
 	if o.Origin != nil && o.Origin.Category == categoryContainer {
 		p.UseImage(o.Origin.Alias, s.opts.Registry+"/"+o.Origin.Image+":"+o.Origin.Tag)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -155,6 +156,9 @@ type Parts struct {
 	Vault library.Vault
 	// Herald tells people of what ManualValidation@1 asks; nil: they have to look.
 	Herald Herald
+	// Outbound is how registries of packages and build servers are asked; nil: nobody is, so their
+	// new versions start nothing and a run learns of them from its agent.
+	Outbound http.RoundTripper
 	// Pods makes the pods of pools of kind kubernetes; nil: there is no cluster.
 	Pods   Pods
 	Logger *slog.Logger
@@ -203,6 +207,7 @@ type Service struct {
 	settler      Deployments
 	herald       Herald // nil: nobody is told
 	environments Environments
+	outbound     http.RoundTripper
 	needs        Needs
 	logger       *slog.Logger
 	opts         Options
@@ -260,7 +265,7 @@ func New(p Parts, o Options) (*Service, error) {
 		o.Features = &everything
 	}
 	s := &Service{
-		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, herald: p.Herald, environments: p.Environments, needs: p.Needs,
+		db: p.DB, log: p.Log, clock: p.Clock, queue: p.Queue, auth: p.Auth, source: p.Source, tokens: p.Tokens, blobs: p.Blobs, tasks: p.Tasks, settler: p.Deployments, herald: p.Herald, environments: p.Environments, outbound: p.Outbound, needs: p.Needs,
 		logger: p.Logger, opts: o, logs: logs.New(filepath.Join(o.Data, "logs")),
 		plans: map[int64]*plan.Plan{}, leases: map[string]time.Time{}, maskers: map[string]*mask.Masker{}, outside: p.Outside, stays: newStays(),
 	}
@@ -315,6 +320,7 @@ func (s *Service) Run(ctx context.Context) error {
 	wg.Go(func() { s.tend(ctx) })
 	wg.Go(func() { s.watchGates(ctx) })
 	wg.Go(func() { s.watchTriggers(ctx) })
+	wg.Go(func() { s.watchFeeds(ctx) })
 	wg.Go(func() { s.watchRetention(ctx) })
 	wg.Go(func() { s.watchServerJobs(ctx) })
 	wg.Wait()

@@ -73,6 +73,11 @@ func (s *Service) watches(o Order, p *plan.Plan) []watch {
 			add(categoryRepository, source, r)
 		}
 	}
+	for _, r := range p.Resources.Feeds {
+		if r.Trigger {
+			add(r.Kind, o.Project+"/"+r.Connection, r)
+		}
+	}
 	for _, r := range p.Resources.Webhooks {
 		add(categoryWebhook, o.Project+"/"+r.Connection, r)
 	}

@@ -52,7 +52,7 @@ func Build(root *parse.Node, options BuildOptions) *Plan {
 	if p.Name == "" {
 		p.Name = DefaultRunName
 	}
-	b.containers, b.pipelines = p.Resources.Containers, p.Resources.Pipelines
+	b.containers, b.pipelines, b.feeds = p.Resources.Containers, p.Resources.Pipelines, p.Resources.Feeds
 	b.pool = pool(root.Get("pool"))
 	p.Stages = b.stages(root)
 	return p
@@ -63,6 +63,7 @@ type builder struct {
 	options    BuildOptions
 	containers []ContainerResource
 	pipelines  []PipelineResource
+	feeds      []Feed
 	pool       Pool
 }
 

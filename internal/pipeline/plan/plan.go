@@ -269,6 +269,8 @@ const (
 	StepPublish    StepKind = "publish"
 	StepDownload   StepKind = "download"
 	StepReviewApp  StepKind = "reviewApp"
+	StepPackage    StepKind = "getPackage"
+	StepBuild      StepKind = "downloadBuild"
 	StepTask       StepKind = "task"
 )
 

@@ -11,6 +11,7 @@ type Resources struct {
 	Containers   []ContainerResource `json:"containers,omitempty"`
 	Pipelines    []PipelineResource  `json:"pipelines,omitempty"`
 	Webhooks     []Webhook           `json:"webhooks,omitempty"`
+	Feeds        []Feed              `json:"feeds,omitempty"`
 }
 
 // Repository is another repository that templates or checkouts come from.
@@ -25,6 +26,45 @@ type Repository struct {
 	// Commit is what Ref was when the run was created; the compiler leaves it empty, and
 	// so it stays for a repository that nothing of the pipeline uses.
 	Commit string `json:"commit,omitempty"`
+}
+
+// The kinds of feeds.
+const (
+	FeedPackage = "package"
+	FeedBuild   = "build"
+)
+
+// Feed is a package of a registry, or a build of a build server, outside of the installation
+// (resources.packages, resources.builds).
+type Feed struct {
+	Alias string `json:"alias"`
+	Kind  string `json:"kind"` // FeedPackage or FeedBuild
+	// Type is npm or NuGet of a package, Jenkins of a build, in any case.
+	Type string `json:"type"`
+	// Connection is the service connection that names the server and opens it.
+	Connection string `json:"connection"`
+	// Name is that of the package, or of the build's job: "source".
+	Name string `json:"name"`
+	// Version is the version or the number of the build that is wanted; "" and "latest" mean the
+	// newest, among those of Tag (npm's dist-tag) or Branch (of a build).
+	Version string `json:"version,omitempty"`
+	Tag     string `json:"tag,omitempty"`
+	Branch  string `json:"branch,omitempty"`
+	// Trigger says whether a new version starts the pipeline.
+	Trigger bool `json:"trigger,omitempty"`
+	// Used is the version that the run takes, the same in all of its jobs; the compiler leaves it
+	// empty, and so it stays when nobody could be asked before the run began.
+	Used string `json:"used,omitempty"`
+}
+
+// Feed returns a package or a build by its alias, or nil.
+func (p *Plan) Feed(kind, alias string) *Feed {
+	for i := range p.Resources.Feeds {
+		if f := &p.Resources.Feeds[i]; f.Kind == kind && strings.EqualFold(f.Alias, alias) {
+			return f
+		}
+	}
+	return nil
 }
 
 // ContainerResource is an image that jobs refer to by its alias.

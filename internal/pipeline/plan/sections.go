@@ -92,6 +92,7 @@ func resources(n *parse.Node) Resources {
 		}
 		r.Webhooks = append(r.Webhooks, hook)
 	}
+	r.Feeds = feeds(n.Get("packages"), n.Get("builds"))
 	return r
 }
 
@@ -105,6 +106,24 @@ func containerTrigger(n *parse.Node) (on bool, tags Filter) {
 		return truth(n, false), Filter{}
 	}
 	return truth(n.Get("enabled"), true), filter(n.Get("tags"))
+}
+
+// feeds reads the packages and the builds (Y090 to Y103).
+func feeds(packages, builds *parse.Node) []Feed {
+	var out []Feed
+	for _, n := range items(packages) {
+		out = append(out, Feed{
+			Alias: n.Get("package").Text(), Kind: FeedPackage, Type: n.Get("type").Text(), Connection: n.Get("connection").Text(), Name: n.Get("name").Text(),
+			Version: n.Get("version").Text(), Tag: n.Get("tag").Text(), Trigger: truth(n.Get("trigger"), false),
+		})
+	}
+	for _, n := range items(builds) {
+		out = append(out, Feed{
+			Alias: n.Get("build").Text(), Kind: FeedBuild, Type: n.Get("type").Text(), Connection: n.Get("connection").Text(), Name: n.Get("source").Text(),
+			Version: n.Get("version").Text(), Branch: n.Get("branch").Text(), Trigger: truth(n.Get("trigger"), false),
+		})
+	}
+	return out
 }
 
 // pipelineResource reads a pipeline resource; its trigger is "none", "true" or a

@@ -17,6 +17,8 @@ const (
 	TaskCheckout   = "Checkout@1"
 	TaskPublish    = "PublishPipelineArtifact@1"
 	TaskReviewApp  = "ReviewApp@0"
+	TaskPackage    = "GetPackage@0"
+	TaskBuild      = "DownloadBuild@0"
 	TaskDownload   = "DownloadPipelineArtifact@2"
 )
 
@@ -91,6 +93,17 @@ func (b *builder) body(s *Step, n *parse.Node) {
 		}
 	case StepReviewApp:
 		s.Task, s.Inputs["resource"] = TaskReviewApp, value
+	case StepPackage:
+		s.Task, s.Inputs["package"] = TaskPackage, value
+		copyInputs("path")
+		b.fed(s, FeedPackage, value)
+	case StepBuild:
+		s.Task, s.Inputs["build"] = TaskBuild, value
+		for _, p := range pairs(n.Get("inputs")) {
+			s.Inputs[p.Key.Value] = p.Value.Text()
+		}
+		copyInputs("artifact", "path", "patterns")
+		b.fed(s, FeedBuild, value)
 	case StepDownload:
 		s.Task = TaskDownload
 		b.download(s, value)
@@ -102,6 +115,15 @@ func (b *builder) body(s *Step, n *parse.Node) {
 		}
 		b.references(s)
 		s.WorkingDirectory = or(s.WorkingDirectory, s.Inputs["workingDirectory"])
+	}
+}
+
+// fed notes the service connection that opens what a step fetches from outside.
+func (b *builder) fed(s *Step, kind, alias string) {
+	for _, f := range b.feeds {
+		if f.Kind == kind && strings.EqualFold(f.Alias, alias) {
+			s.Connections = append(s.Connections, f.Connection)
+		}
 	}
 }
 
@@ -166,6 +188,10 @@ func (b *builder) title(s Step) string {
 		return "Download " + or(s.Inputs["artifact"], "artifacts")
 	case StepReviewApp:
 		return "Review app of " + s.Inputs["resource"]
+	case StepPackage:
+		return "Get the package " + s.Inputs["package"]
+	case StepBuild:
+		return "Download the build " + s.Inputs["build"]
 	}
 	if b.options.Tasks != nil {
 		if title := b.options.Tasks.Title(s.Task); title != "" {

@@ -1,6 +1,8 @@
 package protocol
 
 import (
+	"encoding/base64"
+	"strings"
 	"time"
 
 	"towpath.dev/towpath/internal/pipeline/plan"
@@ -114,6 +116,8 @@ type Job struct {
 	Repositories []Repository `json:"repositories,omitempty"`
 	// Connections are the service connections that the tasks of the job name.
 	Connections []Connection `json:"connections,omitempty"`
+	// Feeds are the packages and builds that its steps fetch.
+	Feeds []plan.Feed `json:"feeds,omitempty"`
 	// Added are the tasks of its steps that are not built into the agent.
 	Added []Added `json:"added,omitempty"`
 
@@ -156,6 +160,27 @@ type Connection struct {
 	Scheme string            `json:"scheme"` // None, UsernamePassword, Token, Kubernetes
 	Auth   map[string]string `json:"auth,omitempty"`
 	Secret []string          `json:"secret,omitempty"` // the values of Auth that logs hide
+}
+
+// Authorization is the header of HTTP that opens a connection; "" when nothing has to.
+func (c Connection) Authorization() string {
+	find := func(names ...string) string {
+		for _, name := range names {
+			for k, v := range c.Auth {
+				if strings.EqualFold(k, name) && v != "" {
+					return v
+				}
+			}
+		}
+		return ""
+	}
+	switch c.Scheme {
+	case "UsernamePassword":
+		return "Basic " + base64.StdEncoding.EncodeToString([]byte(find("username")+":"+find("password")))
+	case "Token":
+		return "Bearer " + find("apitoken", "token")
+	}
+	return ""
 }
 
 // Repository is a repository resource at the commit that the run uses.

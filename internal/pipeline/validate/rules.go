@@ -95,28 +95,12 @@ func ability(f *Form, key string) (limit, bool) {
 		if slices.Contains([]string{"phases", "queue", "server"}, key) {
 			return limit{reason: "the old form of jobs has been replaced; use jobs", refused: true}, true
 		}
-	case "resources":
-		if slices.Contains([]string{"builds", "packages"}, key) {
-			return limit{reason: "this installation has no such resources"}, true
-		}
 	case "stage":
 		if key == "checks" {
 			return limit{rule: "Y132", reason: "checks belong to the environment, where its owner sets them"}, true
 		}
 	}
 	return limit{}, false
-}
-
-// absentSteps are the steps that the language has and Towpath has not, with what to use
-// instead.
-func absentStep(first string) (instead string, absent bool) {
-	switch first {
-	case "downloadBuild":
-		return "use 'download' with a pipeline resource", true
-	case "getPackage":
-		return "fetch the package in a script step", true
-	}
-	return "", false
 }
 
 // title names a form in messages, such as "a bash step"; "" when it has no name.

@@ -24,9 +24,6 @@ func (v *validator) steps(list *parse.Node) {
 			v.unable(target, "target", "steps run directly on the agent; only 'host' is possible")
 		}
 		first := step.FirstKey()
-		if instead, absent := absentStep(first); absent {
-			v.unable(step.Pairs[0].Key, first, instead)
-		}
 		if v.agentless && first != "task" && v.options.Features.Agentless {
 			v.lacking(step.Pairs[0].Key, "K030", "'%s' needs an agent, and the job has none (pool: server); move it to a job with a pool", first)
 		}
@@ -39,7 +36,18 @@ func (v *validator) steps(list *parse.Node) {
 			}
 		case "checkout":
 			v.checkout(step)
+		case "getPackage":
+			v.fed(step.Pairs[0].Value, "package", "resources.packages")
+		case "downloadBuild":
+			v.fed(step.Pairs[0].Value, "build", "resources.builds")
 		}
+	}
+}
+
+// fed wants that what a step fetches from outside is declared (Y265, Y270).
+func (v *validator) fed(alias *parse.Node, what, where string) {
+	if name := alias.Text(); name != "" && !slices.Contains(v.aliases[what], strings.ToLower(name)) {
+		v.found.Errorf(alias.Pos, map[string]string{"build": "Y265", "package": "Y270"}[what], "The %s '%s' is not declared; add it to %s", what, name, where)
 	}
 }
 

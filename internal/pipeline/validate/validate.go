@@ -84,8 +84,9 @@ type validator struct {
 	agentless bool
 	// outer is the pool of those jobs that name none; nil when nothing does.
 	outer *parse.Node
-	// declared are the aliases of resources.repositories, in lower case.
-	declared []string
+	// aliases are those of the repositories, the packages and the builds of the resources, in lower
+	// case, by "repository", "package" and "build".
+	aliases map[string][]string
 }
 
 // pipeline checks the root.
@@ -94,8 +95,11 @@ func (v *validator) pipeline(root *parse.Node) {
 	v.rootForm(root)
 	v.variables(root.Get("variables"))
 	v.outer = root.Get("pool")
-	for _, r := range listed(root.Get("resources").Get("repositories")) {
-		v.declared = append(v.declared, strings.ToLower(r.Get("repository").Text()))
+	v.aliases = map[string][]string{}
+	for list, key := range map[string]string{"repositories": "repository", "packages": "package", "builds": "build"} {
+		for _, r := range listed(root.Get("resources").Get(list)) {
+			v.aliases[key] = append(v.aliases[key], strings.ToLower(r.Get(key).Text()))
+		}
 	}
 	switch {
 	case root.Get("stages") != nil:
@@ -254,7 +258,7 @@ func (v *validator) jobBody(job *parse.Node, deployment bool) {
 func (v *validator) uses(list *parse.Node) {
 	for _, n := range listed(list) {
 		name := strings.ToLower(n.Text())
-		if name != "" && name != "self" && n.Kind == parse.Scalar && !slices.Contains(v.declared, name) {
+		if name != "" && name != "self" && n.Kind == parse.Scalar && !slices.Contains(v.aliases["repository"], name) {
 			v.found.Errorf(n.Pos, "Y190", "The repository '%s' is not declared; add it to resources.repositories, or use 'self'", n.Text())
 		}
 	}
@@ -402,12 +406,25 @@ func (v *validator) resource(kind string, item *parse.Node, seen map[string]pars
 	if source := item.Get("type"); kind == "repositories" && slices.Contains([]string{"tfvc", "tfsversioncontrol"}, strings.ToLower(source.Text())) {
 		v.found.Errorf(source.Pos, "Y056", "Team Foundation version control (TFVC) is not supported; repositories are Git repositories")
 	}
+	v.feed(kind, item)
 	trigger := item.Get("trigger")
 	if kind == "pipelines" && !trigger.IsNull() && trigger.Text() != "none" && !v.options.Features.PipelineTriggers {
 		v.found.Warnf(trigger.Pos, "Y083", "'trigger' of a pipeline resource has no effect: this installation starts no runs when another pipeline completes")
 	}
 	if kind == "repositories" && !trigger.IsNull() && trigger.Text() != "none" && !v.options.Features.PipelineTriggers {
 		v.found.Warnf(trigger.Pos, "Y052", "'trigger' of a repository resource has no effect: only pushes to the pipeline's own repository start runs")
+	}
+}
+
+// feedTypes are the types of what comes from outside that can be fetched.
+var feedTypes = map[string][]string{"packages": {"npm", "NuGet"}, "builds": {"Jenkins"}}
+
+// feed wants that the server of a package or a build is of a known type (Y091, Y098).
+func (v *validator) feed(kind string, item *parse.Node) {
+	types, is := feedTypes[kind]
+	if t := item.Get("type"); is && t.Text() != "" && !slices.ContainsFunc(types, func(known string) bool { return strings.EqualFold(known, t.Text()) }) {
+		rule := map[string]string{"packages": "Y098", "builds": "Y091"}[kind]
+		v.lacking(t, rule, "The type '%s' of %s is not supported by this installation; it knows %s, and a script can fetch from others", t.Text(), kind, strings.Join(types, " and "))
 	}
 }
 
