@@ -96,8 +96,8 @@ func TestAJobRunsInAPod(t *testing.T) {
 	}{
 		"Y016 Y147 Y175 Y178 Inside": {plan.SucceededWithIssues, []string{"hello from 1001 with mine in /towpath/work/agent/1/s", "job: Inside", "nothing found", "cleaned up"}},
 		"After":                      {plan.Succeeded, []string{"it is blue and kept; 0 files"}},
-		"Y070 Y182 Y279-Y282 Services": {plan.Succeeded, []string{"target has mild", "from the target", "##[warning]##vso [build.addbuildtag] is not allowed in this step due to policy restrictions",
-			"##[warning]Setting variable 'forbidden' has been disabled by the task or build definition.", "allowed yes, forbidden $(forbidden), here []"}},
+		"Y070 Y071 Y182 Y183 Y279-Y282 Services": {plan.Succeeded, []string{"target has mild", "from the target", "##[warning]##vso [build.addbuildtag] is not allowed in this step due to policy restrictions",
+			"##[warning]Setting variable 'forbidden' has been disabled by the task or build definition.", "allowed yes, forbidden $(forbidden), here []", "through a volume", "to read alone"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			job := p.jobOf(run.Number, "Pod."+name[strings.LastIndexByte(name, ' ')+1:])
@@ -191,7 +191,7 @@ exit 1
 func (p *inPods) serviceJob() string {
 	return `
       - job: Services
-        container: ` + p.image + `
+        container: {image: ` + p.image + `, volumes: ['shared:/shared:ro', /scratch]}
         services:
           web: side
           other: {image: ` + p.image + `, env: {BUILD_ID: other, PORT: "8081"}, ports: [8081]}
@@ -204,7 +204,7 @@ func (p *inPods) serviceJob() string {
             displayName: by the port that is mapped
           - bash: bash get.sh localhost $(agent.services.other.ports.8081) other
             displayName: by the port that is chosen
-          - bash: echo "target has $FLAVOUR"; echo from the target > shared
+          - bash: echo "target has $FLAVOUR"; echo from the target > shared; echo through a volume > /srv/note
             target: side
           - bash: |
               cat shared
@@ -213,12 +213,13 @@ func (p *inPods) serviceJob() string {
               echo "##vso[task.setvariable variable=forbidden]yes"
             target: {container: side, commands: restricted, settableVariables: [allowed]}
           - bash: |
-              echo 'allowed $(allowed), forbidden $(forbidden)', "here [$FLAVOUR]"`
+              echo 'allowed $(allowed), forbidden $(forbidden)', "here [$FLAVOUR]"
+          - bash: cat /shared/note && echo mine >/scratch/mine && { echo no >/shared/no || echo to read alone; }`
 }
 
 // side is the container that services and targets name.
 func (p *inPods) side() string {
-	return "\nresources:\n  containers:\n    - container: side\n      image: " + p.image + "\n      env: {FLAVOUR: mild, BUILD_ID: mild}\n      ports: [\"90:8080\"]\n"
+	return "\nresources:\n  containers:\n    - container: side\n      image: " + p.image + "\n      env: {FLAVOUR: mild, BUILD_ID: mild}\n      ports: [\"90:8080\"]\n      volumes: [\"shared:/srv\"]\n"
 }
 
 // lostJobs are jobs whose pods end before them, or never begin.

@@ -265,7 +265,7 @@ func (h *host) open(ctx context.Context) error {
 		DB: h.db, Log: event.New(h.db, now), Clock: now, Queue: job.New(h.db, now), Auth: owner{}, Source: nowhere{}, Tokens: tokens{},
 		Blobs: blobs, Vault: keys, Outside: newOutside(), Pods: pods, Logger: h.cfg.Log,
 	}, pipeline.Options{
-		URL: "file://" + filepath.Join(h.dir, "repos"), Registry: "localhost:7080", Data: data, AgentToken: token, Features: &features, LeaveOut: h.cfg.Choice.why,
+		URL: "file://" + filepath.Join(h.dir, "repos"), Registry: "localhost:7080", Data: data, AgentToken: token, Features: &features, LeaveOut: h.cfg.Choice.why, Machine: true,
 	})
 	if err != nil {
 		return err

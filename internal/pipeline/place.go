@@ -110,7 +110,7 @@ func (sc *schedule) place(row *jobRow, job *plan.Job, values plan.Values, spec *
 	spec.Notices = at.Notices
 	if row.refused == "" && at.Pool.Kind == pool.Kubernetes {
 		var notices []string
-		spec.Containers, notices, row.refused = pool.Contain(at.Pool.Settings, job, sc.run.plan.Resources.Containers, expand)
+		spec.Containers, notices, row.refused = pool.Contain(at.Pool.Settings, sc.s.opts.Machine, job, sc.run.plan.Resources.Containers, expand)
 		spec.Notices = append(spec.Notices, notices...)
 		if sc.s.pods == nil {
 			row.refused = "The agents of pool " + at.Pool.Name + " are pods, and this server has no cluster: start it with towpath up"

@@ -186,6 +186,9 @@ type Options struct {
 	StayDefault, StayMost time.Duration
 	// TerminalIdle is after how long without a byte a terminal closes; 0 means 30 minutes.
 	TerminalIdle time.Duration
+	// Machine says that containers may have folders of this machine and its Docker: in local runs,
+	// where the file belongs to who runs it, and never on a server.
+	Machine bool
 	// LeaveOut says why a job does not run here, or ""; such a job is skipped. nil: each runs.
 	LeaveOut func(stage *plan.Stage, job *plan.Job) string
 	// Features are the optional parts of the language; the zero value means what

@@ -213,8 +213,49 @@ func begun(pid int) string {
 	return fields[19]
 }
 
-// Sweep removes the containers that runs which were killed have left.
+// volumePrefix begins the names of the volumes of jobs: "towpath-PID-START-POD-volume-1".
+const volumePrefix = "towpath-"
+
+// removeVolumes removes volumes; one that is gone is no error.
+func (e *Engine) removeVolumes(ctx context.Context, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	_, err := e.run(ctx, answerWithin, append([]string{"volume", "rm", "--force"}, names...)...)
+	return wrapped(err)
+}
+
+// Sweep removes the containers, and the volumes, that runs which were killed have left.
 func (e *Engine) Sweep(ctx context.Context) error {
+	return errors.Join(e.sweepContainers(ctx), e.sweepVolumes(ctx))
+}
+
+// lives reports whether the process that is named by its number and its start goes on.
+func lives(pid, start string) bool {
+	n, err := strconv.Atoi(pid)
+	return err == nil && start != "" && begun(n) == start
+}
+
+func (e *Engine) sweepVolumes(ctx context.Context) error {
+	found, err := e.run(ctx, answerWithin, "volume", "ls", "--quiet")
+	if err != nil {
+		return wrapped(err)
+	}
+	var left []string
+	for name := range strings.FieldsSeq(found) {
+		rest, ours := strings.CutPrefix(name, volumePrefix)
+		parts := strings.Split(rest, "-")
+		if !ours || len(parts) < 5 || parts[len(parts)-2] != "volume" || lives(parts[0], parts[1]) {
+			continue
+		}
+		if _, err := strconv.Atoi(parts[0]); err == nil {
+			left = append(left, name)
+		}
+	}
+	return e.removeVolumes(ctx, left)
+}
+
+func (e *Engine) sweepContainers(ctx context.Context) error {
 	found, err := e.run(ctx, answerWithin, "ps", "--all", "--quiet", "--no-trunc", "--filter", "label="+labelProcess)
 	if err != nil || found == "" {
 		return wrapped(err)

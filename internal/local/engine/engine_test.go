@@ -27,6 +27,7 @@ pull)
 run) env >"$HOME/env"; wc -l <"$HOME/asked" ;;
 wait) exec sleep 60 ;;
 ps) [ -e "$HOME/left" ] && echo c1 c2 ;;
+volume) [ "$2" = ls ] && cat "$HOME/volumes" 2>/dev/null ;;
 inspect) cat "$HOME/left" ;;
 esac
 exit 0
@@ -80,9 +81,10 @@ func TestCreate(t *testing.T) {
 	spec := pool.PodSpec{
 		Name: "a", Token: "t", Pulls: []pool.Pull{{Server: "https://images.example.com", User: "u", Password: "open sesame"}},
 		Containers: []protocol.Container{
-			{Name: "job", Role: protocol.RoleJob, Alias: "tools", Image: "images.example.com/tools:1", Env: map[string]string{"KEY": "hush", "PATH": "/opt"}, Memory: "20Mi", CPU: "500m", Root: true},
+			{Name: "job", Role: protocol.RoleJob, Alias: "tools", Image: "images.example.com/tools:1", Env: map[string]string{"KEY": "hush", "PATH": "/opt"}, Memory: "20Mi", CPU: "500m", Root: true,
+				Volumes: []protocol.Volume{{Name: "volume-1", Path: "/data"}, {Source: "/bin", Path: "/host", ReadOnly: true}}},
 			{Name: "host", Role: protocol.RoleHost, Alias: "host", Image: engine.Here},
-			{Name: "service-db", Role: protocol.RoleService, Alias: "DB", Image: "web:1", Ports: []protocol.Port{{Host: 18080, Container: 8080}}},
+			{Name: "service-db", Role: protocol.RoleService, Alias: "DB", Image: "web:1", Ports: []protocol.Port{{Host: 18080, Container: 8080}}, Volumes: []protocol.Volume{{Name: "volume-1", Path: "/srv"}}},
 		},
 	}
 	if err := p.Create(t.Context(), spec); err != nil {
@@ -104,19 +106,23 @@ func TestCreate(t *testing.T) {
 	if at := strings.Index(got[3], "--label "); at > 0 {
 		label = got[3][at : strings.Index(got[3][at:], " --security-opt")+at]
 	}
+	self := strings.ReplaceAll(strings.Trim(strings.SplitN(label, "=", 2)[1], "'\""), " ", "-")
+	shared := "towpath-" + self + "-1-volume-1"
 	work, run := filepath.Join(dir, "1", "work"), filepath.Join(dir, "1", "run")
 	want := []string{
 		"info --format {{.Host.Security.Rootless}}",
 		"image inspect --format {{.Id}} images.example.com/tools:1",
 		"pull --quiet images.example.com/tools:1",
-		"run --detach --pull never " + label + " --security-opt no-new-privileges --add-host db:127.0.0.1 --publish 127.0.0.1:18080:8080 --memory 20971520 --cpus 0.5 --env KEY --env PATH=/opt" +
+		"run --detach --pull never " + label + " --security-opt no-new-privileges --add-host db:127.0.0.1 --publish 127.0.0.1:18080:8080 --memory 20971520 --cpus 0.5 --env KEY --env PATH=/opt --volume " + shared + ":/data --volume /bin:/host:ro" +
 			" --user 0:0 --security-opt label=disable --volume /bin/true:/towpath/bin/towpath:ro --volume " + work + ":" + work + " --volume " + run + ":" + run + " --volume /cache:/cache" +
 			" --entrypoint /towpath/bin/towpath images.example.com/tools:1 warden listen " + run + "/job.sock",
+		"exec --user 0:0 4 chmod 1777 /data",
 		"image inspect --format {{.Id}} web:1",
 		"image inspect --format {{.Id}} docker.io/library/web:1",
-		"run --detach --pull never " + label + " --security-opt no-new-privileges --network container:4 docker.io/library/web:1",
-		"rm --force --volumes --time 0 7",
+		"run --detach --pull never " + label + " --security-opt no-new-privileges --network container:4 --volume " + shared + ":/srv docker.io/library/web:1",
+		"rm --force --volumes --time 0 8",
 		"rm --force --volumes --time 0 4",
+		"volume rm --force " + shared,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the client was asked (-want +got):\n%s", diff)
@@ -166,12 +172,17 @@ func TestSweep(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(home, "left"), []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	pid := strings.Fields(string(stat))[0]
+	volumes := "towpath-" + pid + "-" + f[19] + "-1-volume-1\ntowpath-" + pid + "-1-1-volume-1\ntowpath-4194305-7-1x-volume-2\ntowpath-data\nmine\ntowpath-a-b-c-volume-1\n"
+	if err := os.WriteFile(filepath.Join(home, "volumes"), []byte(volumes), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := e.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	got := asked(t, home)
-	want := []string{"rm --force --volumes --time 0 other", "rm --force --volumes --time 0 gone"}
-	if diff := cmp.Diff(want, got[len(got)-2:]); diff != "" {
+	want := []string{"rm --force --volumes --time 0 other", "rm --force --volumes --time 0 gone", "volume ls --quiet", "volume rm --force towpath-" + pid + "-1-1-volume-1 towpath-4194305-7-1x-volume-2"}
+	if diff := cmp.Diff(want, got[len(got)-4:]); diff != "" {
 		t.Errorf("the last that the client was asked (-want +got):\n%s", diff)
 	}
 }
@@ -183,5 +194,24 @@ func TestFind(t *testing.T) {
 	}
 	if _, err := engine.Find(t.Context(), "lxc", nil); !fault.Is(err, fault.Invalid) {
 		t.Errorf("Find = %v", err)
+	}
+}
+
+// TestWhatTheMachineHasNot wants that a folder of the machine that is not there is an error, before an
+// engine makes it.
+func TestWhatTheMachineHasNot(t *testing.T) {
+	p, home, _ := pods(t)
+	for source, says := range map[string]string{"/nowhere/at/all": "make it", "/nowhere/docker.sock": "start Docker"} {
+		err := p.Create(t.Context(), pool.PodSpec{Name: "a", Containers: []protocol.Container{
+			{Name: "job", Role: protocol.RoleJob, Image: "here:1", Volumes: []protocol.Volume{{Source: source, Path: "/in"}}},
+		}})
+		if _, next := fault.Public(err); !fault.Is(err, fault.Invalid) || !strings.Contains(next, says) {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+	for _, l := range asked(t, home) {
+		if strings.HasPrefix(l, "run ") {
+			t.Errorf("the client was asked: %s", l)
+		}
 	}
 }

@@ -36,11 +36,17 @@ func TestPodman(t *testing.T) {
 	l.env = append(os.Environ(), "CONTAINERS_CONF="+conf, "XDG_CACHE_HOME="+filepath.Join(l.dir, "cache"))
 	l.images()
 	l.command(l.dir, "git", "init", "--quiet", l.repo)
-	l.write(filepath.Join(l.repo, "good.yml"), `
+	given := filepath.Join(l.dir, "given")
+	if err := os.Mkdir(given, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l.write(filepath.Join(given, "from-the-machine"), "given by the machine\n")
+	l.write(filepath.Join(l.repo, "good.yml"), strings.ReplaceAll(`
 resources:
   containers:
   - {container: tools, image: 'localhost/towpath-tools:1', env: {FLAVOUR: strong}}
   - {container: web, image: 'localhost/towpath-web:1', ports: ['18080:8080']}
+  - {container: mounted, image: 'localhost/towpath-tools:1', volumes: ['shared:/srv:ro']}
 jobs:
 - job: Inside
   container: tools
@@ -49,6 +55,13 @@ jobs:
   - bash: cat get.sh good.yml >/dev/null && echo "a $FLAVOUR one" && bash get.sh web 8080 && echo kept > kept
   - bash: cat kept; bash get.sh localhost $(agent.services.web.ports.8080)
     target: host
+- job: Volumes
+  dependsOn: Inside
+  container: {image: 'localhost/towpath-tools:1', volumes: ['shared:/shared', '/scratch', 'HOSTDIR:/given:ro']}
+  steps:
+  - bash: echo by the job >/shared/note; echo mine >/scratch/x && cat /given/from-the-machine; touch /given/x 2>/dev/null || echo read only
+  - bash: echo "tools see $(cat /srv/note)"; test ! -e /scratch
+    target: mounted
 - job: Beside
   dependsOn: Inside
   services: {web: web}
@@ -56,7 +69,7 @@ jobs:
   - bash: bash get.sh localhost 18080; bash get.sh localhost 18080 >from-here
   - bash: echo "target $FLAVOUR got $(cat from-here)"
     target: tools
-`)
+`, "HOSTDIR", given))
 	l.write(filepath.Join(l.repo, "get.sh"), `for i in 1 2 3 4 5 6 7 8 9 10; do
   if exec 3<>/dev/tcp/$1/$2; then printf 'GET / HTTP/1.0\r\n\r\n' >&3; while read -r line <&3; do case $line in mild) echo "$1 is mild"; exit 0;; esac; done; fi
   sleep 0.5
@@ -68,7 +81,7 @@ exit 1
 		"  steps:\n  - bash: echo it has begun; sleep 60\n  - bash: echo cleaned up\n    condition: always()\n")
 
 	out := l.run("good.yml", 0)
-	for _, want := range []string{"a strong one", "web is mild", "kept", "localhost is mild", "target strong got localhost is mild"} {
+	for _, want := range []string{"a strong one", "web is mild", "kept", "localhost is mild", "target strong got localhost is mild", "given by the machine", "read only", "tools see by the job"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the run does not say %q:\n%s", want, out)
 		}
@@ -182,5 +195,8 @@ func (l *live) none() {
 	l.t.Helper()
 	if ids := l.left(); ids != "" {
 		l.t.Errorf("containers are left: %s", ids)
+	}
+	if volumes := l.command(l.dir, "podman", "volume", "ls", "--quiet"); strings.Contains(volumes, "towpath-") {
+		l.t.Errorf("volumes are left: %s", volumes)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"towpath.dev/towpath/internal/agent/warden"
+	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/pipeline/pool"
 	"towpath.dev/towpath/internal/pipeline/protocol"
 )
@@ -39,7 +40,7 @@ func (p *Pods) arguments(g *group, at Place, c protocol.Container, image string)
 		args = append(args, "--cpus", cpus(c.CPU))
 	}
 	names, env := p.variables(c)
-	args = append(args, names...)
+	args = append(append(args, names...), mounts(g, c)...)
 	if c.Role == protocol.RoleService {
 		if c.Root {
 			args = append(args, "--user", "0:0")
@@ -50,6 +51,70 @@ func (p *Pods) arguments(g *group, at Place, c protocol.Container, image string)
 		"--volume", p.cfg.Program+":"+binDir+"/towpath:ro", "--volume", at.Dir+":"+at.Dir, "--volume", at.Sockets+":"+at.Sockets, "--volume", p.cfg.Shared+":"+p.cfg.Shared,
 		"--entrypoint", binDir+"/towpath", image, warden.Argument, warden.Beyond, filepath.Join(at.Sockets, c.Name+".sock"))
 	return args, env
+}
+
+// mounts are the arguments for the volumes of a container.
+func mounts(g *group, c protocol.Container) []string {
+	var args []string
+	for _, v := range c.Volumes {
+		source := v.Source
+		if source == "" {
+			source = g.volume(v.Name)
+		}
+		text := source + ":" + v.Path
+		if v.ReadOnly {
+			text += ":ro"
+		}
+		args = append(args, "--volume", text)
+	}
+	return args
+}
+
+// volume is what the engine calls a volume of the job: by the process that made it, as containers
+// are labelled.
+func (g *group) volume(name string) string {
+	return volumePrefix + strings.ReplaceAll(thisProcess(), " ", "-") + "-" + filepath.Base(g.dir) + "-" + name
+}
+
+// prepare wants that the folders of the machine that a container has are there: engines make
+// what is missing, as folders of root.
+func prepare(c protocol.Container) error {
+	for _, v := range c.Volumes {
+		if v.Source == "" {
+			continue
+		}
+		if _, err := os.Stat(v.Source); err != nil {
+			next := "make it, or correct the volume"
+			if strings.HasSuffix(v.Source, ".sock") {
+				next = "start Docker, or leave mapDockerSocket out"
+			}
+			return fault.New(fault.Invalid, "The container %s has %s of this machine, which is not there.", or(c.Alias, c.Name), v.Source).WithNext("%s", next)
+		}
+	}
+	return nil
+}
+
+// openUp lets everybody write to the volumes of a container that are new, as those of a pod let:
+// engines make them root's. An image may have no chmod; then they stay as they are.
+func (p *Pods) openUp(ctx context.Context, g *group, c protocol.Container) {
+	for _, v := range c.Volumes {
+		if v.Name != "" && !v.ReadOnly && c.Role != protocol.RoleService && !p.engine.rootless {
+			_, _ = p.engine.run(ctx, answerWithin, "exec", "--user", "0:0", g.ids[c.Name], "chmod", "1777", v.Path)
+		}
+	}
+}
+
+// volumesOf are what the engine calls the volumes of a job.
+func (g *group) volumesOf() []string {
+	var out []string
+	for _, c := range g.spec.Containers {
+		for _, v := range c.Volumes {
+			if v.Name != "" && g.ids[c.Name] != "" && !slices.Contains(out, g.volume(v.Name)) {
+				out = append(out, g.volume(v.Name))
+			}
+		}
+	}
+	return out
 }
 
 // network is that of all containers of a job: services are there under their aliases, and on

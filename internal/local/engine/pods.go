@@ -188,6 +188,9 @@ func (p *Pods) start(ctx context.Context, g *group, at Place, c protocol.Contain
 	if err != nil {
 		return err
 	}
+	if err := prepare(c); err != nil {
+		return err
+	}
 	args, env := p.arguments(g, at, c, image)
 	id, err := p.engine.runWith(ctx, startWithin, env, args...)
 	if err != nil {
@@ -198,6 +201,7 @@ func (p *Pods) start(ctx context.Context, g *group, at Place, c protocol.Contain
 	}
 	id = id[strings.LastIndexByte(id, '\n')+1:]
 	g.ids[c.Name], g.order = id, append(g.order, id)
+	p.openUp(ctx, g, c)
 	return nil
 }
 
@@ -288,7 +292,7 @@ func (p *Pods) away(ctx context.Context, g *group) error {
 	for i := len(g.order) - 1; i >= 0; i-- {
 		ids = append(ids, g.order[i])
 	}
-	return errors.Join(err, p.engine.remove(ctx, ids))
+	return errors.Join(err, p.engine.remove(ctx, ids), p.engine.removeVolumes(ctx, g.volumesOf()))
 }
 
 // Close ends all pods; none is made any more.

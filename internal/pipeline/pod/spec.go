@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -65,6 +66,7 @@ func Spec(p pool.PodSpec, server, image string) *corev1.Pod {
 			},
 		},
 	}
+	out.Spec.Volumes = append(out.Spec.Volumes, volumes(p)...)
 	if len(p.Pulls) > 0 {
 		out.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: pullSecret(p.Name)}}
 	}
@@ -84,6 +86,20 @@ func Spec(p pool.PodSpec, server, image string) *corev1.Pod {
 		}
 	}
 	out.Spec.Containers = append(out.Spec.Containers, agent(p, server, image))
+	return out
+}
+
+// volumes are those that the containers of the job share or have for themselves, each as large as
+// the workspace may be.
+func volumes(p pool.PodSpec) []corev1.Volume {
+	var out []corev1.Volume
+	for _, c := range p.Containers {
+		for _, v := range c.Volumes {
+			if v.Name != "" && !slices.ContainsFunc(out, func(o corev1.Volume) bool { return o.Name == v.Name }) {
+				out = append(out, empty(v.Name, or(p.Settings.Disk, "10Gi")))
+			}
+		}
+	}
 	return out
 }
 
@@ -145,11 +161,17 @@ func container(p pool.PodSpec, c protocol.Container) corev1.Container {
 		// A dollar is itself: the pipeline has expanded its own macros.
 		out.Env = append(out.Env, corev1.EnvVar{Name: k, Value: strings.ReplaceAll(c.Env[k], "$(", "$$(")})
 	}
+	for _, v := range c.Volumes {
+		if v.Name != "" {
+			out.VolumeMounts = append(out.VolumeMounts, corev1.VolumeMount{Name: v.Name, MountPath: v.Path, ReadOnly: v.ReadOnly})
+		}
+	}
 	if c.Role == protocol.RoleService {
 		return out
 	}
 	out.Command = []string{binDir + "/towpath-agent", "warden", "listen", sockDir + "/" + c.Name + ".sock"}
-	out.VolumeMounts = []corev1.VolumeMount{{Name: "bin", MountPath: binDir, ReadOnly: true}, {Name: "run", MountPath: sockDir}, {Name: "work", MountPath: workDir}}
+	out.VolumeMounts = append(out.VolumeMounts, corev1.VolumeMount{Name: "bin", MountPath: binDir, ReadOnly: true},
+		corev1.VolumeMount{Name: "run", MountPath: sockDir}, corev1.VolumeMount{Name: "work", MountPath: workDir})
 	return out
 }
 

@@ -22,8 +22,8 @@ func spec() pool.PodSpec {
 		Settings: pool.Settings{CPU: "2", NodeSelector: map[string]string{"disk": "ssd"}},
 		Containers: []protocol.Container{
 			{Name: "job", Role: protocol.RoleJob, Image: "node:22", Env: map[string]string{"B": "$(A)", "A": "1"}},
-			{Name: "host", Role: protocol.RoleHost, Alias: "host", Image: "tools:1"},
-			{Name: "service-db", Role: protocol.RoleService, Alias: "DB", Image: "postgres:17", Memory: "512Mi"},
+			{Name: "host", Role: protocol.RoleHost, Alias: "host", Image: "tools:1", Volumes: []protocol.Volume{{Name: "volume-1", Path: "/data", ReadOnly: true}}},
+			{Name: "service-db", Role: protocol.RoleService, Alias: "DB", Image: "postgres:17", Memory: "512Mi", Volumes: []protocol.Volume{{Name: "volume-1", Path: "/var/lib/db"}, {Source: "/etc", Path: "/etc"}}},
 		},
 	}
 }

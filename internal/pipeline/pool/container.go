@@ -14,11 +14,12 @@ import (
 // maxContainers bounds the containers of a job.
 const maxContainers = 20
 
-// Contain lays out the containers of a job for a pool of pods. resources are those of the
-// pipeline, expand replaces macros. What a pod cannot do is refused by its name: the text says
-// what, and is "" when all of it can be.
-func Contain(s Settings, job *plan.Job, resources []plan.ContainerResource, expand func(string) string) (list []protocol.Container, notices []string, refused string) {
-	l := &layout{settings: s, resources: resources, expand: expand}
+// Contain lays out the containers of a job for a pool of pods. machine says that the containers
+// are those of a local run, which may have folders of the machine and its Docker. resources are
+// those of the pipeline, expand replaces macros. What cannot be is refused by its name: the text
+// says what, and is "" when all of it can be.
+func Contain(s Settings, machine bool, job *plan.Job, resources []plan.ContainerResource, expand func(string) string) (list []protocol.Container, notices []string, refused string) {
+	l := &layout{settings: s, machine: machine, named: map[string]string{}, resources: resources, expand: expand}
 	switch {
 	case job.Container != nil:
 		l.add("job", protocol.RoleJob, job.Container.Alias, *job.Container)
@@ -46,6 +47,9 @@ func Contain(s Settings, job *plan.Job, resources []plan.ContainerResource, expa
 
 type layout struct {
 	settings  Settings
+	machine   bool
+	named     map[string]string // volumes of the pod, by their names in the file
+	volumes   int               // of the pod
 	resources []plan.ContainerResource
 	expand    func(string) string
 	list      []protocol.Container
@@ -85,13 +89,15 @@ func (l *layout) add(name, role, alias string, c plan.Container) {
 	what := or(alias, name)
 	out := protocol.Container{Name: name, Role: role, Alias: alias, Image: l.expand(c.Image), Endpoint: strings.TrimSpace(c.Endpoint), Env: map[string]string{}}
 	switch {
+	case c.MapDockerSocket && l.machine:
+		out.Volumes = append(out.Volumes, protocol.Volume{Source: dockerSocket, Path: dockerSocket})
 	case c.MapDockerSocket:
 		l.refuse("mapDockerSocket of the container %s is not possible: there is no Docker on the nodes; build images with Docker@2", what)
-	case len(c.Volumes) > 0:
-		l.refuse("volumes of the container %s are not possible: a pod has no folders of a host; use the workspace", what)
-	case !imageName.MatchString(out.Image):
+	}
+	if !imageName.MatchString(out.Image) {
 		l.refuse("%.100q is no name of an image", out.Image)
 	}
+	l.mounts(&out, what, c.Volumes)
 	if role == protocol.RoleService {
 		out.Ports = l.ports(what, c.Ports)
 	}
@@ -180,7 +186,7 @@ func allSteps(job *plan.Job) []plan.Step {
 
 // Plain reports whether containers are those of a pod that waits for any job.
 func (s Settings) Plain(list []protocol.Container) bool {
-	return s.Image != "" && len(list) == 1 && list[0].Role == protocol.RoleJob && list[0].Image == s.Image && list[0].Endpoint == "" && len(list[0].Env) == 0 && !list[0].Root && list[0].CPU+list[0].Memory == ""
+	return s.Image != "" && len(list) == 1 && list[0].Role == protocol.RoleJob && list[0].Image == s.Image && list[0].Endpoint == "" && len(list[0].Env) == 0 && len(list[0].Volumes) == 0 && !list[0].Root && list[0].CPU+list[0].Memory == ""
 }
 
 // Waiting are the containers of a pod that waits for a job.

@@ -25,6 +25,19 @@ type Container struct {
 	Root bool `json:"root,omitempty"`
 	// Ports are those of a service under which steps look for it.
 	Ports []Port `json:"ports,omitempty"`
+	// Volumes are what it has beside its own files and the workspace.
+	Volumes []Volume `json:"volumes,omitempty"`
+}
+
+// Volume is a folder that is empty at the beginning of the job and goes with it, or one of the
+// machine.
+type Volume struct {
+	// Name is that of the volume in the pod: "volume-1". Containers with the same one share it.
+	Name string `json:"name,omitempty"`
+	// Source is a path of the machine, of local runs alone; Name is "" then.
+	Source   string `json:"source,omitempty"`
+	Path     string `json:"path"` // in the container, absolute
+	ReadOnly bool   `json:"read_only,omitempty"`
 }
 
 // Port is a port of a service: what listens at Container is to be found at Host on localhost.
