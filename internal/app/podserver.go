@@ -5,10 +5,13 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"towpath.dev/towpath/internal/cluster"
 	"towpath.dev/towpath/internal/deploy"
+	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/pipeline/pod"
+	"towpath.dev/towpath/internal/pipeline/pool"
 	"towpath.dev/towpath/internal/pipeline/protocol"
 	"towpath.dev/towpath/internal/source"
 )
@@ -22,6 +25,22 @@ var _ pod.Place = agentPods{}
 func (p agentPods) Image(ctx context.Context) (string, error) {
 	var images deploy.AgentImages = p.app.Deploy.Agent
 	return images.AgentImage(ctx)
+}
+
+// pullLife is how long a node has for the agent's image after its pod was made.
+const pullLife = time.Hour
+
+// Pull opens the agent's image, and nothing else, to the nodes of an adopted cluster; that of
+// the embedded one has its own token.
+func (p agentPods) Pull(context.Context) (*pool.Pull, error) {
+	if p.app.cfg.Cluster == cluster.KindEmbedded {
+		return nil, nil
+	}
+	token, err := p.app.Identity.IssuePull(agentRepository, pullLife)
+	if err != nil {
+		return nil, err
+	}
+	return &pool.Pull{Server: hostOf(p.app.URL), Repository: agentRepository, User: identity.KindPull, Password: token}, nil
 }
 
 // Installation returns what the namespaces of this installation bear as well.

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,6 +23,19 @@ func TestAdopted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	node, err := owner.kubectl("get", "nodes", "-o", `jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free, err := freeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(free)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.args = append(second.args, "--pods-listen", net.JoinHostPort(strings.TrimSpace(node), port))
 	second.args = append(second.args, "--cluster", "adopted", "--kubeconfig", filepath.Join(shared.data, "kube", "admin.kubeconfig"))
 	second.door = shared.door
 	t.Cleanup(func() {
@@ -85,6 +99,18 @@ func TestAdopted(t *testing.T) {
 			if after[i] != before[i] {
 				t.Errorf("server %d undid what the other wrote: %+v, before %+v", i, after[i], before[i])
 			}
+		}
+	})
+	t.Run("AJobInAPod", func(t *testing.T) {
+		// The node has nothing that opens the second server's registry but what comes with the pod.
+		box := &inPods{project: newProject(t, shared, "toolbox")}
+		box.withTools()
+		tools := shared.registry() + "/toolbox/app:" + fmt.Sprint(box.deployed("An image with tools", box.imageStage()).Number)
+		q := newProject(t, second, "podded")
+		q.must("pool", "edit", "Kubernetes", "--namespace", "podded-agents")
+		run := q.deployed("In a pod", "\n  - stage: Pod\n    jobs:\n      - job: Inside\n        container: "+tools+"\n        steps:\n          - checkout: self\n            fetchDepth: 1\n          - bash: cat Dockerfile && echo in a pod of another cluster\n")
+		if log := q.log(run.Number); !strings.Contains(log, "in a pod of another cluster") || !strings.Contains(log, "FROM scratch") {
+			t.Errorf("the log of the job:\n%s", log)
 		}
 	})
 	t.Run("NamespaceThatIsNotOurs", func(t *testing.T) {

@@ -41,6 +41,7 @@ const (
 	KindRun    = "run"    // a job of a run, by its job token
 	KindKey    = "key"    // a deploy key: Git on its one repository, and nothing else
 	KindNode   = "node"   // the embedded cluster's node: may pull every image
+	KindPull   = "pull"   // a node of a cluster that is not ours: may pull the one repository that it is called after
 	KindSystem = "system" // Towpath itself
 	KindNobody = "nobody" // no credentials
 )

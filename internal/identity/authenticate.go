@@ -90,6 +90,9 @@ func (s *Service) basic(ctx context.Context, c Credentials) (Actor, error) {
 		}
 		return Actor{}, s.badToken(ctx, c.User, c.Remote)
 	}
+	if c.User == KindPull {
+		return s.pullToken(c.Password)
+	}
 	a, ok, err := s.personal(ctx, c.Password)
 	if err != nil {
 		return Actor{}, err

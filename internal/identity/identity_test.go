@@ -97,6 +97,7 @@ func TestRequire(t *testing.T) {
 		want    fault.Kind
 	}{
 		{"nobody", identity.Actor{}, 0, "shop", identity.Read, fault.Unauthentic},
+		{"who pulls one image", identity.Actor{Kind: identity.KindPull, Name: "shop/web", Cap: identity.Read}, 0, "shop", identity.Read, fault.NotFound},
 		{"nobody by name", identity.Actor{Kind: identity.KindNobody}, 0, "shop", identity.Read, fault.Unauthentic},
 		{"administrator", ada(), 0, "shop", identity.Admin, ""},
 		{"administrator, no such project", ada(), 0, "blog", identity.Read, fault.NotFound},

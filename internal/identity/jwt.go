@@ -112,6 +112,49 @@ func (i *issuer) verify(token string, now time.Time) (tokenClaims, error) {
 	return c, c.ValidateWithLeeway(jwt.Expected{Issuer: i.url, AnyAudience: jwt.Audience{AudienceTowpath}, Time: now}, 0)
 }
 
+// audiencePull is that of tokens with which a node pulls one image; nothing else takes them.
+const audiencePull = "towpath-pull"
+
+// IssuePull signs a password of the user [KindPull] that pulls a repository of the registry
+// ("towpath/agent") and does nothing else. ttl is at most MaxJobTTL.
+func (s *Service) IssuePull(repository string, ttl time.Duration) (string, error) {
+	if repository == "" || ttl <= 0 || ttl > MaxJobTTL {
+		return "", fault.New(fault.Internal, "issuing a token that pulls %q for %s: a claim is missing or out of range", repository, ttl)
+	}
+	now := s.clock.Now()
+	token, err := jwt.Signed(s.keys.signer).Claims(jwt.Claims{
+		Issuer: s.keys.url, Subject: KindPull + ":" + repository, Audience: jwt.Audience{audiencePull}, ID: s.clock.NewID(),
+		IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(ttl)),
+	}).Serialize()
+	if err != nil {
+		return "", fmt.Errorf("signing a token that pulls %s: %w", repository, err)
+	}
+	return token, nil
+}
+
+// pullToken verifies what IssuePull has signed.
+func (s *Service) pullToken(token string) (Actor, error) {
+	refused := func(cause error) error {
+		return fault.Wrap(fault.Unauthentic, cause, "The token that pulls an image is not valid or has expired.")
+	}
+	var c jwt.Claims
+	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256})
+	if err != nil {
+		return Actor{}, refused(err)
+	}
+	if len(parsed.Headers) != 1 || parsed.Headers[0].KeyID != s.keys.public.KeyID {
+		return Actor{}, refused(nil)
+	}
+	if err := parsed.Claims(s.keys.public.Key, &c); err != nil {
+		return Actor{}, refused(err)
+	}
+	repository, ok := strings.CutPrefix(c.Subject, KindPull+":")
+	if err := c.ValidateWithLeeway(jwt.Expected{Issuer: s.keys.url, AnyAudience: jwt.Audience{audiencePull}, Time: s.clock.Now()}, 0); err != nil || !ok || c.Expiry == nil {
+		return Actor{}, refused(err)
+	}
+	return Actor{Kind: KindPull, Name: repository, Cap: Read, TokenID: c.ID}, nil
+}
+
 // looksLikeJWT tells a job token from the other secrets, which have no dots.
 func looksLikeJWT(secret string) bool {
 	return strings.HasPrefix(secret, "eyJ") && strings.Count(secret, ".") == 2

@@ -243,3 +243,33 @@ func BenchmarkAuthenticate(b *testing.B) {
 		})
 	}
 }
+
+// TestATokenThatPullsDoesNothingElse wants that it opens no door but the registry's, is told from
+// the tokens of jobs both ways, and ends.
+func TestATokenThatPullsDoesNothingElse(t *testing.T) {
+	w := build(t, storetest.SQLite(t))
+	token, err := w.IssuePull("towpath/agent", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := auth(t, w.Service, basic(identity.KindPull, token), "pull:towpath/agent")
+	if a.Cap != identity.Read || a.Admin {
+		t.Errorf("it is %+v", a)
+	}
+	if list, err := w.Visible(t.Context(), a); err != nil || len(list) != 0 {
+		t.Errorf("it sees the projects %v, %v", list, err)
+	}
+	for _, c := range []identity.Credentials{
+		bearer(token), basic(identity.KindRun, token), basic(identity.KindNode, token), basic("ada", token), basic(identity.KindPull, issue(t, w, identity.AudienceTowpath, time.Hour)),
+		basic(identity.KindPull, issue(t, w, "towpath-pull", time.Hour)), basic(identity.KindPull, token[:len(token)-8]+"AAAAAAAA"), basic(identity.KindPull, "x"), basic(identity.KindPull, ""),
+	} {
+		auth(t, w.Service, c, "unauthentic")
+	}
+	w.clock.forward(time.Hour + time.Minute)
+	auth(t, w.Service, basic(identity.KindPull, token), "unauthentic")
+	for _, ttl := range []time.Duration{0, -1, identity.MaxJobTTL + 1} {
+		if _, err := w.IssuePull("towpath/agent", ttl); err == nil {
+			t.Errorf("a token for %s", ttl)
+		}
+	}
+}

@@ -25,7 +25,7 @@ var reserved = []string{
 
 // reservedUsers lists the user names that mean something else in Basic credentials or in
 // the logbook.
-var reservedUsers = []string{KindRun, KindKey, KindNode, KindSystem, KindNobody, "token", "towpath"}
+var reservedUsers = []string{KindRun, KindKey, KindNode, KindPull, KindSystem, KindNobody, "token", "towpath"}
 
 // CheckProjectName returns fault.Invalid when name cannot be a project's: the rule stands
 // in ARCHITECTURE.md (a DNS label in lower case, because namespaces and host names are

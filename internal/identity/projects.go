@@ -73,7 +73,7 @@ func (s *Service) role(ctx context.Context, a Actor, project string) (Role, erro
 	case a.Kind == KindKey:
 		// A deploy key opens one repository to Git, by its claims and not by a role.
 		return None, nil
-	case a.Kind == KindNode:
+	case a.Kind == KindNode, a.Kind == KindPull:
 		// The node pulls images and nothing else: the registry lets it, by its kind. Code,
 		// logs and secrets of a project are none of its business.
 		return None, nil

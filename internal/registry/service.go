@@ -136,6 +136,12 @@ func (s *Service) require(ctx context.Context, a identity.Actor, repository stri
 		}
 		return fault.New(fault.Denied, "The cluster's node may pull images, and nothing else.")
 	}
+	if a.Kind == identity.KindPull {
+		if r == identity.Read && repository == a.Name {
+			return nil
+		}
+		return fault.New(fault.Denied, "This token pulls %s, and does nothing else.", a.Name)
+	}
 	if own(a, repository) {
 		return nil
 	}
@@ -159,7 +165,7 @@ func (s *Service) mayPush(ctx context.Context, a identity.Actor, repository stri
 	if err := checkName(repository); err != nil {
 		return err
 	}
-	if !a.Known() || a.Kind == identity.KindNode {
+	if !a.Known() || a.Kind == identity.KindNode || a.Kind == identity.KindPull {
 		return s.require(ctx, a, repository, identity.Write)
 	}
 	if own(a, repository) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,6 +26,8 @@ type Cluster interface {
 type Place interface {
 	// Image is the image of towpath-agent, by digest.
 	Image(ctx context.Context) (string, error)
+	// Pull is what opens the registry of that image to the nodes, nil when they need nothing.
+	Pull(ctx context.Context) (*pool.Pull, error)
 	// Server is the URL of the server as pods reach it.
 	Server(ctx context.Context) (string, error)
 	// Installation tells the pods of this server from those of others in the same cluster; it
@@ -77,6 +80,13 @@ func (p *Pods) Create(ctx context.Context, s pool.PodSpec) error {
 	}
 	if err := p.prepare(ctx, c, s.Settings); err != nil {
 		return err
+	}
+	pull, err := p.place.Pull(ctx)
+	if err != nil {
+		return err
+	}
+	if pull != nil {
+		s.Pulls = append(slices.Clone(s.Pulls), *pull)
 	}
 	installation, err := p.place.Installation(ctx)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/rest"
@@ -22,7 +23,38 @@ type place struct{}
 func (place) Admin(context.Context) (*rest.Config, error)  { return &rest.Config{}, nil }
 func (place) Image(context.Context) (string, error)        { return "agent", nil }
 func (place) Server(context.Context) (string, error)       { return "http://10.1.0.1:7080", nil }
+func (place) Pull(context.Context) (*pool.Pull, error)     { return nil, nil }
 func (place) Installation(context.Context) (string, error) { return "ours", nil }
+
+// abroad is a place whose nodes need a token for the agent's image.
+type abroad struct{ place }
+
+func (abroad) Pull(context.Context) (*pool.Pull, error) {
+	return &pool.Pull{Server: "localhost:7080", Repository: "towpath/agent", User: "pull", Password: "once"}, nil
+}
+
+// A node of a cluster that is not the platform's own gets what opens the agent's image, beside what
+// opens those of the job: the same registry too.
+func TestNodesElsewherePullTheAgent(t *testing.T) {
+	client := fake.NewClientset()
+	pods := pod.New(place{}, abroad{}, func(*rest.Config) (kubernetes.Interface, error) { return client, nil })
+	s := spec()
+	s.Pulls = []pool.Pull{{Server: "http://localhost:7080", User: "robot", Password: "pw"}}
+	if err := pods.Create(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	secret, err := client.CoreV1().Secrets(s.Settings.In()).Get(t.Context(), s.Name+"-pull", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"auths":{"localhost:7080":{"username":"robot","password":"pw","auth":"cm9ib3Q6cHc="},"localhost:7080/towpath/agent":{"username":"pull","password":"once","auth":"cHVsbDpvbmNl"}}}`
+	if diff := cmp.Diff(want, string(secret.Data[".dockerconfigjson"])); diff != "" {
+		t.Error(diff)
+	}
+	if len(s.Pulls) != 1 {
+		t.Error("the caller's pod was changed")
+	}
+}
 
 // What opens the registries of a pod's images is there before the token, for which the node
 // waits; it belongs to the pod, and no container sees it.

@@ -210,6 +210,7 @@ type PodSpec struct {
 // Pull is a registry and what opens it, for the nodes of a cluster.
 type Pull struct {
 	Server         string // as the file of docker's client names it: an address or a host
+	Repository     string // that alone; "" for all of the registry
 	User, Password string
 }
 

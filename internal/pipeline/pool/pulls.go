@@ -16,7 +16,11 @@ func DockerConfig(pulls []Pull) ([]byte, error) {
 	auths := map[string]login{}
 	for _, p := range pulls {
 		auth := base64.StdEncoding.EncodeToString([]byte(p.User + ":" + p.Password))
-		auths[registryKey(p.Server)] = login{User: p.User, Password: p.Password, Auth: auth}
+		key := registryKey(p.Server)
+		if p.Repository != "" {
+			key += "/" + p.Repository
+		}
+		auths[key] = login{User: p.User, Password: p.Password, Auth: auth}
 	}
 	return json.Marshal(map[string]any{"auths": auths})
 }

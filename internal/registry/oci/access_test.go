@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/registry"
@@ -26,7 +27,17 @@ func TestAccess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pull, err := s.Identity.IssuePull("shop/web", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere, err := s.Identity.IssuePull("shop/other", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
 	actors := map[string]client{
+		"pull": {t: t, s: s, user: identity.KindPull, secret: pull}, "elsewhere": {t: t, s: s, user: identity.KindPull, secret: elsewhere},
+		"forged": {t: t, s: s, user: identity.KindPull, secret: s.Token(t, "shop", 1)},
 		"nobody": as(t, s, ""), "reader": as(t, s, "reader"), "writer": as(t, s, "writer"), "stranger": as(t, s, "stranger"), "admin": as(t, s, "admin"),
 		"run":   {t: t, s: s, user: identity.KindRun, secret: s.Token(t, "shop", 1)},
 		"alien": {t: t, s: s, user: identity.KindRun, secret: s.Token(t, "other", 2)},
@@ -40,17 +51,17 @@ func TestAccess(t *testing.T) {
 		body         []byte
 		want         map[string]int
 	}{
-		{"GET", "/v2/", nil, map[string]int{"nobody": 401, "wrong": 401, "reader": 200, "stranger": 200, "run": 200, "node": 200}},
-		{"GET", manifests + "v1", nil, map[string]int{"nobody": 401, "wrong": 401, "reader": 200, "writer": 200, "run": 200, "node": 200, "admin": 200, "stranger": 404, "alien": 404}},
+		{"GET", "/v2/", nil, map[string]int{"nobody": 401, "wrong": 401, "reader": 200, "stranger": 200, "run": 200, "node": 200, "pull": 200, "forged": 401}},
+		{"GET", manifests + "v1", nil, map[string]int{"nobody": 401, "wrong": 401, "reader": 200, "writer": 200, "run": 200, "node": 200, "admin": 200, "stranger": 404, "alien": 404, "pull": 200, "elsewhere": 403, "forged": 401}},
 		{"HEAD", manifests + d, nil, map[string]int{"nobody": 401, "reader": 200, "node": 200, "stranger": 404, "alien": 404}},
-		{"GET", blobs + layer, nil, map[string]int{"nobody": 401, "reader": 200, "run": 200, "node": 200, "stranger": 404, "alien": 404}},
+		{"GET", blobs + layer, nil, map[string]int{"pull": 200, "elsewhere": 403, "nobody": 401, "reader": 200, "run": 200, "node": 200, "stranger": 404, "alien": 404}},
 		{"GET", "/v2/shop/web/tags/list", nil, map[string]int{"nobody": 401, "reader": 200, "stranger": 404, "alien": 404}},
 		{"GET", "/v2/shop/web/referrers/" + d, nil, map[string]int{"nobody": 401, "reader": 200, "stranger": 200}},
-		{"POST", blobs + "uploads/", nil, map[string]int{"nobody": 401, "reader": 403, "node": 403, "writer": 202, "run": 202, "admin": 202, "stranger": 404, "alien": 404}},
-		{"PUT", manifests + "v2", m, map[string]int{"nobody": 401, "reader": 403, "node": 403, "stranger": 404, "alien": 404, "writer": 201, "run": 201}},
-		{"DELETE", manifests + "v2", nil, map[string]int{"nobody": 401, "reader": 403, "writer": 403, "run": 403, "node": 403, "stranger": 404, "alien": 404, "admin": 202}},
+		{"POST", blobs + "uploads/", nil, map[string]int{"pull": 403, "elsewhere": 403, "nobody": 401, "reader": 403, "node": 403, "writer": 202, "run": 202, "admin": 202, "stranger": 404, "alien": 404}},
+		{"PUT", manifests + "v2", m, map[string]int{"pull": 403, "nobody": 401, "reader": 403, "node": 403, "stranger": 404, "alien": 404, "writer": 201, "run": 201}},
+		{"DELETE", manifests + "v2", nil, map[string]int{"pull": 403, "nobody": 401, "reader": 403, "writer": 403, "run": 403, "node": 403, "stranger": 404, "alien": 404, "admin": 202}},
 		{"DELETE", blobs + layer, nil, map[string]int{"nobody": 401, "reader": 403, "writer": 403, "run": 403, "stranger": 404, "admin": 405}},
-		{"POST", "/v2/brand/web/blobs/uploads/", nil, map[string]int{"reader": 404, "writer": 404, "run": 404, "node": 403}},
+		{"POST", "/v2/brand/web/blobs/uploads/", nil, map[string]int{"pull": 403, "reader": 404, "writer": 404, "run": 404, "node": 403}},
 		{"POST", "/v2/brand/web/blobs/uploads/", nil, map[string]int{"admin": 202}}, // which makes the project
 	} {
 		for who, status := range c.want {
