@@ -168,10 +168,7 @@ func (s *server) handle(m message) {
 		}
 	case "kill":
 		if pid := s.byID[m.ID]; pid > 0 {
-			for _, p := range append(below(pid), pid) {
-				_ = syscall.Kill(p, syscall.SIGKILL)
-			}
-			_ = syscall.Kill(-pid, syscall.SIGKILL)
+			killTree(pid)
 		}
 	case "environ":
 		s.send(reply{ID: m.ID, Env: os.Environ()})
@@ -246,6 +243,19 @@ func (s *server) reap() {
 		}
 		s.send(r)
 	}
+}
+
+// killTree ends a process and everything below it. All are stopped before the first one is
+// killed: a shell whose child died before it would go on, and could end well.
+func killTree(pid int) {
+	_ = syscall.Kill(pid, syscall.SIGSTOP)
+	for _, p := range below(pid) {
+		_ = syscall.Kill(p, syscall.SIGSTOP)
+	}
+	for _, p := range append([]int{pid}, below(pid)...) {
+		_ = syscall.Kill(p, syscall.SIGKILL)
+	}
+	_ = syscall.Kill(-pid, syscall.SIGKILL)
 }
 
 // killAll ends everything below this process. A process that forks while it is being
