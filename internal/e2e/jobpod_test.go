@@ -125,6 +125,7 @@ func TestAJobRunsInAPod(t *testing.T) {
 	}
 	p.warms()
 	p.isCancelled()
+	p.isKept()
 	p.eventually("the pods are gone", func() error {
 		out, err := p.byKubectl("get", "pods", "-n", "towpath-agents", "-o", "name")
 		if err == nil && strings.TrimSpace(out) != "" {
@@ -286,6 +287,36 @@ func (p *inPods) isCancelled() {
 	if d.Result != plan.Canceled || !strings.Contains(log, "cleaned up") || strings.Contains(log, "never") {
 		p.t.Errorf("the run that was cancelled ended %s\n%s", d.Result, log)
 	}
+}
+
+// isKept looks around in the pod of a job that failed: in the container of the step that failed,
+// as its user, with its environment. The pod goes when the job is released.
+func (p *inPods) isKept() {
+	run := p.push("a job that is kept", `
+  - stage: Pod
+    jobs:
+      - job: Fails
+        container: `+p.image+`
+        steps:
+          - checkout: none
+          - bash: echo left by the step > left; false
+            env: {MARK: of the step}
+`)
+	p.ended(run.Number)
+	p.must("run", "rerun", fmt.Sprint(run.Number), "--failed", "--keep-on-failure=10m")
+	p.eventually("the job is kept", func() error {
+		if job := p.jobOf(run.Number, "Pod.Fails"); job.Kept == nil {
+			return fmt.Errorf("it is %s %s", job.Status, job.Result)
+		}
+		return nil
+	})
+	cmd := exec.CommandContext(p.t.Context(), filepath.Join(p.bin, "towpath"), "run", "attach", fmt.Sprint(run.Number))
+	cmd.Env, cmd.Stdin = p.env(), strings.NewReader("cat left; echo \"mark=$MARK user=$(id -u) tools=$TOOLS\"; ls /towpath/token\nenv | grep -aE 'twk_[A-Z0-9]{20}' || echo no token\n")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !containsAll(string(out), []string{"left by the step", "mark=of the step user=1001 tools=mine", "no token"}) {
+		p.t.Errorf("the terminal of the kept job: %v\n%s", err, out)
+	}
+	p.must("run", "release", fmt.Sprint(run.Number))
 }
 
 // jobOf is a job of a run as it is now.

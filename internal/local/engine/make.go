@@ -66,6 +66,9 @@ func mounts(g *group, c protocol.Container) []string {
 			text += ":ro"
 		}
 		args = append(args, "--volume", text)
+		if group, ok := groupOf(v.Source); ok && strings.HasSuffix(v.Source, ".sock") {
+			args = append(args, "--group-add", group) // Who owns the socket is not who runs the steps.
+		}
 	}
 	return args
 }

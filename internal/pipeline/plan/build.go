@@ -53,6 +53,10 @@ func Build(root *parse.Node, options BuildOptions) *Plan {
 		p.Name = DefaultRunName
 	}
 	b.containers, b.pipelines, b.feeds = p.Resources.Containers, p.Resources.Pipelines, p.Resources.Feeds
+	b.checkouts = map[string]map[string]string{}
+	for _, r := range p.Resources.Repositories {
+		b.checkouts[strings.ToLower(r.Alias)] = r.Checkout
+	}
 	b.pool = pool(root.Get("pool"))
 	p.Stages = b.stages(root)
 	return p
@@ -64,6 +68,7 @@ type builder struct {
 	containers []ContainerResource
 	pipelines  []PipelineResource
 	feeds      []Feed
+	checkouts  map[string]map[string]string // checkoutOptions by the lower-case alias
 	pool       Pool
 }
 

@@ -21,6 +21,8 @@ type Repository struct {
 	Name     string `json:"name,omitempty"`
 	Ref      string `json:"ref,omitempty"`
 	Endpoint string `json:"endpoint,omitempty"`
+	// Checkout are inputs that its checkouts have when their steps do not say them: checkoutOptions.
+	Checkout map[string]string `json:"checkout,omitempty"`
 	// Trigger decides which pushes to the repository start the pipeline; nil for none.
 	Trigger *Trigger `json:"trigger,omitempty"`
 	// Commit is what Ref was when the run was created; the compiler leaves it empty, and

@@ -71,6 +71,12 @@ func resources(n *parse.Node) Resources {
 			Alias: item.Get("repository").Text(), Type: item.Get("type").Text(), Name: item.Get("name").Text(),
 			Ref: item.Get("ref").Text(), Endpoint: item.Get("endpoint").Text(),
 		}
+		for _, p := range pairs(item.Get("checkoutOptions")) {
+			if resource.Checkout == nil {
+				resource.Checkout = map[string]string{}
+			}
+			resource.Checkout[p.Key.Value] = p.Value.Text()
+		}
 		if t := trigger(item.Get("trigger")); !t.Implied && !t.Disabled {
 			resource.Trigger = &t
 		}

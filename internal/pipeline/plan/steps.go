@@ -85,6 +85,11 @@ func (b *builder) body(s *Step, n *parse.Node) {
 		s.Task, s.Inputs["repository"] = TaskCheckout, value
 		copyInputs("clean", "fetchDepth", "fetchFilter", "fetchTags", "lfs", "persistCredentials", "submodules", "path",
 			"sparseCheckoutDirectories", "sparseCheckoutPatterns", "workspaceRepo")
+		for name, value := range b.checkouts[strings.ToLower(value)] {
+			if _, said := s.Inputs[name]; !said {
+				s.Inputs[name] = value
+			}
+		}
 	case StepPublish, "upload":
 		// "upload" is the deprecated name of "publish".
 		s.Kind, s.Task, s.Inputs["path"] = StepPublish, TaskPublish, value

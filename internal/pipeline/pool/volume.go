@@ -19,8 +19,8 @@ const dockerSocket = "/var/run/docker.sock"
 // volumeName is what a volume may be called (docs.docker.com, docker volume create).
 var volumeName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
-// taken are the folders of a container in which the platform, or the kernel, has something.
-var taken = []string{"/towpath", "/proc", "/sys", "/dev"}
+// taken are the places of a container where the platform, the node or the kernel has something.
+var taken = []string{"/towpath", "/proc", "/sys", "/dev", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}
 
 // mounts reads the volumes of a container as Docker writes them, "[SOURCE:]PATH[:OPTIONS]". One
 // with a name is the same folder in all containers of the job, one without is the container's

@@ -51,6 +51,7 @@ func TestVolumesY071_Y183(t *testing.T) {
 		{"the workspace", "cannot be at /towpath/work", []string{"data:/towpath/work"}},
 		{"the agent", "cannot be at /towpath", []string{"/towpath"}},
 		{"the kernel", "cannot be at /proc/sys", []string{"/proc/sys"}},
+		{"the names of hosts", "cannot be at /etc/hosts", []string{"data:/etc/hosts"}},
 		{"devices", "cannot be at /dev", []string{"data:/dev"}},
 		{"twice", "Two volumes of the container job are at /data", []string{"a:/data", "b:/data/"}},
 		{"no name", "no name that a volume may have", []string{"-a:/data"}},
