@@ -17,8 +17,8 @@ import (
 	"towpath.dev/towpath/internal/pipeline/protocol"
 )
 
-// shellCommand is what a terminal runs: bash where there is one. The prompt says where one is.
-const shellCommand = `if [ -x /bin/bash ]; then exec /bin/bash --norc -i; fi; exec /bin/sh -i`
+// shells are what a terminal may run, the first that there is: an image may have one alone.
+var shells = [][]string{{"/bin/bash", "--norc", "-i"}, {"/bin/sh", "-i"}}
 
 // lastWords bounds how long a terminal is read after its shell has ended.
 const lastWords = time.Second
@@ -80,19 +80,22 @@ func (r *jobRun) terminal(ctx context.Context, t protocol.Terminal) error {
 // steps and with their environment.
 func (r *jobRun) shell(at *failedStep, size protocol.Size) (*warden.Process, *os.File, error) {
 	env := slices.DeleteFunc(slices.Clone(at.Env), func(kv string) bool { return strings.HasPrefix(kv, "TERM=") || strings.HasPrefix(kv, "PS1=") })
-	env = append(env, "TERM=xterm-256color", `PS1=[failed step] \w\$ `)
+	env = append(env, "TERM=xterm-256color", `PS1=[failed step] \w\$ `) // It says where one is.
 	starter := r.warden
 	if at.in != nil {
 		starter = at.in.warden
 	}
-	p, screen, err := starter.StartTerminal(warden.Command{
-		Path: "/bin/sh", Args: []string{"sh", "-c", shellCommand}, Env: env, Dir: at.Dir, UID: r.space.uid, GID: r.space.gid,
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("opening a terminal: %w", err)
+	var errs []error
+	for _, words := range shells {
+		p, screen, err := starter.StartTerminal(warden.Command{Path: words[0], Args: words, Env: env, Dir: at.Dir, UID: r.space.uid, GID: r.space.gid})
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		b := size.Bounded()
+		return p, screen, warden.Resize(screen, b.Columns, b.Rows)
 	}
-	b := size.Bounded()
-	return p, screen, warden.Resize(screen, b.Columns, b.Rows)
+	return nil, nil, fmt.Errorf("opening a terminal: %w", errors.Join(errs...))
 }
 
 // typed passes on what a person types until the connection ends or breaks the form.
