@@ -87,6 +87,7 @@ func TestT002RepositoriesThatMayNotBeUsed(t *testing.T) {
 		{"not there", strings.ReplaceAll(templated, "NAME", "nothing"), "has no refs/heads/main"},
 		{"of another type", strings.ReplaceAll(strings.ReplaceAll(templated, "type: git\n", "type: github\n    endpoint: x\n"), "NAME", "a/b"), "type github lies outside of this installation"},
 		{"checked out only", "resources: {repositories: [{repository: r, type: git, name: vault/theirs}]}\nsteps: [{checkout: r}]\n", "that shop/web may use"},
+		{"X023 inline", "steps: [{checkout: 'git://vault/theirs@main'}]\n", "that shop/web may use"},
 		{"Y190 used only", "resources: {repositories: [{repository: r, type: git, name: vault/theirs}]}\njobs: [{job: a, uses: {repositories: [r]}, steps: [{checkout: none}]}]\n", "that shop/web may use"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -120,6 +121,17 @@ func TestARepositoryOfAnotherProjectWantsAPermissionByName(t *testing.T) {
 	may(false)
 	permit(repoName)
 	may(true)
+}
+
+func TestX023ACheckoutNamesARepositoryItself(t *testing.T) {
+	w := newWorld(t)
+	w.agent()
+	commit := w.other("shared", "note.txt", "from the shared repository\n")
+	d := w.finish("steps:\n- checkout: self\n- checkout: git://shop/shared@refs/heads/main\n- bash: cat shared/note.txt; ls web\n")
+	log := w.everything(d)
+	if d.Result != plan.Succeeded || !strings.Contains(log, "from the shared repository") || !strings.Contains(log, "Checking out shop/shared at "+commit) {
+		t.Errorf("the run ended %s: %s\n%s", d.Result, d.Why, log)
+	}
 }
 
 // TestY190UsesOpensARepositoryToTheJobAlone wants that the identity of a job clones what the job says it

@@ -49,6 +49,9 @@ func (s *Service) resourceVariables(p *plan.Plan, project string) []plan.Value {
 		}
 	}
 	for _, r := range p.Resources.Repositories {
+		if r.Inline() {
+			continue // It has no alias that a variable could be called by.
+		}
 		name := r.Name
 		if !strings.Contains(name, "/") {
 			name = project + "/" + name

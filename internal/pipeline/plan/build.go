@@ -59,6 +59,7 @@ func Build(root *parse.Node, options BuildOptions) *Plan {
 	}
 	b.pool = pool(root.Get("pool"))
 	p.Stages = b.stages(root)
+	p.inline()
 	return p
 }
 
