@@ -72,7 +72,7 @@ func (f *poolFlags) add(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.set.Root, "root", false, "kubernetes: containers may run as root")
 	fl.StringVar(&f.set.CPU, "cpu", "", "kubernetes: CPU limit of a container")
 	fl.StringVar(&f.set.Memory, "memory", "", "kubernetes: memory limit of a container (default: 4Gi)")
-	fl.StringVar(&f.set.Disk, "disk", "", "kubernetes: size of a workspace (default: 10Gi)")
+	fl.StringVar(&f.set.Disk, "disk", "", "kubernetes: size of a workspace, and of each volume of a container (default: 10Gi)")
 	fl.StringToStringVar(&f.set.NodeSelector, "node", nil, "kubernetes: labels of the nodes that pods run on, as `KEY=VALUE`")
 }
 

@@ -34,7 +34,7 @@ type Settings struct {
 	// CPU, and 4Gi. Requests are a tenth of them.
 	CPU    string `json:"cpu,omitempty" maxLength:"20"`
 	Memory string `json:"memory,omitempty" maxLength:"20"`
-	// Disk bounds the workspace; "" means 10Gi.
+	// Disk bounds the workspace, and each volume of a container; "" means 10Gi.
 	Disk string `json:"disk,omitempty" maxLength:"20"`
 	// NodeSelector says which nodes the pods may run on.
 	NodeSelector map[string]string `json:"node_selector,omitempty"`
