@@ -50,7 +50,9 @@ func newInstallation(p place) (*installation, error) {
 	}
 	node, pods, services := fmt.Sprintf("10.221.%d.1", n), fmt.Sprintf("10.222.%d.0/24", n), fmt.Sprintf("10.223.%d.0/24", n)
 	s.args = append(s.args, "--cluster", "embedded", "--issuer-listen", issuer, "--front-door", s.door, "--kube-bridge", s.bridge,
-		"--kube-node-ip", node, "--kube-pod-cidr", pods, "--kube-service-cidr", services)
+		"--kube-node-ip", node, "--kube-pod-cidr", pods, "--kube-service-cidr", services,
+		// A service connection may name the cluster's own API server.
+		"--notify-allow", node)
 	check := filepath.Join(p.scratch, "check.json")
 	b, err := json.Marshal(map[string]string{
 		"data": filepath.Join(s.data, "kube"), "bridge": s.bridge, "node_ip": node, "pod_cidr": pods, "service_cidr": services, "front_door_addr": s.door,
@@ -250,6 +252,13 @@ func (s *installation) command(extra []string, args ...string) (string, error) {
 		return out.String(), fmt.Errorf("towpath %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errs.String()))
 	}
 	return out.String(), nil
+}
+
+// typed is towpath with something on its standard input.
+func (s *installation) typed(input string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(s.bin, "towpath"), args...)
+	cmd.Env, cmd.Stdin = s.env(), strings.NewReader(input)
+	return cmd
 }
 
 // read runs towpath with -o json and decodes what it prints.

@@ -310,8 +310,7 @@ func (p *inPods) isKept() {
 		}
 		return nil
 	})
-	cmd := exec.CommandContext(p.t.Context(), filepath.Join(p.bin, "towpath"), "run", "attach", fmt.Sprint(run.Number))
-	cmd.Env, cmd.Stdin = p.env(), strings.NewReader("cat left; echo \"mark=$MARK user=$(id -u) tools=$TOOLS\"; ls /towpath/token\nenv | grep -aE 'twk_[A-Z0-9]{20}' || echo no token\n")
+	cmd := p.typed("cat left; echo \"mark=$MARK user=$(id -u) tools=$TOOLS\"; ls /towpath/token\nenv | grep -aE 'twk_[A-Z0-9]{20}' || echo no token\n", "run", "attach", fmt.Sprint(run.Number))
 	out, err := cmd.CombinedOutput()
 	if err != nil || !containsAll(string(out), []string{"left by the step", "mark=of the step user=1001 tools=mine", "no token"}) {
 		p.t.Errorf("the terminal of the kept job: %v\n%s", err, out)
