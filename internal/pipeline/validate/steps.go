@@ -44,13 +44,6 @@ func (v *validator) steps(list *parse.Node) {
 	}
 }
 
-// fed wants that what a step fetches from outside is declared (Y265, Y270).
-func (v *validator) fed(alias *parse.Node, what, where string) {
-	if name := alias.Text(); name != "" && !slices.Contains(v.aliases[what], strings.ToLower(name)) {
-		v.found.Errorf(alias.Pos, map[string]string{"build": "Y265", "package": "Y270"}[what], "The %s '%s' is not declared; add it to %s", what, name, where)
-	}
-}
-
 // containerTarget reports whether a target names a container.
 func containerTarget(target *parse.Node) bool {
 	name := target

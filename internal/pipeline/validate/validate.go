@@ -254,16 +254,6 @@ func (v *validator) jobBody(job *parse.Node, deployment bool) {
 	v.steps(job.Get("steps"))
 }
 
-// uses wants that the repositories which a job says it uses are declared (Y190).
-func (v *validator) uses(list *parse.Node) {
-	for _, n := range listed(list) {
-		name := strings.ToLower(n.Text())
-		if name != "" && name != "self" && n.Kind == parse.Scalar && !slices.Contains(v.aliases["repository"], name) {
-			v.found.Errorf(n.Pos, "Y190", "The repository '%s' is not declared; add it to resources.repositories, or use 'self'", n.Text())
-		}
-	}
-}
-
 // unable reports something that the language has and this installation has not.
 func (v *validator) unable(n *parse.Node, what, next string) {
 	v.lacking(n, "", "'%s' is not supported by this installation; %s", what, next)
@@ -413,18 +403,6 @@ func (v *validator) resource(kind string, item *parse.Node, seen map[string]pars
 	}
 	if kind == "repositories" && !trigger.IsNull() && trigger.Text() != "none" && !v.options.Features.PipelineTriggers {
 		v.found.Warnf(trigger.Pos, "Y052", "'trigger' of a repository resource has no effect: only pushes to the pipeline's own repository start runs")
-	}
-}
-
-// feedTypes are the types of what comes from outside that can be fetched.
-var feedTypes = map[string][]string{"packages": {"npm", "NuGet"}, "builds": {"Jenkins"}}
-
-// feed wants that the server of a package or a build is of a known type (Y091, Y098).
-func (v *validator) feed(kind string, item *parse.Node) {
-	types, is := feedTypes[kind]
-	if t := item.Get("type"); is && t.Text() != "" && !slices.ContainsFunc(types, func(known string) bool { return strings.EqualFold(known, t.Text()) }) {
-		rule := map[string]string{"packages": "Y098", "builds": "Y091"}[kind]
-		v.lacking(t, rule, "The type '%s' of %s is not supported by this installation; it knows %s, and a script can fetch from others", t.Text(), kind, strings.Join(types, " and "))
 	}
 }
 
