@@ -17,6 +17,7 @@ import (
 	"helm.sh/helm/v4/pkg/release/common"
 	helmrelease "helm.sh/helm/v4/pkg/release/v1"
 	"helm.sh/helm/v4/pkg/storage/driver"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"towpath.dev/towpath/internal/fault"
 )
@@ -45,7 +46,7 @@ func (h *helm) last(name string) (*helmrelease.Release, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the history of %s: %w", name, err)
+		return nil, unreadable(name, err)
 	}
 	rel, ok := got.(*helmrelease.Release)
 	if !ok {
@@ -214,7 +215,7 @@ func asRelease(v any) *helmrelease.Release {
 func (h *helm) back(name string, failed int, timeout time.Duration) (int, error) {
 	history, err := h.cfg.Releases.History(name)
 	if err != nil {
-		return 0, fmt.Errorf("reading the history of %s: %w", name, err)
+		return 0, unreadable(name, err)
 	}
 	good := 0
 	for _, v := range history {
@@ -238,4 +239,14 @@ func (h *helm) back(name string, failed int, timeout time.Duration) (int, error)
 		return 0, fmt.Errorf("rolling %s back to revision %d: %w", name, good, err)
 	}
 	return good, nil
+}
+
+// unreadable is why the history of a release cannot be read. Credentials that may not do so, as
+// those of a connection in a namespace that is not theirs, are no failure of ours.
+func unreadable(name string, err error) error {
+	if apierrors.IsForbidden(err) || strings.Contains(err.Error(), "is forbidden:") {
+		return fault.Wrap(fault.Denied, err, "The history of %s, which lies in Secrets, may not be read: %s", name, firstLine(err.Error())).
+			WithNext("deploy to a namespace in which the credentials may work, or give them the role admin there")
+	}
+	return fmt.Errorf("reading the history of %s: %w", name, err)
 }
