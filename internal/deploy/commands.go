@@ -78,12 +78,16 @@ func (s *Service) kubectlFiles(ctx context.Context, c Command, say Say) (string,
 	if how := c.Call.Option("dry-run"); how != "" && how != "none" {
 		return printed(c.Call.Option("output"), objects, "configured (dry run)")
 	}
-	at, err := s.peek(ctx, c.Target)
-	if err != nil {
-		return "", err
-	}
-	if objects = withoutOwn(at.env, objects, say); len(objects) == 0 {
-		return "", nil
+	if slices.ContainsFunc(objects, func(o map[string]any) bool { return kindOf(o) == "Namespace" }) {
+		at, err := s.peek(ctx, c.Target)
+		if err != nil {
+			return "", err
+		}
+		objects = slices.DeleteFunc(objects, at.env.owns)
+		if len(objects) == 0 {
+			say(leftOut(at.env))
+			return "", nil
+		}
 	}
 	if c.Call.Verb == "create" {
 		if err := s.absent(ctx, c, objects); err != nil {

@@ -101,7 +101,10 @@ func (s *Service) applyFiles(ctx context.Context, m Manifests, j helmJob, turn f
 		if err != nil {
 			return nil, err
 		}
-		objects = withoutOwn(env, objects, say)
+		if slices.ContainsFunc(objects, env.owns) {
+			objects = slices.DeleteFunc(objects, env.owns)
+			say(leftOut(env))
+		}
 		manifest.PullSecrets(objects, m.PullSecrets)
 		objects, err = inner(objects)
 		applied = objects

@@ -3,7 +3,6 @@ package deploy
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -275,15 +274,14 @@ func (s *Service) openReviewApp(ctx context.Context, a identity.Actor, project, 
 	return env, nil
 }
 
-// withoutOwn leaves out the namespace of an environment itself, which the platform makes: files
-// for the service often bring it. A review app's may be called as its resource is.
-func withoutOwn(env Environment, objects []map[string]any, say Say) []map[string]any {
-	_, resource, _ := event.ReviewApp(env.Name)
-	return slices.DeleteFunc(slices.Clone(objects), func(o map[string]any) bool {
-		own := kindOf(o) == "Namespace" && (nameOf(o) == env.Namespace || env.Review != nil && nameOf(o) == resource)
-		if own {
-			say(fmt.Sprintf("Namespace %s is left out: the platform makes %s, with labels of its own.", nameOf(o), env.Namespace))
-		}
-		return own
-	})
+// owns reports whether an object is the namespace of the environment itself, which the platform
+// makes: files for the service often bring it. A review app's may be called as its resource is.
+func (e Environment) owns(o map[string]any) bool {
+	_, resource, _ := event.ReviewApp(e.Name)
+	return kindOf(o) == "Namespace" && (nameOf(o) == e.Namespace || e.Review != nil && nameOf(o) == resource)
+}
+
+// leftOut says that what the environment owns is not applied.
+func leftOut(e Environment) string {
+	return fmt.Sprintf("The object Namespace is left out: the platform makes %s, with labels of its own.", e.Namespace)
 }

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -112,7 +113,7 @@ func TestReviewApps(t *testing.T) {
 	if run.Result != plan.SucceededWithIssues {
 		t.Fatalf("run %d of the pull request ended %s: %s\n%s", run.Number, run.Result, run.Why, text)
 	}
-	for _, words := range []string{"Review app review.app-pr-1 is made: namespace shown-review-app-pr-1", "Review app review.app-pr-1 deploys to namespace shown-review-app-pr-1, not to shown-review", "Namespace app-pr-1 is left out"} {
+	for _, words := range []string{"Review app review.app-pr-1 is made: namespace shown-review-app-pr-1", "Review app review.app-pr-1 deploys to namespace shown-review-app-pr-1, not to shown-review", "The object Namespace is left out: the platform makes shown-review-app-pr-1"} {
 		if !strings.Contains(text, words) {
 			t.Errorf("the log does not say %q:\n%s", words, text)
 		}
@@ -147,7 +148,7 @@ func TestReviewApps(t *testing.T) {
 		}
 		return nil
 	})
-	if now := p.pods("shown-review"); !sameKeys(now, standing) {
+	if now := p.pods("shown-review"); !maps.Equal(now, standing) {
 		t.Errorf("the pods of the environment changed: %v, were %v", now, standing)
 	}
 
@@ -181,13 +182,4 @@ func TestReviewApps(t *testing.T) {
 	if out := p.must("log", "list", "--project", p.name, "--type", "environment.ended"); !strings.Contains(out, "environment.ended") {
 		t.Errorf("the logbook does not tell of it:\n%s", out)
 	}
-}
-
-func sameKeys(a, b map[string]string) bool {
-	for k := range a {
-		if _, ok := b[k]; !ok {
-			return false
-		}
-	}
-	return len(a) == len(b)
 }

@@ -29,11 +29,16 @@ const (
 func fetched(p *plan.Plan, job *plan.Job) []plan.Feed {
 	var out []plan.Feed
 	for _, f := range p.Resources.Feeds {
-		if slices.ContainsFunc(steps(job), func(s plan.Step) bool { return fetches(s, f) }) {
+		if takes(job, f) {
 			out = append(out, f)
 		}
 	}
 	return out
+}
+
+// takes reports whether a step of a job fetches a package or a build.
+func takes(job *plan.Job, f plan.Feed) bool {
+	return slices.ContainsFunc(steps(job), func(s plan.Step) bool { return fetches(s, f) })
 }
 
 func fetches(s plan.Step, f plan.Feed) bool {
@@ -55,12 +60,7 @@ func (s *Service) pinFeeds(ctx context.Context, o Order, p *plan.Plan) {
 	defer cancel()
 	for i := range p.Resources.Feeds {
 		f := &p.Resources.Feeds[i]
-		used := false
-		for k := range p.Stages {
-			used = used || slices.ContainsFunc(p.Stages[k].Jobs, func(j plan.Job) bool {
-				return slices.ContainsFunc(steps(&j), func(st plan.Step) bool { return fetches(st, *f) })
-			})
-		}
+		used := anyJob(p, func(job *plan.Job) bool { return takes(job, *f) })
 		if from := o.Origin; from != nil && from.Category == f.Kind && strings.EqualFold(from.Alias, f.Alias) {
 			f.Used = from.Version
 			continue

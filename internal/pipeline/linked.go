@@ -120,9 +120,14 @@ func (r *resolver) pin(ctx context.Context, p *plan.Plan) error {
 
 // checksOut reports whether any job checks a repository resource out, or says that it uses it.
 func checksOut(p *plan.Plan, alias string) bool {
+	return anyJob(p, func(job *plan.Job) bool { return needs(job, alias) })
+}
+
+// anyJob reports whether something holds for a job of a plan.
+func anyJob(p *plan.Plan, holds func(*plan.Job) bool) bool {
 	for i := range p.Stages {
 		for k := range p.Stages[i].Jobs {
-			if needs(&p.Stages[i].Jobs[k], alias) {
+			if holds(&p.Stages[i].Jobs[k]) {
 				return true
 			}
 		}

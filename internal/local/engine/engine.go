@@ -271,8 +271,7 @@ func (e *Engine) sweepContainers(ctx context.Context) error {
 		if len(f) < 2 {
 			continue
 		}
-		pid, err := strconv.Atoi(f[1])
-		if err != nil || len(f) == 3 && begun(pid) == f[2] {
+		if _, err := strconv.Atoi(f[1]); err != nil || len(f) == 3 && lives(f[1], f[2]) {
 			continue
 		}
 		left = append(left, f[0])

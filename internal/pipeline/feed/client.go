@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -183,7 +182,7 @@ func (c *counter) Read(p []byte) (int, error) {
 }
 
 func errVersion(what, version string, known []string) error {
-	return fault.New(fault.NotFound, "There is no version %.60s of %s.", version, what).WithNext("%s", fmt.Sprintf("it has %s", few(known)))
+	return fault.New(fault.NotFound, "There is no version %.60s of %s.", version, what).WithNext("it has %s", few(known))
 }
 
 // few names some of a list.

@@ -32,6 +32,7 @@ import (
 // with what opens the server.
 type shelf struct {
 	*httptest.Server
+	t     *testing.T
 	files map[string][]byte
 	to    map[string]string // redirects
 	code  map[string]int
@@ -40,7 +41,7 @@ type shelf struct {
 }
 
 func newShelf(t *testing.T) *shelf {
-	s := &shelf{files: map[string][]byte{}, to: map[string]string{}, code: map[string]int{}}
+	s := &shelf{t: t, files: map[string][]byte{}, to: map[string]string{}, code: map[string]int{}}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		at := r.URL.EscapedPath()
 		if r.Header.Get("Authorization") != "" {
@@ -70,7 +71,7 @@ func newShelf(t *testing.T) *shelf {
 func (s *shelf) json(at string, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err)
+		s.t.Fatal(err)
 	}
 	s.files[at] = b
 }

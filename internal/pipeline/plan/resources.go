@@ -59,16 +59,6 @@ type Feed struct {
 	Used string `json:"used,omitempty"`
 }
 
-// Feed returns a package or a build by its alias, or nil.
-func (p *Plan) Feed(kind, alias string) *Feed {
-	for i := range p.Resources.Feeds {
-		if f := &p.Resources.Feeds[i]; f.Kind == kind && strings.EqualFold(f.Alias, alias) {
-			return f
-		}
-	}
-	return nil
-}
-
 // ContainerResource is an image that jobs refer to by its alias.
 type ContainerResource struct {
 	Alias     string    `json:"alias"`

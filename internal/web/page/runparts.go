@@ -225,7 +225,7 @@ func (v RunView) dag(s Shell) dag {
 	out.Groups = framed(out.Nodes)
 	for i, way := range l.Edges {
 		for k := range way {
-			way[k].X, way[k].Y = way[k].X+left-dagMargin, way[k].Y+top-dagMargin
+			way[k].X, way[k].Y = way[k].X+left, way[k].Y+top
 		}
 		if len(way) > 1 {
 			out.Edges = append(out.Edges, dagEdge{Path: bend(way), Done: nodes[edges[i].From].State == Open})
@@ -310,14 +310,13 @@ func (j Job) first() Step {
 func bend(way []graph.Point) string {
 	var b strings.Builder
 	for i, p := range way {
-		x, y := p.X+dagMargin, p.Y+dagMargin
 		if i == 0 {
-			fmt.Fprintf(&b, "M%.1f %.1f", x, y)
+			fmt.Fprintf(&b, "M%.1f %.1f", p.X, p.Y)
 			continue
 		}
 		last := way[i-1]
 		half := (p.X - last.X) / 2
-		fmt.Fprintf(&b, "C%.1f %.1f %.1f %.1f %.1f %.1f", last.X+dagMargin+half, last.Y+dagMargin, x-half, y, x, y)
+		fmt.Fprintf(&b, "C%.1f %.1f %.1f %.1f %.1f %.1f", last.X+half, last.Y, p.X-half, p.Y, p.X, p.Y)
 	}
 	return b.String()
 }
