@@ -133,11 +133,11 @@ func (a *App) clusterHandler() http.Handler {
 // followPlaces compiles the policies again when an environment was made: a scope may reach
 // into its namespace.
 func (a *App) followPlaces(ctx context.Context) error {
-	return a.Log.Consume(ctx, "app.places", func(ctx context.Context, _ *store.Tx, e event.Event) error {
-		if e.Type != event.TypeEnvironmentMade {
-			return nil
+	return a.Log.Consume(ctx, "app.places", func(_ context.Context, tx *store.Tx, e event.Event) error {
+		if e.Type == event.TypeEnvironmentMade {
+			tx.AfterCommit(a.Policy.PlacesChanged)
 		}
-		return a.Policy.Reload(ctx)
+		return nil
 	}, a.logger)
 }
 

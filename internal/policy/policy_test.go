@@ -666,6 +666,41 @@ func TestPlacesAreReloaded(t *testing.T) {
 	}
 }
 
+// A transaction that learns of a place and a change of documents that waits for a transaction:
+// neither may wait for the other.
+func TestPlacesChangeInATransaction(t *testing.T) {
+	w := seeded(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan error, 1)
+	go func() { over <- w.Run(ctx) }()
+	changed := make(chan error, 1)
+	err := w.DB.Tx(t.Context(), func(tx *store.Tx) error {
+		go func() {
+			_, err := w.Assign(ctx, admin, assignment("mine", "environment:shop/review"))
+			changed <- err
+		}()
+		time.Sleep(100 * time.Millisecond) // It has locked what it changes, and waits.
+		w.places.mu.Lock()
+		w.places.list = append(w.places.list, rule.Place{Cluster: "embedded", Namespace: "shop-review", Project: "shop", Environment: "review"})
+		w.places.mu.Unlock()
+		w.PlacesChanged()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-changed; err != nil {
+		t.Fatal(err)
+	}
+	for verdict(w.decide(t, policy.RecordNone, pod("shop-review", "a", false)), "mine") != rule.Denied {
+		time.Sleep(10 * time.Millisecond)
+	}
+	cancel()
+	if err := <-over; err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestImagesSurviveASwap(t *testing.T) {
 	w := seeded(t)
 	o := pod("shop-production", "a", false)

@@ -12,7 +12,7 @@ import (
 // Places tells what the namespaces of the clusters belong to.
 type Places interface {
 	// Places lists every namespace that an environment owns, with its cluster. When the
-	// list changes, Service.Reload must be called.
+	// list changes, Service.PlacesChanged must be called.
 	Places(ctx context.Context) ([]rule.Place, error)
 }
 

@@ -94,8 +94,12 @@ func (s *Service) first(a map[string]any, actor string) (document, error) {
 // processes may have added some.
 const sweep = time.Minute
 
-// Run watches exemptions expire until ctx ends: the set is compiled without them, and the
-// logbook says so. Between two compilations the engine does not honour them either.
+// retry is when a set that did not compile is tried again.
+const retry = time.Second
+
+// Run compiles the set again when places have changed, and watches exemptions expire, until ctx
+// ends: the set is compiled without them, and the logbook says so. Between two compilations the
+// engine does not honour them either.
 func (s *Service) Run(ctx context.Context) error {
 	for {
 		changed := s.Changed()
@@ -104,12 +108,21 @@ func (s *Service) Run(ctx context.Context) error {
 			s.Logger.Error("looking for exemptions that have expired", "error", err)
 			wait = sweep
 		}
+		if s.moved.Swap(false) {
+			if err := s.Reload(ctx); err != nil && ctx.Err() == nil {
+				s.Logger.Error("compiling the policies for the places as they are now", "error", err, "retry_in", retry)
+				s.moved.Store(true)
+				wait = retry
+			}
+		}
 		t := time.NewTimer(min(wait, sweep))
 		select {
 		case <-ctx.Done():
 			t.Stop()
 			return nil
 		case <-changed:
+			t.Stop()
+		case <-s.look:
 			t.Stop()
 		case <-t.C:
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 
 	"towpath.dev/towpath/internal/clock"
 	"towpath.dev/towpath/internal/event"
@@ -41,7 +42,10 @@ type Service struct {
 	opts    Options
 	library azure.Library // what comes with the platform
 
-	change sync.Mutex // One change of documents at a time.
+	change sync.Mutex // One change of documents at a time; whoever holds it waits for transactions.
+
+	moved atomic.Bool   // Places have changed since the last Reload.
+	look  chan struct{} // Wakes Run, which looks at moved.
 
 	mu      sync.RWMutex // Guards what follows.
 	set     *engine.Set
@@ -56,7 +60,17 @@ func New(p Parts, o Options) (*Service, error) {
 		return nil, err
 	}
 	closed := engine.Closed(fault.New(fault.Unavailable, "The policies are not loaded yet.").WithNext("try again in a moment"))
-	return &Service{Parts: p, opts: o, library: library, set: closed, images: map[string]rule.Image{}, changed: make(chan struct{})}, nil
+	return &Service{Parts: p, opts: o, library: library, set: closed, images: map[string]rule.Image{}, changed: make(chan struct{}), look: make(chan struct{}, 1)}, nil
+}
+
+// PlacesChanged has Run call Reload soon. It does not wait, so that it may be called in a
+// transaction, for which Reload might wait: on SQLite there is one at a time.
+func (s *Service) PlacesChanged() {
+	s.moved.Store(true)
+	select {
+	case s.look <- struct{}{}:
+	default:
+	}
 }
 
 // Current returns the set in force, never nil.
@@ -74,7 +88,7 @@ func (s *Service) Changed() <-chan struct{} {
 }
 
 // Reload compiles what is stored with the places as they are now. When it does not compile
-// the old set stays in force.
+// the old set stays in force. It must not be called in a transaction; see PlacesChanged.
 func (s *Service) Reload(ctx context.Context) error {
 	s.change.Lock()
 	defer s.change.Unlock()
