@@ -41,6 +41,8 @@ type jobRun struct {
 	outputs []protocol.Output
 	later   []func(context.Context) // what steps do at the end of a phase that succeeded
 	why     string                  // first error
+	ended   []plan.HookResult       // rounds of a deployment, with those of the agents before
+	onward  bool                    // the deployment goes on elsewhere
 	// borrowed are the secure files that steps fetched and the folder of docker's logins,
 	// relative to the workspace.
 	borrowed []string
@@ -116,11 +118,11 @@ func (a *Agent) runJob(ctx context.Context, p *place, lease time.Duration, job *
 		log.Error("the job could not run", "error", err)
 		r.why = "the agent could not run the job: " + err.Error()
 	}
-	stays := r.mayStay(ctx, result)
+	stays := !r.onward && r.mayStay(ctx, result)
 	if !stays {
 		r.clear()
 	}
-	wanted, err := r.finish(life, ctx, protocol.Complete{Result: result, Stays: stays}, rest)
+	wanted, err := r.finish(life, ctx, protocol.Complete{Result: result, Stays: stays, Ended: r.ended, Onward: r.onward}, rest)
 	if stays {
 		if wanted.StaySeconds > 0 {
 			r.stay(ctx, lease, time.Duration(wanted.StaySeconds*float64(time.Second)))
@@ -183,10 +185,10 @@ func (r *jobRun) phases() (plan.Result, error) {
 		}
 		return r.phase(&r.job.Phases[0]), nil
 	}
-	var endedRounds []plan.HookResult
+	r.ended = slices.Clone(r.job.Ended)
 	done := map[int]bool{}
 	for {
-		round, more := r.job.Strategy.Next(endedRounds)
+		round, more := r.job.Strategy.Next(r.ended)
 		if !more {
 			break
 		}
@@ -194,12 +196,17 @@ func (r *jobRun) phases() (plan.Result, error) {
 		for i := range r.job.Phases {
 			if p := &r.job.Phases[i]; p.Round == round && !done[i] {
 				found, done[i] = true, true
-				endedRounds = append(endedRounds, plan.HookResult{HookRun: round, Result: r.phase(p)})
+				r.ended = append(r.ended, plan.HookResult{HookRun: round, Result: r.phase(p)})
 				break
 			}
 		}
 		if !found {
-			return plan.Failed, fmt.Errorf("the job has no steps for the hook %s", round.Hook)
+			if len(r.ended) == len(r.job.Ended) {
+				return plan.Failed, fmt.Errorf("the job has no steps for the hook %s", round.Hook)
+			}
+			// Its pool is another one: the server hands the deployment on.
+			r.onward = !r.stop.stopped()
+			return r.job.Strategy.Result(r.ended), nil
 		}
 	}
 	for i := range r.job.Phases {
@@ -207,7 +214,7 @@ func (r *jobRun) phases() (plan.Result, error) {
 			r.skipAll(&r.job.Phases[i])
 		}
 	}
-	return r.job.Strategy.Result(endedRounds), nil
+	return r.job.Strategy.Result(r.ended), nil
 }
 
 // phase runs a list of steps and returns its result.
@@ -321,6 +328,7 @@ func (r *jobRun) fail(why string) {
 // heartbeats. It returns what the server wants of a job that failed.
 func (r *jobRun) finish(life, ctx context.Context, in protocol.Complete, rest func()) (protocol.Completed, error) {
 	if r.stop.stopped() {
+		in.Onward = false
 		r.why = r.stop.why
 		if r.stop.failed {
 			in.Result = plan.Failed

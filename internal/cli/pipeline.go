@@ -110,7 +110,11 @@ func planTable(p *plan.Plan) table {
 				row(2, "step", step.ID, step.DisplayName, step.Task, nil, step.Condition)
 			}
 			for _, h := range hooksOf(j) {
-				row(2, "hook", h.Name, "", "", nil, plan.DefaultCondition)
+				elsewhere := ""
+				if !h.Pool.Same(j.Pool) {
+					elsewhere = poolNote(h.Pool)
+				}
+				row(2, "hook", h.Name, "", elsewhere, nil, plan.DefaultCondition)
 				for _, step := range h.Steps {
 					row(3, "step", step.ID, step.DisplayName, step.Task, nil, step.Condition)
 				}
@@ -140,10 +144,22 @@ func jobNote(j plan.Job) string {
 		}
 		notes = append(notes, count)
 	}
-	if pool := j.Pool.Name + j.Pool.VMImage; pool != "" {
-		notes = append(notes, "pool "+pool)
+	if pool := poolNote(j.Pool); pool != "" {
+		notes = append(notes, pool)
 	}
 	return strings.Join(notes, ", ")
+}
+
+// poolNote names a pool; "" for the one that is there without being named.
+func poolNote(p plan.Pool) string {
+	name := p.Name + p.VMImage
+	if p.Server {
+		name = "server"
+	}
+	if name == "" {
+		return ""
+	}
+	return "pool " + name
 }
 
 func hooksOf(j plan.Job) []plan.Hook {

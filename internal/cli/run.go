@@ -175,7 +175,10 @@ func runTable(r pipeline.Detail) table {
 			if j.Kept != nil {
 				t.rows = append(t.rows, []string{"    kept by " + j.Kept.By, "until " + j.Kept.Until.Local().Format("15:04"), "", fmt.Sprintf("towpath run attach %d %s", r.Number, j.Path)})
 			}
-			for _, p := range j.Steps {
+			for i, p := range j.Steps {
+				if head := j.Heading(i); head != "" {
+					t.rows = append(t.rows, []string{"    " + head, "", "", ""})
+				}
 				t.rows = append(t.rows, []string{fmt.Sprintf("    %d %s", p.Number, p.DisplayName), state(p.Status, p.Result), took(p.Started, p.Finished), progress(p)})
 			}
 		}

@@ -89,6 +89,8 @@ type Job struct {
 	Seconds     float64 `json:"seconds,omitempty"`
 	Why         string  `json:"why,omitempty"`
 	Attempt     int     `json:"attempt,omitempty"` // from 1; 0 in events of old
+	// Agents are those that had a deployment one after the other, when there was more than one.
+	Agents []string `json:"agents,omitempty"`
 }
 
 // TestsPublished is the payload of TypeTestsPublished; the subject is the run.

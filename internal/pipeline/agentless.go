@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"towpath.dev/towpath/internal/pipeline/check"
@@ -20,9 +21,12 @@ const serverAgent = "server"
 // serverState is how far a job is that the server runs (K030). All of it is kept, so that a
 // restart changes nothing.
 type serverState struct {
-	Step   int         `json:"step"`   // index of the step, from 0
-	Status plan.Result `json:"status"` // of the job so far
+	Step   int         `json:"step"`   // index of the step in its phase, from 0
+	Status plan.Result `json:"status"` // of the phase so far
 	Why    string      `json:"why,omitempty"`
+	Taken  time.Time   `json:"taken,omitzero"` // when the server began with the job
+	// Ended are the rounds of a deployment that are over, with those of the agents before.
+	Ended []plan.HookResult `json:"ended,omitempty"`
 	// The rest is that of the step which runs.
 	Begun time.Time `json:"begun,omitzero"`
 	Until time.Time `json:"until,omitzero"` // when it is over, or times out
@@ -192,12 +196,17 @@ func (s *Service) serverTurn(ctx context.Context, tx *store.Tx, id string) (*ser
 		return nil, fmt.Errorf("reading job %s: %w", row.path(), err)
 	}
 	if row.status == queued {
-		row.status, row.agent, row.started = plan.Running, serverAgent, t.now
+		row.status, row.agent, row.lease, t.state.Taken, t.state.Ended = plan.Running, serverAgent, "", t.now, t.job.Ended
+		if row.started.IsZero() {
+			row.started = t.now
+		}
 		if err := saveJob(ctx, tx, row); err != nil {
 			return nil, err
 		}
-		if err := s.announceStart(ctx, tx, run, row); err != nil {
-			return nil, err
+		if len(row.turns) == 0 {
+			if err := s.announceStart(ctx, tx, run, row); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if err := t.advance(); err != nil {
@@ -214,25 +223,56 @@ func (s *Service) serverTurn(ctx context.Context, tx *store.Tx, id string) (*ser
 
 // advance runs the steps until one waits, or all are over.
 func (t *serverTurn) advance() error {
-	steps := t.job.Phases[0].Steps
+	phase := t.phase()
 	if why, result := t.over(); result != "" {
-		if t.state.Step < len(steps) && !t.state.Begun.IsZero() {
-			if err := t.finishStep(&steps[t.state.Step], plan.Canceled, why); err != nil {
+		if phase != nil && t.state.Step < len(phase.Steps) && !t.state.Begun.IsZero() {
+			if err := t.finishStep(&phase.Steps[t.state.Step], plan.Canceled, why); err != nil {
 				return err
 			}
 		}
-		t.ended = &protocol.Complete{Result: result, Why: why}
+		t.ended = &protocol.Complete{Result: result, Why: why, Ended: t.cut(phase)}
 		return t.withdrawEntry(why)
 	}
-	for t.state.Step < len(steps) {
-		done, err := t.step(&steps[t.state.Step])
-		if err != nil || !done {
-			return err
+	for ; phase != nil; phase = t.phase() {
+		for t.state.Step < len(phase.Steps) {
+			done, err := t.step(&phase.Steps[t.state.Step])
+			if err != nil || !done {
+				return err
+			}
+			t.state = serverState{Step: t.state.Step + 1, Status: t.state.Status, Why: t.state.Why, Taken: t.state.Taken, Ended: t.state.Ended}
 		}
-		t.state = serverState{Step: t.state.Step + 1, Status: t.state.Status, Why: t.state.Why}
+		if t.job.Strategy == nil {
+			t.ended = &protocol.Complete{Result: t.state.Status, Why: t.state.Why}
+			return nil
+		}
+		t.state = serverState{Status: plan.Succeeded, Why: t.state.Why, Taken: t.state.Taken,
+			Ended: append(t.state.Ended, plan.HookResult{HookRun: phase.Round, Result: t.state.Status})}
 	}
-	t.ended = &protocol.Complete{Result: t.state.Status, Why: t.state.Why}
+	_, onward := t.job.Strategy.Next(t.state.Ended)
+	t.ended = &protocol.Complete{Result: t.job.Strategy.Result(t.state.Ended), Why: t.state.Why, Ended: t.state.Ended, Onward: onward}
 	return nil
+}
+
+// phase is the one that runs now; nil when the next round of the deployment is not the server's,
+// or there is none.
+func (t *serverTurn) phase() *protocol.Phase {
+	if t.job.Strategy == nil {
+		return &t.job.Phases[0]
+	}
+	round, more := t.job.Strategy.Next(t.state.Ended)
+	at := slices.IndexFunc(t.job.Phases, func(p protocol.Phase) bool { return p.Round == round })
+	if !more || at < 0 {
+		return nil
+	}
+	return &t.job.Phases[at]
+}
+
+// cut are the rounds of a deployment that ends in the middle of a phase.
+func (t *serverTurn) cut(phase *protocol.Phase) []plan.HookResult {
+	if t.job.Strategy == nil || phase == nil {
+		return t.state.Ended
+	}
+	return append(slices.Clone(t.state.Ended), plan.HookResult{HookRun: phase.Round, Result: plan.Canceled})
 }
 
 // over reports whether the whole job is to end now: it was cancelled, or is out of time.
@@ -251,7 +291,11 @@ func (t *serverTurn) deadline() time.Time {
 	if t.job.TimeoutSeconds <= 0 {
 		return time.Time{}
 	}
-	return t.row.started.Add(time.Duration(t.job.TimeoutSeconds * float64(time.Second)))
+	begun := t.state.Taken
+	if begun.IsZero() {
+		begun = t.row.started // It was handed to the server before there were turns.
+	}
+	return begun.Add(time.Duration(t.job.TimeoutSeconds * float64(time.Second)))
 }
 
 // sleep has the job looked at again at a time, or when it is out of time if that is first.

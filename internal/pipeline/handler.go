@@ -349,9 +349,6 @@ func (s *Service) serveComplete(w http.ResponseWriter, r *http.Request) error {
 		if err := s.end(context.WithoutCancel(r.Context()), row.id, in); err != nil {
 			return err
 		}
-		s.mu.Lock()
-		delete(s.maskers, row.id)
-		s.mu.Unlock()
 	}
 	left, err := s.stayLeft(r.Context(), row.id)
 	if err != nil {

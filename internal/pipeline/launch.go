@@ -173,7 +173,7 @@ func (sc *schedule) describe(row *jobRow, stage *plan.Stage, job *plan.Job, sett
 		ID: row.id, Run: r.Number, RunName: r.Name, Project: r.Project, Repo: r.Repo, Ref: r.Ref, Commit: r.Commit,
 		Stage: stage.Name, Name: job.Name, Leg: row.leg, DisplayName: job.DisplayName, Kind: job.Kind, CloneURL: sc.s.cloneURL(r.Repo),
 		TimeoutSeconds: settings.Timeout.Seconds(), CancelSeconds: settings.CancelTimeout.Seconds(), LogLimit: sc.s.opts.LogLimit,
-		Phases: phases(sc.catalog, job), Repositories: sc.s.checkouts(r.plan, job, r.Project), Feeds: fetched(r.plan, job),
+		Phases: turnPhases(sc.catalog, job, nil, row.machine != ""), Repositories: sc.s.checkouts(r.plan, job, r.Project), Feeds: fetched(r.plan, job),
 	}
 	spec.Added = addedTasks(sc.catalog, spec.Phases)
 	if job.Strategy != nil {
@@ -214,7 +214,7 @@ func (sc *schedule) describe(row *jobRow, stage *plan.Stage, job *plan.Job, sett
 	for _, v := range values.Sorted() {
 		spec.Variables = append(spec.Variables, v)
 	}
-	return sc.place(row, job, values, spec)
+	return sc.placeAll(row, job, values, spec)
 }
 
 // phases are the steps of a job with their numbers: one phase, or every round that a
@@ -271,7 +271,7 @@ func (sc *schedule) ready(row *jobRow, hold bool) error {
 		sc.s.enqueue(sc.tx, row)
 	}
 	job := sc.run.plan.Stage(row.stage).Job(row.name)
-	if job.Pool.Server {
+	if row.pool == serverPool {
 		if err := sc.forServer(row); err != nil {
 			return err
 		}

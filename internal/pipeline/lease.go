@@ -72,7 +72,7 @@ func (s *Service) announceStart(ctx context.Context, tx *store.Tx, run *runRow, 
 }
 
 func (s *Service) jobFact(kind string, run *runRow, j *jobRow) event.Fact {
-	p := event.Job{V: 1, Run: j.run, Stage: j.stage, Job: j.jobName(), Environment: j.environment, Agent: j.agent, Attempt: j.attempt}
+	p := event.Job{V: 1, Run: j.run, Stage: j.stage, Job: j.jobName(), Environment: j.environment, Agent: j.agent, Attempt: j.attempt, Agents: j.agents()}
 	if kind == event.TypeJobFinished {
 		p.Result, p.Why, p.Seconds = word(j.result), j.why, between(j.started, j.finished)
 	}
@@ -172,6 +172,9 @@ func (s *Service) leased(ctx context.Context, id, lease string) (row *jobRow, ov
 // end ends a job; ending it again changes nothing.
 func (s *Service) end(ctx context.Context, id string, c protocol.Complete) error {
 	var refs []logs.Ref
+	s.mu.Lock()
+	lease := s.leases[id]
+	s.mu.Unlock()
 	err := s.again(ctx, func(tx *store.Tx) error {
 		row, err := loadJob(ctx, tx, id)
 		if err != nil || row == nil || row.status == plan.Completed {
@@ -181,11 +184,17 @@ func (s *Service) end(ctx context.Context, id string, c protocol.Complete) error
 		if err != nil {
 			return err
 		}
-		row.status, row.result, row.why, row.finished = plan.Completed, c.Result, c.Why, s.clock.Now()
+		if c.Why == Lost && row.status != plan.Running {
+			return nil // The lease was that of an agent which has handed the job on.
+		}
+		if on, err := s.handOn(ctx, tx, run, row, &c); err != nil || on {
+			return err
+		}
+		row.status, row.result, row.why, row.finished = plan.Completed, c.Result, firstOf(row.why, c.Why), s.clock.Now()
 		if row.result == plan.Failed && row.tolerant {
 			row.result = plan.SucceededWithIssues
 		}
-		row.outputs = outputs(run.plan, row, c.Outputs)
+		row.outputs = merged(row.outputs, outputs(run.plan, row, c.Outputs))
 		if err := saveJob(ctx, tx, row); err != nil {
 			return err
 		}
@@ -213,7 +222,9 @@ func (s *Service) end(ctx context.Context, id string, c protocol.Complete) error
 		return fmt.Errorf("ending job %s: %w", id, err)
 	}
 	s.mu.Lock()
-	delete(s.leases, id)
+	if s.leases[id] == lease { // The agent that has the job next may have one already.
+		delete(s.leases, id)
+	}
 	s.mu.Unlock()
 	s.busy.stop(id)
 	for _, r := range refs {

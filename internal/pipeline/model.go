@@ -89,8 +89,9 @@ type Job struct {
 	Demands     []string          `json:"demands,omitempty"`
 	Waits       string            `json:"waits,omitempty"` // of a queued job: for whom
 	Agent       string            `json:"agent,omitempty"`
-	Attempt     int               `json:"attempt"` // from 1; Service.Attempts has those before
-	Status      plan.Status       `json:"status"`  // also Queued, and Waiting for another leg
+	Turns       []Turn            `json:"turns,omitempty"` // of a deployment that others had before
+	Attempt     int               `json:"attempt"`         // from 1; Service.Attempts has those before
+	Status      plan.Status       `json:"status"`          // also Queued, and Waiting for another leg
 	Result      plan.Result       `json:"result,omitempty"`
 	Why         string            `json:"why,omitempty"`
 	Outputs     map[string]string `json:"outputs,omitempty"`

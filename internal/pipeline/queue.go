@@ -95,7 +95,7 @@ func (s *Service) take(ctx context.Context, c caller, at choice, agent, ticket, 
 		}
 		before := row.status == plan.Running
 		row.status, row.agent, row.lease = plan.Running, c.name(agent), hash(lease)
-		if !before {
+		if row.started.IsZero() {
 			row.started = s.clock.Now()
 		}
 		if err := saveJob(ctx, tx, row); err != nil {
@@ -114,7 +114,7 @@ func (s *Service) take(ctx context.Context, c caller, at choice, agent, ticket, 
 		if given, err = s.lend(ctx, tx, run, &told); err != nil || before {
 			return err
 		}
-		if err := s.announceLoan(ctx, tx, run, row, given); err != nil {
+		if err := s.announceLoan(ctx, tx, run, row, given); err != nil || len(row.turns) > 0 {
 			return err
 		}
 		return s.announceStart(ctx, tx, run, row)

@@ -169,7 +169,7 @@ func (s *Service) showStages(ctx context.Context, r *runRow, d *Detail) error {
 func (s *Service) showJob(j *jobRow, planned *plan.Job, steps []Step) Job {
 	out := Job{
 		Path: j.path(), Name: j.name, Leg: j.leg, DisplayName: planned.DisplayName, Kind: planned.Kind, DependsOn: planned.DependsOn,
-		Environment: j.environment, Pool: j.pool, Demands: lines(j.demands), Agent: j.agent, Status: j.status, Result: j.result, Why: j.why, Outputs: j.outputs,
+		Environment: j.environment, Pool: j.pool, Demands: lines(j.demands), Agent: j.agent, Turns: j.turns, Status: j.status, Result: j.result, Why: j.why, Outputs: j.outputs,
 		Attempt: j.attempt, Queued: j.queued, Started: j.started, Finished: j.finished, Steps: steps,
 	}
 	if j.leg != "" {

@@ -78,6 +78,7 @@ type jobRow struct {
 	demands     string // as pool.Text writes them
 	refused     string // why no pool takes the job, found when it is described
 	outputs     map[string]string
+	turns       []Turn // those that are over
 	queued      time.Time
 	started     time.Time
 	finished    time.Time
@@ -200,14 +201,14 @@ func loadStages(ctx context.Context, h store.Handle, n int64) ([]stageRow, error
 	return out, rows.Err()
 }
 
-const jobColumns = `id, run, stage, name, leg, position, status, result, why, environment, agent, lease, stop, max_parallel, tolerant, outputs, queued, started, finished, machine, batch, attempt, pool, demands`
+const jobColumns = `id, run, stage, name, leg, position, status, result, why, environment, agent, lease, stop, max_parallel, tolerant, outputs, queued, started, finished, machine, batch, attempt, pool, demands, turns`
 
 func scanJob(row scanner, more ...any) (*jobRow, error) {
 	var j jobRow
-	var outputs string
+	var outputs, turns string
 	var tolerant, q, st, fi int64
 	dest := append([]any{&j.id, &j.run, &j.stage, &j.name, &j.leg, &j.position, &j.status, &j.result, &j.why, &j.environment, &j.agent, &j.lease,
-		&j.stop, &j.maxParallel, &tolerant, &outputs, &q, &st, &fi, &j.machine, &j.batch, &j.attempt, &j.pool, &j.demands}, more...)
+		&j.stop, &j.maxParallel, &tolerant, &outputs, &q, &st, &fi, &j.machine, &j.batch, &j.attempt, &j.pool, &j.demands, &turns}, more...)
 	if err := row.Scan(dest...); err != nil {
 		return nil, err
 	}
@@ -215,6 +216,11 @@ func scanJob(row scanner, more ...any) (*jobRow, error) {
 	if outputs != "" {
 		if err := json.Unmarshal([]byte(outputs), &j.outputs); err != nil {
 			return nil, fmt.Errorf("reading the outputs of job %s: %w", j.path(), err)
+		}
+	}
+	if turns != "" {
+		if err := json.Unmarshal([]byte(turns), &j.turns); err != nil {
+			return nil, fmt.Errorf("reading who had job %s: %w", j.path(), err)
 		}
 	}
 	j.queued, j.started, j.finished = fromMillis(q), fromMillis(st), fromMillis(fi)
@@ -264,7 +270,7 @@ func saveJob(ctx context.Context, tx *store.Tx, j *jobRow) error {
 
 // insertJob adds a job.
 func insertJob(ctx context.Context, tx *store.Tx, j *jobRow) error {
-	_, err := tx.Exec(ctx, `INSERT INTO pipeline_job (`+jobColumns+`, spec, ticket) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'')`,
+	_, err := tx.Exec(ctx, `INSERT INTO pipeline_job (`+jobColumns+`, spec, ticket) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'',?,'')`,
 		j.id, j.run, j.stage, j.name, j.leg, j.position, j.status, j.result, j.why, j.environment, j.agent, j.lease, j.stop, j.maxParallel,
 		bit(j.tolerant), text(j.outputs), millis(j.queued), millis(j.started), millis(j.finished), j.machine, j.batch, max(j.attempt, 1), j.pool, j.demands, j.spec)
 	if err != nil {

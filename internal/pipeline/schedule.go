@@ -238,7 +238,15 @@ func (sc *schedule) complete(j *jobRow, result plan.Result, why string) error {
 		result = plan.SucceededWithIssues
 	}
 	j.status, j.result, j.why, j.finished = plan.Completed, result, why, sc.now
-	return saveJob(sc.ctx, sc.tx, j)
+	if err := saveJob(sc.ctx, sc.tx, j); err != nil || j.started.IsZero() {
+		return err
+	}
+	// A deployment that was between two agents.
+	if _, err := sc.s.endSteps(sc.ctx, sc.tx, j); err != nil {
+		return err
+	}
+	sc.facts = append(sc.facts, sc.s.jobFact(event.TypeJobFinished, sc.run, j))
+	return sc.s.settleLater(sc.ctx, sc.tx, sc.run, j, result)
 }
 
 // stop tells the agents of a job to end it, and ends the legs that none has.

@@ -334,9 +334,9 @@ func jobOf(st pipeline.Stage, j pipeline.Job, at place) page.Job {
 	if out.Note == "" {
 		out.Note = word
 	}
-	for _, p := range j.Steps {
+	for i, p := range j.Steps {
 		s, word := state(p.Status, p.Result)
-		one := page.Step{Number: p.Number, Title: orElse(p.DisplayName, p.Task), State: s, Note: span(p.Started, p.Finished), Current: at.is(j) && p.Number == at.step}
+		one := page.Step{Number: p.Number, Hook: j.Heading(i), Title: orElse(p.DisplayName, p.Task), State: s, Note: span(p.Started, p.Finished), Current: at.is(j) && p.Number == at.step}
 		switch {
 		case s == page.Passing:
 			one.Began = p.Started

@@ -175,9 +175,8 @@ func (b *builder) job(n *parse.Node, p Pool) Job {
 		job.Kind = KindDeployment
 		job.Environment = environment(n.Get("environment"))
 		job.Strategy = b.strategy(n.Get("strategy"), p)
-		// The hooks run on one agent: it is of the pool that all of them name (D001); files whose
-		// hooks name several are refused before this.
-		if s := job.Strategy; s != nil && len(s.Hooks) > 0 && !s.Hooks[0].Pool.Server {
+		// The pool of a deployment is that of its first hook: nothing else of it asks for one (D001).
+		if s := job.Strategy; s != nil && len(s.Hooks) > 0 {
 			job.Pool = s.Hooks[0].Pool
 		}
 		return job
@@ -232,7 +231,8 @@ func (b *builder) strategy(n *parse.Node, p Pool) *Strategy {
 	}
 	add := func(name string, hook *parse.Node) {
 		if hook != nil {
-			s.Hooks = append(s.Hooks, Hook{Name: name, Pool: b.poolOf(hook, p), Steps: b.hookSteps(name, hook)})
+			own := b.poolOf(hook, p)
+			s.Hooks = append(s.Hooks, Hook{Name: name, Pool: own, Steps: b.hookSteps(name, hook, own)})
 		}
 	}
 	for _, name := range []string{HookPreDeploy, HookDeploy, HookRouteTraffic, HookPostRouteTraffic} {
@@ -244,10 +244,11 @@ func (b *builder) strategy(n *parse.Node, p Pool) *Strategy {
 }
 
 // hookSteps are the steps of a hook. Deployments check nothing out by themselves;
-// the deploy hook downloads the artifacts of the run and of the pipeline resources (X030).
-func (b *builder) hookSteps(name string, hook *parse.Node) []Step {
+// the deploy hook downloads the artifacts of the run and of the pipeline resources (X030), where
+// there is an agent.
+func (b *builder) hookSteps(name string, hook *parse.Node, p Pool) []Step {
 	steps := b.steps(hook.Get("steps"))
-	if name != HookDeploy {
+	if name != HookDeploy || p.Server {
 		return withoutNone(steps)
 	}
 	for _, s := range steps {

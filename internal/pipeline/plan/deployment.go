@@ -1,6 +1,9 @@
 package plan
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // HookRun is one round of one hook of a deployment.
 type HookRun struct {
@@ -37,6 +40,51 @@ func (s *Strategy) Next(ended []HookResult) (HookRun, bool) {
 		return rounds[len(ended)], true
 	}
 	return s.closing(false)
+}
+
+// Turn returns the rounds that may come while one agent has the deployment, given those that
+// have ended before: from the next one on for as long as the hooks have one pool, with
+// on.failure where its pool is that one too. A pool that is "server" is the server itself. On
+// a machine of an environment every agent is the machine's own, so that only this counts.
+func (s *Strategy) Turn(ended []HookResult, machine bool) []HookRun {
+	first, more := s.Next(ended)
+	if !more {
+		return nil
+	}
+	pool := s.Hook(first.Hook).Pool
+	here := func(round HookRun) bool {
+		own := s.Hook(round.Hook).Pool
+		return own.Same(pool) || machine && own.Server == pool.Server
+	}
+	var rounds []HookRun
+	at := slices.Clone(ended)
+	for round := first; more && here(round); round, more = s.Next(at) {
+		rounds = append(rounds, round)
+		at = append(at, HookResult{HookRun: round, Result: Succeeded})
+	}
+	if failure, can := s.closing(true); can && here(failure) && !slices.Contains(rounds, failure) {
+		rounds = append(rounds, failure)
+	}
+	return rounds
+}
+
+// Goes appends to the rounds that have ended those that somebody reports, as far as the
+// strategy has them follow each other.
+func (s *Strategy) Goes(ended, reported []HookResult) []HookResult {
+	ended = slices.Clone(ended)
+	for len(reported) > len(ended) {
+		one := reported[len(ended)]
+		if round, more := s.Next(ended); !more || round != one.HookRun {
+			break
+		}
+		ended = append(ended, one)
+	}
+	return ended
+}
+
+// Same reports whether two pools are written alike; names compare without regard to case.
+func (p Pool) Same(o Pool) bool {
+	return p.Server == o.Server && equalFold(p.Name, o.Name) && equalFold(p.VMImage, o.VMImage) && slices.Equal(p.Demands, o.Demands)
 }
 
 // Result sums up the rounds of a deployment that is over.

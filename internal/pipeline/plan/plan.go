@@ -245,8 +245,8 @@ const (
 	HookFailure          = "on.failure"
 )
 
-// Hook is one part of a deployment: a job of its own on the pool of the
-// deployment, or on its own pool.
+// Hook is one part of a deployment. Hooks that follow each other with one pool share an agent;
+// see [Strategy.Turn].
 type Hook struct {
 	Name string `json:"name"`
 	// Pool is the pool of the hook; the pool of the job has been copied here

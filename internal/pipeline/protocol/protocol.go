@@ -124,6 +124,9 @@ type Job struct {
 	// Phases are the rounds of a deployment that may happen, of which Strategy
 	// picks the next, or one phase without a round.
 	Phases []Phase `json:"phases"`
+	// Ended are the rounds of a deployment that other agents, or the server, had before; Phases
+	// holds those alone that this one may come to. See [Complete.Onward].
+	Ended []plan.HookResult `json:"ended,omitempty"`
 	// Strategy is the strategy of a deployment without the steps of its hooks.
 	Strategy *plan.Strategy `json:"strategy,omitempty"`
 	// Variables are the variables of the job: those of the file, evaluated, and
@@ -361,10 +364,15 @@ type TaskReply struct {
 	Outputs map[string]string `json:"outputs,omitempty"`
 }
 
-// Complete ends a job.
+// Complete ends a job, or the part of a deployment that an agent has.
 type Complete struct {
 	Result plan.Result `json:"result"`
-	Why    string      `json:"why,omitempty"` // first error, one line
+	// Ended are the rounds of a deployment that have ended, with those of Job.Ended.
+	Ended []plan.HookResult `json:"ended,omitempty"`
+	// Onward says that the deployment goes on with a round that is not among the phases of the
+	// job: its hook has another pool. Result is the one so far.
+	Onward bool   `json:"onward,omitempty"`
+	Why    string `json:"why,omitempty"` // first error, one line
 	// Outputs are the output variables; secret ones stay in the job.
 	Outputs []Output `json:"outputs,omitempty"`
 	// Stays says that the job failed and the agent has left it as it is, to be kept if the

@@ -235,12 +235,9 @@ func (v *validator) jobBody(job *parse.Node, deployment bool) {
 		}
 	}
 	pool := job.Get("pool")
-	v.agentless = pool != nil && pool.Kind == parse.Scalar && pool.Value == "server"
-	switch {
-	case v.agentless && !v.options.Features.Agentless:
+	v.agentless = withoutAgent(pool)
+	if v.agentless && !v.options.Features.Agentless {
 		v.unable(pool, "pool: server", "use a pool with agents")
-	case v.agentless && deployment:
-		v.unable(pool, "pool: server", "give the deployment a pool with agents, and put what needs none into a job beside it")
 	}
 	for _, key := range []string{"continueOnError", "timeoutInMinutes", "cancelTimeoutInMinutes"} {
 		v.runtimeValue(job.Get(key), placeRuntime)
@@ -324,9 +321,8 @@ func (v *validator) deployment(job *parse.Node) {
 		}
 		v.increments(p.Value.Get("increments"))
 		v.batch(p.Value.Get("maxParallel"))
-		v.hookPools(p.Value, job.Get("pool"))
-		v.hooks(p.Value)
-		v.hooks(p.Value.Get("on"))
+		v.hooks(p.Value, job.Get("pool"))
+		v.hooks(p.Value.Get("on"), job.Get("pool"))
 	}
 }
 
@@ -350,16 +346,29 @@ func (v *validator) batch(n *parse.Node) {
 	}
 }
 
-// hooks checks the steps of the hooks in a mapping.
-func (v *validator) hooks(n *parse.Node) {
-	if n == nil {
-		return
-	}
-	for _, hook := range n.Pairs {
-		if hook.Value.Kind == parse.Mapping {
-			v.steps(hook.Value.Get("steps"))
+// hooks checks the steps of the hooks in a mapping; each has its pool, or that of the job.
+func (v *validator) hooks(n, job *parse.Node) {
+	for _, hook := range pairs(n) {
+		if hook.Value.Kind != parse.Mapping || hook.Value.Get("steps") == nil {
+			continue // "on", "increments" and the like
 		}
+		pool := hook.Value.Get("pool")
+		for _, outer := range []*parse.Node{job, v.outer} {
+			if pool.IsNull() {
+				pool = outer
+			}
+		}
+		v.agentless = withoutAgent(pool)
+		if v.agentless && !v.options.Features.Agentless {
+			v.unable(pool, "pool: server", "use a pool with agents")
+		}
+		v.steps(hook.Value.Get("steps"))
 	}
+}
+
+// withoutAgent reports whether a pool is the server itself.
+func withoutAgent(pool *parse.Node) bool {
+	return !pool.IsNull() && pool.Kind == parse.Scalar && pool.Value == "server"
 }
 
 // resources checks the resources that have no effect here.

@@ -61,6 +61,7 @@ type Job struct {
 // Step is a line of the step list.
 type Step struct {
 	Number  int
+	Hook    string // of a deployment, at the first step of each: "deploy", "deploy on agent-1"
 	Title   string
 	State   State
 	Note    string
