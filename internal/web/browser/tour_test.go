@@ -19,7 +19,7 @@ import (
 // tour lists the pages that are looked at.
 var tour = []struct{ name, path string }{
 	{"path", "/projects/shop"}, {"path-open", "/projects/shop?open=42"}, {"run", "/projects/shop/runs/2040"}, {"run-live", "/projects/shop/runs/2041"},
-	{"run-held", "/projects/shop/runs/2036"}, {"run-timeline", "/projects/shop/runs/2040?tab=timeline"}, {"run-compare", "/projects/shop/runs/2040?tab=compare"}, {"run-summary", "/projects/shop/runs/2040?tab=summary"},
+	{"run-hooks", "/projects/shop/runs/2038?job=Deploy.shop&step=3"}, {"run-held", "/projects/shop/runs/2036"}, {"run-timeline", "/projects/shop/runs/2040?tab=timeline"}, {"run-compare", "/projects/shop/runs/2040?tab=compare"}, {"run-summary", "/projects/shop/runs/2040?tab=summary"},
 	{"run-coverage", "/projects/shop/runs/2040?tab=coverage"}, {"run-given", "/projects/shop/runs/2040?tab=given"}, {"run-artifacts", "/projects/shop/runs/2040?tab=artifacts"}, {"run-attempt", "/projects/shop/runs/2040?job=Build.cart%231&step=1"},
 	{"checks", "/projects/shop/checks"}, {"resource", "/projects/shop/resources/environment/production?add=approval"}, {"library", "/projects/shop/library?add=connection"}, {"group", "/projects/shop/library/groups/production"}, {"agents", "/projects/shop/agents"}, {"pipelines", "/projects/shop/pipelines"}, {"pipeline-add", "/projects/shop/pipelines?add=1"}, {"test-history", "/projects/shop/tests?pipeline=1"}, {"test", "/projects/shop/tests/4711?pipeline=1"}, {"retention", "/projects/shop/retention"}, {"run-checks", "/projects/shop/runs/2036?tab=checks"},
 	{"run-tests", "/projects/shop/runs/2040?tab=tests"}, {"runs", "/projects/shop/runs?start=1"}, {"code", "/projects/shop/code"}, {"tree", "/projects/shop/code/shop"},
