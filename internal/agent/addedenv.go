@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"towpath.dev/towpath/internal/pipeline/plan"
+	"towpath.dev/towpath/internal/pipeline/protocol"
 )
 
 // addedEnvironment is the environment of an added task: that of a script, and what the
@@ -114,17 +115,28 @@ func (s *stepRun) addedEndpoints(set func(what, name, value string) error) error
 	return nil
 }
 
-// addedSecureFiles brings the secure files that inputs of the task name. The ticket of the
-// service opens its API; here it is the path of the file, which lies there already.
+// addedSecureFiles gives the task the names and tickets of the secure files that its inputs name.
+// A ticket opens the file at the server, where the service's own library for tasks looks for it.
 func (s *stepRun) addedSecureFiles(ctx context.Context, set func(what, name, value string) error) error {
+	if len(s.step.SecureFiles) > 0 {
+		// From a pod the public address may not be there; that of the agent is.
+		if err := set("The address of the server", "SYSTEM_TEAMFOUNDATIONCOLLECTIONURI", strings.TrimSuffix(s.agent.cfg.Server, "/")+"/"); err != nil {
+			return err
+		}
+	}
 	for _, name := range s.step.SecureFiles {
 		name = s.expand(name)
-		kept, at, err := s.placeSecureFile(ctx, name, filepath.Join(dirTemp, fmt.Sprintf("secure-%d", s.step.Number)))
+		kept, err := s.secureFileName(ctx, name)
+		if err == nil && kept == "" {
+			err = fmt.Errorf("the server has no name of a file for the secure file %s", name)
+		}
 		if err != nil {
 			return err
 		}
-		id := strings.ToLower(name)
-		for key, value := range map[string]string{"SECUREFILE_NAME_": kept, "SECUREFILE_TICKET_": s.space.path(at)} {
+		id, ticket := strings.ToLower(name), protocol.Ticket(s.job.Lease, name)
+		s.masker.Add(ticket)
+		s.borrowed = append(s.borrowed, filepath.Join(dirTemp, kept)) // where the library puts it
+		for key, value := range map[string]string{"SECUREFILE_NAME_": kept, "SECUREFILE_TICKET_": ticket} {
 			if err := set("The secure file "+name, key+id, value); err != nil {
 				return err
 			}

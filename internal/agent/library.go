@@ -40,7 +40,7 @@ func downloadSecureFile(ctx context.Context, s *stepRun) error {
 	if want == "" {
 		return errors.New("DownloadSecureFile needs the input secureFile")
 	}
-	_, at, err := s.placeSecureFile(ctx, want, dirTemp)
+	at, err := s.placeSecureFile(ctx, want, dirTemp)
 	if err != nil {
 		return err
 	}
@@ -49,34 +49,52 @@ func downloadSecureFile(ctx context.Context, s *stepRun) error {
 	return nil
 }
 
-// placeSecureFile brings a secure file into a folder of the workspace and returns its name as
-// it is kept, and its place in the workspace.
-func (s *stepRun) placeSecureFile(ctx context.Context, want, folder string) (kept, at string, err error) {
+// secureFileName is the name of a secure file as it is kept; the server refuses one that the
+// job may not have.
+func (s *stepRun) secureFileName(ctx context.Context, want string) (string, error) {
+	res, err := s.agent.client.send(ctx, http.MethodHead, "jobs/"+s.job.ID+"/secure-files/"+url.PathEscape(want), s.job.Lease, nil, nil)
+	if err != nil {
+		return "", fmt.Errorf("asking for the secure file %s: %w", want, err)
+	}
+	return keptName(res.Header), res.Body.Close()
+}
+
+// keptName is the name of a secure file in an answer; one that is no name of a file is "".
+func keptName(h http.Header) string {
+	name := h.Get("Towpath-Name")
+	if name != filepath.Base(name) || name == "." || name == ".." || name == "/" {
+		return ""
+	}
+	return name
+}
+
+// placeSecureFile brings a secure file into a folder of the workspace and returns its place there.
+func (s *stepRun) placeSecureFile(ctx context.Context, want, folder string) (at string, err error) {
 	res, err := s.agent.client.send(ctx, http.MethodGet, "jobs/"+s.job.ID+"/secure-files/"+url.PathEscape(want), s.job.Lease, nil, nil)
 	if err != nil {
-		return "", "", fmt.Errorf("downloading the secure file %s: %w", want, err)
+		return "", fmt.Errorf("downloading the secure file %s: %w", want, err)
 	}
 	defer res.Body.Close()
 	content, err := io.ReadAll(io.LimitReader(res.Body, protocol.MaxSecureFile+1))
 	if err != nil || len(content) > protocol.MaxSecureFile {
-		return "", "", fmt.Errorf("downloading the secure file %s: %w", want, errors.Join(err, errors.New("it did not come to its end")))
+		return "", fmt.Errorf("downloading the secure file %s: %w", want, errors.Join(err, errors.New("it did not come to its end")))
 	}
-	name := res.Header.Get("Towpath-Name")
-	if name != filepath.Base(name) || name == "." || name == ".." || name == "/" {
-		return "", "", fmt.Errorf("the server calls the secure file %q, which is no name", name)
+	name := keptName(res.Header)
+	if name == "" {
+		return "", fmt.Errorf("the server calls the secure file %q, which is no name", res.Header.Get("Towpath-Name"))
 	}
 	if err := s.space.mkdirAll(folder); err != nil {
-		return "", "", fmt.Errorf("writing the secure file %s: %w", want, err)
+		return "", fmt.Errorf("writing the secure file %s: %w", want, err)
 	}
 	at = filepath.Join(folder, name)
 	if err := s.space.root.Remove(at); err == nil {
 		s.print("##[debug]The file was there and is replaced.")
 	}
 	if err := s.space.write(at, content, 0o600); err != nil {
-		return "", "", fmt.Errorf("writing the secure file %s: %w", want, err)
+		return "", fmt.Errorf("writing the secure file %s: %w", want, err)
 	}
 	s.borrowed = append(s.borrowed, at)
-	return name, at, nil
+	return at, nil
 }
 
 // giveBack removes the secure files and the docker logins of the job, before the server hears

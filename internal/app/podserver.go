@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"towpath.dev/towpath/internal/api/azure"
 	"towpath.dev/towpath/internal/cluster"
 	"towpath.dev/towpath/internal/deploy"
 	"towpath.dev/towpath/internal/identity"
@@ -67,7 +68,7 @@ func (p agentPods) Server(ctx context.Context) (string, error) {
 
 // servePods listens on the address of the embedded cluster's node, or the one that is set for an
 // adopted cluster, for the agents in pods: for
-// their protocol and for Git, nothing else. A server that listens there anyway needs no other.
+// their protocol, for Git, and for what their tasks ask in the form of the service; nothing else. A server that listens there anyway needs no other.
 func (a *App) servePods(ctx context.Context) error {
 	a.keep(ctx, "the listener for agents in pods", func() error {
 		if err := a.Cluster.Await(ctx); err != nil {
@@ -89,10 +90,13 @@ func (a *App) servePods(ctx context.Context) error {
 			return err
 		}
 		agents, git := a.Pipeline.AgentHandler(), a.Source.Handler(a.who)
+		service := azure.New(a.Pipeline, a.who, address, a.logger)
 		return serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch {
 			case strings.HasPrefix(r.URL.Path, protocol.Prefix+"/"):
 				agents.ServeHTTP(w, r)
+			case strings.Contains(r.URL.Path, "/_apis/"):
+				service.ServeHTTP(w, r)
 			case source.Handles(r):
 				git.ServeHTTP(w, r)
 			default:

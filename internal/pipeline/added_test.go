@@ -3,12 +3,14 @@ package pipeline_test
 import (
 	"archive/zip"
 	"bytes"
+	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
@@ -19,6 +21,10 @@ import (
 
 // taskLibrary is the npm package of the service's task library, pinned.
 const taskLibrary = "azure-pipelines-task-lib@5.281.0"
+
+// secureFiles is the one with which the service's tasks download secure files; it brings the
+// client of its API along.
+const secureFiles = "azure-pipelines-tasks-securefiles-common@2.272.0"
 
 // program reports whether a program that a test needs is here, and says so if not.
 func program(t *testing.T, name string) bool {
@@ -125,7 +131,7 @@ func TestTheProtocolOfTasks(t *testing.T) {
 		{"K002 what opens it is hidden", "the secret itself is ***"},
 		{"K002 no connection that the step does not name", "others 0 0"},
 		{"K002 the connection to the server", "system true OAuth true"},
-		{"K003 secure files", "file cert.pem 13"},
+		{"K003 secure files", "file cert.pem 64"},
 		{"K003 secrets apart from the environment", "secrets 25 true true"},
 		{"K003 lists of variables", "public word true false"},
 		{"K003 task variables", "task variables from the pre stage of north 16"},
@@ -246,6 +252,93 @@ steps:
 		t.Error("there is no summary")
 	}
 	w.nowhere("secret-of-the-task")
+}
+
+// TestSecureFilesOfTasksK003 runs a task that downloads a secure file as those of the service do,
+// with its library and its client; what was not lent is not to be had with anything of it.
+func TestSecureFilesOfTasksK003(t *testing.T) {
+	if !program(t, "node") || !program(t, "npm") {
+		return
+	}
+	modules := filepath.Join(installed(t, secureFiles), "node_modules")
+	w := workbench(t)
+	if _, err := w.svc.Gallery().Add(t.Context(), ada, "shop", zipped(t, "", "testdata/tasks/keeper", "node_modules/", modules)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.svc.Library().UploadFile(t.Context(), ada, "shop", "other.pem", strings.NewReader("another one"), true); err != nil {
+		t.Fatal(err)
+	}
+	out, go1 := filepath.Join(w.dir, "out"), filepath.Join(w.dir, "go")
+	if err := errors.Join(os.Mkdir(out, 0o777), os.Chmod(out, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	commit := w.pipeline(`
+jobs:
+- job: keeps
+  steps:
+  - checkout: none
+  - task: Keeper@1
+    inputs: {certificate: CERT.pem}
+  - bash: |
+      echo "left [$(ls $(Agent.TempDirectory) | grep -c pem)]"
+      cp $(Agent.TempDirectory)/ticket ` + out + `/ticket && echo waits
+      while [ ! -e ` + go1 + ` ]; do sleep 0.05; done
+`)
+	d := w.wait(commit, printed("__default.keeps", 2))
+	var ticket []byte
+	for range 200 {
+		if ticket, _ = os.ReadFile(filepath.Join(out, "ticket")); len(ticket) == 64 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	self := identity.Actor{Kind: identity.KindRun, Name: "1", Cap: identity.Admin, Job: identity.JobClaims{Project: "shop", Run: d.Number, Stage: "__default", Job: "keeps"}}
+	beside, abroad := self, self
+	beside.Job.Job, abroad.Job.Project = "sells", "deck"
+	asks := func(a identity.Actor, project, file, ticket string) error {
+		_, content, err := w.svc.TicketFile(t.Context(), a, project, file, ticket)
+		if err == nil && string(content) != "a certificate" {
+			t.Errorf("it holds %q", content)
+		}
+		return err
+	}
+	if err := asks(self, "shop", "cert.PEM", string(ticket)); err != nil {
+		t.Errorf("its own: %v", err)
+	}
+	for what, err := range map[string]error{
+		"without a ticket":              asks(self, "shop", "cert.pem", ""),
+		"with a ticket that is made up": asks(self, "shop", "cert.pem", strings.Repeat("0", 64)),
+		"of another file":               asks(self, "shop", "other.pem", string(ticket)),
+		"for another job":               asks(beside, "shop", "cert.pem", string(ticket)),
+		"for another project":           asks(abroad, "shop", "cert.pem", string(ticket)),
+		"for a person":                  asks(ada, "shop", "cert.pem", string(ticket)),
+	} {
+		if !fault.Is(err, fault.NotFound) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := w.svc.Library().RemoveFile(t.Context(), ada, "shop", "cert.pem"); err != nil {
+		t.Fatal(err)
+	}
+	if err := asks(self, "shop", "cert.pem", string(ticket)); !fault.Is(err, fault.NotFound) {
+		t.Errorf("once the file is gone: %v", err)
+	}
+	if err := os.WriteFile(go1, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d = w.wait(commit, over)
+	log := w.everything(d)
+	for _, want := range []string{"kept as cert.pem with a certificate", "still there false", "left [0]"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log lacks %q:\n%s", want, log)
+		}
+	}
+	if strings.Contains(log, string(ticket)) {
+		t.Errorf("the ticket %q stands in the log", ticket)
+	}
+	if err := asks(self, "shop", "cert.pem", string(ticket)); !fault.Is(err, fault.NotFound) {
+		t.Errorf("after the end of the job: %v", err)
+	}
 }
 
 // installed brings an npm package into the user's cache and returns the folder.

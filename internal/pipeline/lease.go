@@ -3,10 +3,8 @@ package pipeline
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/subtle"
 	"database/sql"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -145,8 +143,7 @@ func (s *Service) token(ctx context.Context, job *protocol.Job, c identity.JobCl
 }
 
 func hash(secret string) string {
-	sum := sha256.Sum256([]byte(secret))
-	return hex.EncodeToString(sum[:])
+	return protocol.LeaseDigest(secret)
 }
 
 // renew keeps a job alive for one more lease.

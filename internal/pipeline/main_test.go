@@ -74,6 +74,7 @@ type world struct {
 	needs   pipeline.Needs
 	envs    pipeline.Environments
 	issued  func(identity.JobClaims)
+	claims  identity.JobClaims // of the last job that got a token
 
 	outbound http.RoundTripper
 	outside  check.Outside // nil: nobody answers
@@ -176,7 +177,14 @@ func (w *world) up() {
 	}
 	log := event.New(db, c)
 	svc, err := pipeline.New(pipeline.Parts{
-		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{w.issued}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Needs: w.needs, Environments: w.envs, Pods: w.pods, Outside: w.outside, Herald: w.herald, Outbound: w.outbound, Vault: keys,
+		DB: db, Log: log, Clock: c, Queue: job.New(db, c), Auth: everyone{}, Source: gitSource{w}, Tokens: tokens{func(c identity.JobClaims) {
+			w.mu.Lock()
+			w.claims = c
+			w.mu.Unlock()
+			if w.issued != nil {
+				w.issued(c)
+			}
+		}}, Blobs: blobs, Tasks: w.tasks, Deployments: w.settler, Needs: w.needs, Environments: w.envs, Pods: w.pods, Outside: w.outside, Herald: w.herald, Outbound: w.outbound, Vault: keys,
 		Logger: logger(w.t, "server"),
 	}, w.opts)
 	if err != nil {
@@ -190,7 +198,43 @@ func (w *world) up() {
 	mux := http.NewServeMux()
 	mux.Handle("/agent/v1/", svc.AgentHandler())
 	mux.Handle("/shop/", w.gitHandler())
+	w.serviceInto(mux, svc)
 	w.handler.set(mux)
+}
+
+// serviceInto answers what the service's client for Node asks when it downloads a secure file, as
+// package api/azure does.
+func (w *world) serviceInto(mux *http.ServeMux, svc *pipeline.Service) {
+	say := func(value string) http.HandlerFunc {
+		return func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Content-Type", "application/json")
+			_, _ = rw.Write([]byte(`{"count":1,"value":[` + value + `]}`))
+		}
+	}
+	const versions = `"resourceVersion":1,"minVersion":"1.0","maxVersion":"7.2","releasedVersion":"0.0"}`
+	mux.HandleFunc("OPTIONS /_apis/Location", say(`{"id":"e81700f7-3be2-46de-8624-2eb35882fcaa","area":"Location","resourceName":"ResourceAreas","routeTemplate":"_apis/{resource}/{areaId}",`+versions))
+	mux.HandleFunc("OPTIONS /_apis/distributedtask", say(`{"id":"adcfd8bc-b184-43ba-bd84-7c8c6a2ff421","area":"distributedtask","resourceName":"securefiles","routeTemplate":"{project}/_apis/{area}/{resource}/{secureFileId}",`+versions))
+	mux.HandleFunc("GET /_apis/ResourceAreas", func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte(`{"count":0,"value":[]}`)) })
+	mux.HandleFunc("GET /shop/_apis/distributedtask/securefiles/{id}", func(rw http.ResponseWriter, r *http.Request) {
+		if _, token, _ := r.BasicAuth(); token != jobToken {
+			http.Error(rw, "no token", http.StatusUnauthorized)
+			return
+		}
+		a := identity.Actor{Kind: identity.KindRun, Name: "1", Cap: identity.Admin, Job: w.lastJob()}
+		_, content, err := svc.TicketFile(r.Context(), a, "shop", r.PathValue("id"), r.URL.Query().Get("ticket"))
+		if err != nil {
+			http.Error(rw, err.Error(), http.StatusNotFound)
+			return
+		}
+		_, _ = rw.Write(content)
+	})
+}
+
+// lastJob is the job whose token was issued last.
+func (w *world) lastJob() identity.JobClaims {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.claims
 }
 
 // down stops the server; requests are answered with 503 meanwhile.

@@ -52,9 +52,11 @@ func New(p *pipeline.Service, who func(*http.Request) (identity.Actor, error), u
 	route("GET pipelines/{id}/runs", s.runs)
 	route("POST pipelines/{id}/runs", s.queueRun)
 	route("GET pipelines/{id}/runs/{run}", s.run)
+	route("GET distributedtask/securefiles/{id}", s.secureFile)
+	s.discovery(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		_, what, _ := strings.Cut(r.URL.Path, "/_apis/")
-		s.refuse(w, r, fault.New(fault.NotFound, "Towpath has no %s _apis/%s; of the service's API it answers build/builds, build/definitions and pipelines.", r.Method, clip(what)).
+		s.refuse(w, r, fault.New(fault.NotFound, "Towpath has no %s _apis/%s; of the service's API it answers build/builds, build/definitions, pipelines and distributedtask/securefiles.", r.Method, clip(what)).
 			WithNext("everything else is in Towpath's own API: %s/api/openapi.json", s.url))
 	})
 	return mux
@@ -73,7 +75,7 @@ type call struct {
 type written struct{}
 
 func (s *server) serve(w http.ResponseWriter, r *http.Request, f func(*call) (any, error)) {
-	actor, err := s.who(r)
+	actor, err := s.who(tokenOf(r))
 	if err == nil && !actor.Known() {
 		err = fault.New(fault.Unauthentic, "Sign in with a personal token as the password of Basic, or as bearer.")
 	}
@@ -91,6 +93,18 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, f func(*call) (an
 	if _, done := out.(written); !done {
 		answer(w, http.StatusOK, out)
 	}
+}
+
+// tokenOf is a request with the token as bearer that clients of the service send as the password
+// of Basic, under no name or one that says what it is.
+func tokenOf(r *http.Request) *http.Request {
+	user, token, ok := r.BasicAuth()
+	if !ok || user != "" && user != "PAT" && user != "OAuth" {
+		return r
+	}
+	out := r.Clone(r.Context())
+	out.Header.Set("Authorization", "Bearer "+token)
+	return out
 }
 
 func answer(w http.ResponseWriter, status int, v any) {

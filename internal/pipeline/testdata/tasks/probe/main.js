@@ -13,7 +13,7 @@ console.log('others', has('ENDPOINT_').filter(k => /other/i.test(k)).length, Obj
 const system = JSON.parse(e.ENDPOINT_AUTH_SYSTEMVSSCONNECTION);
 console.log('system', e.ENDPOINT_URL_SYSTEMVSSCONNECTION === e.SYSTEM_COLLECTIONURI, system.scheme, system.parameters.AccessToken.length > 20);
 if (e.INPUT_CERTIFICATE) {
-  console.log('file', e['SECUREFILE_NAME_' + e.INPUT_CERTIFICATE], fs.readFileSync(e['SECUREFILE_TICKET_' + e.INPUT_CERTIFICATE]).length);
+  console.log('file', e['SECUREFILE_NAME_' + e.INPUT_CERTIFICATE], (e['SECUREFILE_TICKET_' + e.INPUT_CERTIFICATE] || '').length);
 }
 console.log('secrets', (e.SECRET_MY_TOKEN || '').length, JSON.parse(e.VSTS_SECRET_VARIABLES).includes('my.token'), e.MY_TOKEN === undefined);
 console.log('public', e.PLAIN_WORD, JSON.parse(e.VSTS_PUBLIC_VARIABLES).includes('plain.word'), JSON.parse(e.VSTS_PUBLIC_VARIABLES).includes('my.token'));
