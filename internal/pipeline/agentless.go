@@ -136,7 +136,7 @@ func (s *Service) runServerJob(ctx context.Context, id string) error {
 		err = errors.Join(err, s.end(ctx, id, *t.ended))
 		if err == nil {
 			err = s.again(ctx, func(tx *store.Tx) error {
-				_, err := tx.Exec(ctx, `DELETE FROM pipeline_server_job WHERE job = ?`, id)
+				_, err := tx.Exec(ctx, `DELETE FROM pipeline_server_job WHERE job = ? AND EXISTS (SELECT 1 FROM pipeline_job WHERE id = ? AND status = 'Completed')`, id, id)
 				return err
 			})
 		}
@@ -179,7 +179,7 @@ func (s *Service) serverTurn(ctx context.Context, tx *store.Tx, id string) (*ser
 	if err != nil {
 		return nil, err
 	}
-	if row == nil || row.status == plan.Completed {
+	if row == nil || row.status == plan.Completed || row.pool != serverPool {
 		_, err := tx.Exec(ctx, `DELETE FROM pipeline_server_job WHERE job = ?`, id)
 		return nil, err
 	}

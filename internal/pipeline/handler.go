@@ -349,6 +349,12 @@ func (s *Service) serveComplete(w http.ResponseWriter, r *http.Request) error {
 		if err := s.end(context.WithoutCancel(r.Context()), row.id, in); err != nil {
 			return err
 		}
+		// Of a deployment that goes on, who has it next may have its own masker by now.
+		if now, err := loadJob(r.Context(), s.db, row.id); err == nil && (now == nil || now.status == plan.Completed) {
+			s.mu.Lock()
+			delete(s.maskers, row.id)
+			s.mu.Unlock()
+		}
 	}
 	left, err := s.stayLeft(r.Context(), row.id)
 	if err != nil {

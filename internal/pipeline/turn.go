@@ -156,6 +156,9 @@ func (sc *schedule) requeue(row *jobRow) error {
 	if _, err := sc.tx.Exec(sc.ctx, `UPDATE agent_pod SET job = ? WHERE job = ?`, podOver, row.id); err != nil {
 		return fmt.Errorf("handing on job %s: %w", row.path(), err)
 	}
+	if _, err := sc.tx.Exec(sc.ctx, `DELETE FROM pipeline_server_job WHERE job = ?`, row.id); err != nil {
+		return fmt.Errorf("handing on job %s: %w", row.path(), err)
+	}
 	if err := sc.endRounds(row); err != nil {
 		return err
 	}

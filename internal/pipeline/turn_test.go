@@ -248,6 +248,33 @@ jobs:
 	}
 }
 
+// TestServerHasTwoTurnsD006 makes sure that the server gets a deployment back which it had before,
+// when the pool in between is gone.
+func TestServerHasTwoTurnsD006(t *testing.T) {
+	w := newWorld(t, func(w *world) { w.outside = &callee{} })
+	w.pools("far")
+	commit := w.pipeline(`
+jobs:
+- deployment: ship
+  environment: production
+  pool: server
+  strategy:
+    runOnce:
+      preDeploy: {steps: [{task: ManualValidation@1, inputs: {notifyUsers: ada}}]}
+      deploy: {pool: far, steps: [{download: none}, {bash: echo two}]}
+      on: {failure: {steps: [{task: Delay@1, inputs: {delayForMinutes: 0}}]}}
+`)
+	q := w.question(commit)
+	if err := w.svc.Pools().Remove(t.Context(), root, "far"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.svc.Approve(t.Context(), ada, q.Entry.Entry, "", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	d := w.wait(commit, over)
+	wantTurns(t, d.Stages[0].Jobs[0], plan.Failed, []string{"server: preDeploy Succeeded, deploy Failed", "server"}, []string{"preDeploy Succeeded", "deploy Skipped", "on.failure Succeeded"})
+}
+
 // TestHooksOfAMachineWithoutAnAgentD001 makes sure that a hook without an agent runs on the server
 // also where the deployment goes to machines.
 func TestHooksOfAMachineWithoutAnAgentD001(t *testing.T) {
