@@ -166,6 +166,16 @@ func TestAPodRunsItsOwnJobAlone(t *testing.T) {
 		if status, body := w.ask(x.s.Token, "jobs/"+x.job.ID+"/complete", x.job.Lease, protocol.Complete{Result: plan.Succeeded}); status != http.StatusOK {
 			t.Fatal(status, body)
 		}
+		// Until it is gone nobody may take it for one that waits.
+		list, err := w.svc.AgentsOf(t.Context(), ada, "Kubernetes")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range list {
+			if a.Name == x.s.Name && a.State != pool.Ending {
+				t.Errorf("a pod whose job has ended is %s", a.State)
+			}
+		}
 	}
 	p.wait(t, "gone after their jobs", number(0))
 	if status, _ := w.joins(first.Token, first.Name, "", nil); status != http.StatusUnauthorized {

@@ -56,8 +56,8 @@ func (s *Service) podWords(a *Agent) string {
 	switch {
 	case a.Running > 0:
 		return "working"
-	case st.Over:
-		return "ending"
+	case st.Over, a.State == pool.Ending:
+		return pool.Ending
 	case a.Online:
 		return "free"
 	case st.Why != "":

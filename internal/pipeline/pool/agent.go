@@ -98,9 +98,12 @@ func (s *Service) Agents(ctx context.Context, a identity.Actor, name string) ([]
 	return s.agents(ctx, s.DB, `a.pool = ?`, Fold(name))
 }
 
+// Ending is the state of a pod that has had its job and goes.
+const Ending = "ending"
+
 // podAgents reads the agents in pods, the oldest first. One is online once it has come.
 func (s *Service) podAgents(ctx context.Context, where string, args ...any) ([]Agent, error) {
-	rows, err := s.DB.Query(ctx, `SELECT a.name, p.name, a.ready, p.settings FROM agent_pod a JOIN agent_pool p ON p.folded = a.pool WHERE `+where+` ORDER BY a.pool, a.created, a.name`, args...)
+	rows, err := s.DB.Query(ctx, `SELECT a.name, p.name, a.ready, a.ticket, p.settings FROM agent_pod a JOIN agent_pool p ON p.folded = a.pool WHERE `+where+` ORDER BY a.pool, a.created, a.name`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading the pods of agents: %w", err)
 	}
@@ -109,9 +112,9 @@ func (s *Service) podAgents(ctx context.Context, where string, args ...any) ([]A
 	for rows.Next() {
 		a := Agent{OS: "linux", Slots: 1, Enabled: true}
 		var ready int64
-		var settings string
+		var ticket, settings string
 		var st Settings
-		err := rows.Scan(&a.Name, &a.Pool, &ready, &settings)
+		err := rows.Scan(&a.Name, &a.Pool, &ready, &ticket, &settings)
 		if err == nil {
 			err = json.Unmarshal([]byte(settings), &st)
 		}
@@ -119,6 +122,9 @@ func (s *Service) podAgents(ctx context.Context, where string, args ...any) ([]A
 			return nil, fmt.Errorf("reading the pods of agents: %w", err)
 		}
 		a.Online, a.Capabilities, a.State = ready != 0, podCapabilities.With(st.Capabilities), "starting"
+		if ticket != "" {
+			a.State = Ending // It has had its one job, unless that runs.
+		}
 		out = append(out, a)
 	}
 	return out, rows.Err()
