@@ -101,7 +101,7 @@ func (s *Service) lendConnections(ctx context.Context, tx *store.Tx, run *runRow
 	if s.library == nil || run.Pull > 0 || stage == nil || stage.Job(spec.Name) == nil {
 		return nil
 	}
-	for _, r := range check.OfJob(run.plan, forAgent(stage.Job(spec.Name)), run.Repo).Resources {
+	for _, r := range check.OfJob(run.plan, forAgent(turnAlone(stage.Job(spec.Name), spec)), run.Repo).Resources {
 		if r.Kind != check.Connection {
 			continue
 		}

@@ -56,6 +56,20 @@ func turnOf(job *plan.Job, ended []plan.HookResult) *plan.Job {
 	return &own
 }
 
+// turnAlone is a deployment with those hooks alone to which whoever has it now may come: an agent
+// is lent what its own part names.
+func turnAlone(job *plan.Job, spec *protocol.Job) *plan.Job {
+	if job.Strategy == nil {
+		return job
+	}
+	own, strategy := *job, *job.Strategy
+	strategy.Hooks = slices.DeleteFunc(slices.Clone(strategy.Hooks), func(h plan.Hook) bool {
+		return !slices.ContainsFunc(spec.Phases, func(p protocol.Phase) bool { return p.Round.Hook == h.Name })
+	})
+	own.Strategy = &strategy
+	return &own
+}
+
 // placeAll refuses a deployment one of whose hooks no pool takes, before anything is done.
 func (sc *schedule) placeAll(row *jobRow, job *plan.Job, values plan.Values, spec *protocol.Job) error {
 	if job.Strategy != nil {

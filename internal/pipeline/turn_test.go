@@ -2,6 +2,8 @@ package pipeline_test
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -273,6 +275,45 @@ jobs:
 	}
 	d := w.wait(commit, over)
 	wantTurns(t, d.Stages[0].Jobs[0], plan.Failed, []string{"server: preDeploy Succeeded, deploy Failed", "server"}, []string{"preDeploy Succeeded", "deploy Skipped", "on.failure Succeeded"})
+}
+
+// TestAgentsAreLentWhatTheirHooksNameD001 makes sure that the secret of a service connection goes to
+// the agent alone whose hook names it.
+func TestAgentsAreLentWhatTheirHooksNameD001(t *testing.T) {
+	w := workbench(t)
+	if _, err := w.svc.Gallery().Add(t.Context(), ada, "shop", zipped(t, "", "testdata/tasks/probe")); err != nil {
+		t.Fatal(err)
+	}
+	w.pools("near", "far")
+	w.joined("n", "near", nil)
+	w.joined("f", "far", nil)
+	w.queuedRun(`
+jobs:
+- deployment: ship
+  environment: production
+  pool: near
+  strategy:
+    runOnce:
+      preDeploy: {steps: [{bash: echo one}]}
+      deploy: {pool: far, steps: [{download: none}, {task: probe@1, inputs: {target: x, hub: hub, certificate: cert.pem}}]}
+`)
+	claim := func(agent string) (job protocol.Job) {
+		status, body := w.ask(agentToken, "claim", "", protocol.Claim{Agent: agent, Ticket: rand.Text(), WaitSeconds: 20})
+		if err := json.Unmarshal([]byte(body), &job); err != nil || status != http.StatusOK {
+			t.Fatalf("%s: %d %s %v", agent, status, body, err)
+		}
+		if lent := strings.Contains(body, "hub-secret-1234"); lent != (agent == "f") {
+			t.Errorf("%s got the secret: %v", agent, lent)
+		}
+		return job
+	}
+	first := claim("n")
+	if status, body := w.ask(agentToken, "jobs/"+first.ID+"/complete", first.Lease, protocol.Complete{
+		Result: plan.Succeeded, Ended: []plan.HookResult{{HookRun: first.Phases[0].Round, Result: plan.Succeeded}}, Onward: true,
+	}); status != http.StatusOK {
+		t.Fatal(status, body)
+	}
+	claim("f")
 }
 
 // TestHooksOfAMachineWithoutAnAgentD001 makes sure that a hook without an agent runs on the server
