@@ -169,6 +169,7 @@ func (s *Service) leased(ctx context.Context, id, lease string) (row *jobRow, ov
 // end ends a job; ending it again changes nothing.
 func (s *Service) end(ctx context.Context, id string, c protocol.Complete) error {
 	var refs []logs.Ref
+	goesOn := false
 	s.mu.Lock()
 	lease := s.leases[id]
 	s.mu.Unlock()
@@ -184,7 +185,7 @@ func (s *Service) end(ctx context.Context, id string, c protocol.Complete) error
 		if c.Why == Lost && row.status != plan.Running {
 			return nil // The lease was that of an agent which has handed the job on.
 		}
-		if on, err := s.handOn(ctx, tx, run, row, &c); err != nil || on {
+		if goesOn, err = s.handOn(ctx, tx, run, row, &c); err != nil || goesOn {
 			return err
 		}
 		row.status, row.result, row.why, row.finished = plan.Completed, c.Result, firstOf(row.why, c.Why), s.clock.Now()
@@ -223,6 +224,9 @@ func (s *Service) end(ctx context.Context, id string, c protocol.Complete) error
 		delete(s.leases, id)
 	}
 	s.mu.Unlock()
+	if goesOn {
+		return nil // The tasks that run now may be those of the agent that has the job next.
+	}
 	s.busy.stop(id)
 	for _, r := range refs {
 		err = errors.Join(err, s.logs.Seal(r))

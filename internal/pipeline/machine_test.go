@@ -2,7 +2,6 @@ package pipeline_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"io"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"towpath.dev/towpath/internal/agent"
 	"towpath.dev/towpath/internal/fault"
 	"towpath.dev/towpath/internal/identity"
 	"towpath.dev/towpath/internal/pipeline"
@@ -466,19 +464,7 @@ func (w *world) machineAgent(name string, tags ...string) {
 	}
 	cfg := agentConfig(w, filepath.Join(w.dir, "agent-"+name))
 	cfg.Token, cfg.Name, cfg.Environment, cfg.Tags, cfg.Slots = m.Token, name, "shop/production", tags, 1
-	a, err := agent.New(cfg)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
-	w.t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			w.t.Error("agent of", name, err)
-		}
-	})
+	w.startAgent(cfg)
 	for {
 		list, err := w.svc.Machines(w.t.Context(), ada, "shop", "production")
 		if err != nil {

@@ -407,6 +407,24 @@ func agentConfig(w *world, dir string) agent.Config {
 	return cfg
 }
 
+// startAgent starts an agent in this process, which ends with the test.
+func (w *world) startAgent(cfg agent.Config) {
+	w.t.Helper()
+	a, err := agent.New(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	w.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			w.t.Error("agent", cfg.Name, err)
+		}
+	})
+}
+
 // agent starts an agent in this process.
 func (w *world) agent() (stop func()) {
 	w.t.Helper()

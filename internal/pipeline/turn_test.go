@@ -1,7 +1,6 @@
 package pipeline_test
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"towpath.dev/towpath/internal/agent"
 	"towpath.dev/towpath/internal/event"
 	"towpath.dev/towpath/internal/pipeline"
 	"towpath.dev/towpath/internal/pipeline/plan"
@@ -27,19 +25,7 @@ func (w *world) agentIn(name, pool string) {
 	w.t.Helper()
 	cfg := agentConfig(w, filepath.Join(w.dir, "agent-"+name))
 	cfg.Name, cfg.Pool, cfg.Slots = name, pool, 1
-	a, err := agent.New(cfg)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
-	w.t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			w.t.Error("agent", name, err)
-		}
-	})
+	w.startAgent(cfg)
 }
 
 // had are the agents that had a job with the rounds of each, and how its steps ended.
